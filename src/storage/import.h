@@ -1,0 +1,104 @@
+/* import.h - files to rows and packed journeys: read, map, sort, insert; bounded memory,
+ * idempotent.
+ *
+ * Records are mapped by the catalogue's sources, sorted by (customer key, source, identity) through
+ * temporary files when they exceed the memory limit, merged with what the store holds for the
+ * customer, and inserted in key order while the packed journey is written beside. A record that
+ * cannot be mapped goes to the rejects file; the import goes on. One open batch at a time: one that
+ * a dead process left is abandoned first.
+ */
+#ifndef CVM_STORAGE_IMPORT_H
+#define CVM_STORAGE_IMPORT_H
+
+#include "base/arena.h"
+#include "base/context.h"
+#include "base/threads.h"
+#include "model/catalogue.h"
+#include "storage/store.h"
+
+/* Where records come from: blocks of whole records. Files (import_file.c) and the generator
+ * implement it. */
+enum cvm_record_format { CVM_RECORDS_NDJSON, CVM_RECORDS_CSV };
+struct cvm_record_block {
+    int source;           /* in the catalogue */
+    const char *file;     /* for messages */
+    int64_t first_record; /* number of the first record in the file, from 1 */
+    enum cvm_record_format format;
+    const char *header; /* CSV: the header line, else NULL */
+    size_t header_length;
+    char *data; /* newline-separated records, followed by 64 readable bytes */
+    size_t length;
+};
+struct cvm_record_input {
+    /* The next block into *out_block, data in a buffer that `take` hands over; *out_has_block false
+     * at the end. A record that is too long or broken at this level is reported through `reject`.
+     * Called from one thread. */
+    enum cvm_status (*next)(struct cvm_record_input *input, struct cvm_record_block *out_block,
+                            bool *out_has_block, struct cvm_error *err);
+    /* Give a block's buffer back; may be called from any thread. */
+    void (*release)(struct cvm_record_input *input, struct cvm_record_block *block);
+    /* 0..1 for the progress bar, negative = unknown */
+    double (*progress)(const struct cvm_record_input *input);
+};
+
+struct cvm_import_options {
+    const char *who; /* audit */
+    const char
+        *rejects_path; /* NDJSON of {file, record, reason, text}; written only if there are any */
+    size_t record_bytes_max;      /* default 1 MiB */
+    size_t memory_bytes;          /* for sorting, default 512 MiB */
+    const char *temporary_folder; /* for sorting */
+    int key_bits;                 /* 63; tests make collisions with fewer */
+    int32_t today;                /* freshness counts from here */
+    void (*on_progress)(void *state, const char *stage, double fraction, int64_t records);
+    void *progress_state;
+};
+
+struct cvm_import_source_report {
+    int source;
+    int64_t read, stored, duplicate, rejected, changed; /* changed: new versions, part of stored */
+    int32_t first_day, last_day;
+    int64_t *attribute_missing; /* per mapped field of the source: records without a value */
+    int64_t bytes;
+};
+
+struct cvm_import_report {
+    int64_t batch;
+    int64_t read, stored, duplicate, rejected, changed, unmapped_fields;
+    int64_t customers; /* in the store after the import */
+    int64_t new_customers;
+    struct cvm_import_source_report *sources; /* those with records, in catalogue order */
+    size_t source_count;
+    const char *rejects_path;   /* NULL if nothing was rejected */
+    const char **skipped_files; /* no source matches */
+    size_t skipped_file_count;
+    const char **failed_files; /* "path: message": could not be read as a whole; others went on */
+    size_t failed_file_count;
+    double seconds_parse, seconds_store; /* two overlapping stages: wall clock */
+};
+
+/* Files and folders. mapping NULL = any source whose file pattern matches; "name" = only sources of
+ * that mapping (then a single file with one source needs no matching name). */
+CVM_MUST_CHECK enum cvm_status
+cvm_import_files(struct cvm_store *store, const struct cvm_catalogue *catalogue,
+                 const char *const *paths, size_t path_count, const char *mapping,
+                 const struct cvm_import_options *options, struct cvm_pool *pool,
+                 const struct cvm_context *context, struct cvm_arena *arena,
+                 struct cvm_import_report *out_report, struct cvm_error *err);
+/* The same from any input. */
+CVM_MUST_CHECK enum cvm_status
+cvm_import_records(struct cvm_store *store, const struct cvm_catalogue *catalogue,
+                   struct cvm_record_input *input, const struct cvm_import_options *options,
+                   struct cvm_pool *pool, const struct cvm_context *context,
+                   struct cvm_arena *arena, struct cvm_import_report *out_report,
+                   struct cvm_error *err);
+
+/* Write packed journeys anew from the rows: after a crash, a retraction, or a catalogue that maps
+ * otherwise. */
+CVM_MUST_CHECK enum cvm_status cvm_import_rebuild(struct cvm_store *store,
+                                                  const struct cvm_catalogue *catalogue,
+                                                  const struct cvm_import_options *options,
+                                                  const struct cvm_context *context,
+                                                  struct cvm_error *err);
+
+#endif

@@ -1,0 +1,261 @@
+/* store.c - both databases of a store, opened, locked and migrated together. */
+#include "storage/store.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "storage/db_backend.h"
+#include "storage/migrate.h"
+#include "storage/store_lock.h"
+#include "storage/store_private.h"
+
+#define PATH_BYTES_MAX       4096
+#define MIGRATE_LOCK_WAIT_MS 10000
+
+/* Sizes measured in docs/concepts/store.md: journeys are scanned by key through a memory map, rows
+ * are loaded in key order. */
+#define STORE_CACHE_BYTES    ((size_t)64 << 20)
+#define JOURNEYS_PAGE_BYTES  16384
+#define JOURNEYS_CACHE_BYTES ((size_t)32 << 20)
+#define JOURNEYS_MAP_BYTES   ((size_t)64 << 30) /* address space only */
+
+/* The file of a "sqlite:" URL; NULL for a database in memory or on a server. */
+static const char *file_of(const char *url)
+{
+    if (strncmp(url, "sqlite:", 7) != 0 || strcmp(url + 7, ":memory:") == 0) {
+        return NULL;
+    }
+    return url + 7;
+}
+
+/* "sqlite:x.db" -> "sqlite:x-journeys.db"; memory is a database of its own each time. */
+static enum cvm_status journeys_url(const char *url, char journeys[PATH_BYTES_MAX],
+                                    struct cvm_error *err)
+{
+    size_t length = strlen(url);
+    const char *suffix = "";
+    if (file_of(url) != NULL) {
+        bool has_ending = length > 3 && strcmp(url + length - 3, ".db") == 0;
+        length -= has_ending ? 3 : 0;
+        suffix = has_ending ? "-journeys.db" : "-journeys";
+    }
+    int written = snprintf(journeys, PATH_BYTES_MAX, "%.*s%s", (int)length, url, suffix);
+    if (written >= PATH_BYTES_MAX) {
+        return CVM_FAIL(err, CVM_E_LIMIT, "the URL of the store is too long");
+    }
+    return CVM_OK;
+}
+
+static enum cvm_status take_lock(const char *url, int64_t wait_ms, const struct cvm_clock *clock,
+                                 int *out_lock, struct cvm_error *err)
+{
+    const char *file = file_of(url);
+    if (file == NULL || file[0] == '\0') {
+        return CVM_OK; /* an empty name fails when it is opened */
+    }
+    char path[PATH_BYTES_MAX];
+    if (snprintf(path, sizeof(path), "%s.lock", file) >= (int)sizeof(path)) {
+        return CVM_FAIL(err, CVM_E_LIMIT, "the URL of the store is too long");
+    }
+    return cvm_store_lock(path, wait_ms, clock, out_lock, err);
+}
+
+static enum cvm_status check_schema(struct cvm_db *db, const struct cvm_sql_migration *migrations,
+                                    struct cvm_error *err)
+{
+    int at = 0;
+    enum cvm_status status = cvm_migration_at(db, migrations, &at, err);
+    if (status == CVM_OK && at == 0) {
+        status = CVM_FAIL(err, CVM_E_NOT_FOUND, "the database is empty");
+        return cvm_error_hint(err, status, "Create the store with `cvm init`.");
+    }
+    if (status == CVM_OK && at < cvm_migration_newest(migrations)) {
+        status = CVM_FAIL(err, CVM_E_CONFLICT, "made by an older cvm: its schema is %d, not %d", at,
+                          cvm_migration_newest(migrations));
+        return cvm_error_hint(err, status, "Bring it up to date with `cvm migrate`.");
+    }
+    return status;
+}
+
+/* The schema is brought up to date, or must be. */
+static enum cvm_status settle_schema(struct cvm_db *db, const char *url,
+                                     const struct cvm_sql_migration *migrations, bool may_migrate,
+                                     int64_t now_ms, struct cvm_error *err)
+{
+    int from = 0;
+    int to = 0;
+    enum cvm_status status = may_migrate ? cvm_migrate(db, migrations, now_ms, &from, &to, err)
+                                         : check_schema(db, migrations, err);
+    if (status != CVM_OK && file_of(url) != NULL) { /* another URL may hold a password */
+        return cvm_error_context(err, status, "store '%s'", file_of(url));
+    }
+    return status;
+}
+
+static enum cvm_status open_main(struct cvm_store *store, const struct cvm_store_options *options,
+                                 int64_t now_ms, struct cvm_error *err)
+{
+    struct cvm_db_options main_options = {
+        .access = options->access,
+        .may_create = options->may_create,
+        .cache_bytes = STORE_CACHE_BYTES,
+    };
+    enum cvm_status status = cvm_db_open(store->url, &main_options, &store->db, err);
+    if (status == CVM_E_NOT_FOUND) {
+        return cvm_error_hint(err, status, "Create the store with `cvm init`.");
+    }
+    if (status != CVM_OK) {
+        return status;
+    }
+    return settle_schema(store->db, store->url, store->db->backend->dialect->store,
+                         options->may_create, now_ms, err);
+}
+
+/* Derived data: a writer makes the file anew when it is missing. */
+static enum cvm_status open_journeys(struct cvm_store *store,
+                                     const struct cvm_store_options *options, int64_t now_ms,
+                                     struct cvm_error *err)
+{
+    char url[PATH_BYTES_MAX];
+    bool is_writer = options->access == CVM_DB_WRITE;
+    struct cvm_db_options journeys_options = {
+        .access = options->access,
+        .may_create = is_writer,
+        .is_rebuildable = true,
+        .page_bytes = JOURNEYS_PAGE_BYTES,
+        .cache_bytes = JOURNEYS_CACHE_BYTES,
+        .map_bytes = JOURNEYS_MAP_BYTES,
+    };
+    enum cvm_status status = journeys_url(store->url, url, err);
+    if (status == CVM_OK) {
+        status = cvm_db_open(url, &journeys_options, &store->journeys, err);
+    }
+    if (status == CVM_OK) {
+        status = settle_schema(store->journeys, url, store->journeys->backend->dialect->journeys,
+                               is_writer || options->may_create, now_ms, err);
+    }
+    if (status == CVM_E_NOT_FOUND || status == CVM_E_CORRUPT) {
+        return cvm_error_hint(err, status,
+                              "Packed journeys are derived from the store: delete '%s', the next "
+                              "import makes it again.",
+                              file_of(url) == NULL ? url : file_of(url));
+    }
+    return status;
+}
+
+static enum cvm_status store_create(const char *url, const struct cvm_clock *clock,
+                                    struct cvm_store **out_store, struct cvm_error *err)
+{
+    struct cvm_store *store = calloc(1, sizeof(*store));
+    if (store == NULL || (store->url = strdup(url)) == NULL) {
+        free(store);
+        return CVM_FAIL(err, CVM_E_LIMIT, "no memory to open the store");
+    }
+    store->clock = *clock;
+    store->lock = -1;
+    *out_store = store;
+    return CVM_OK;
+}
+
+enum cvm_status cvm_store_open(const char *url, const struct cvm_store_options *options,
+                               struct cvm_store **out_store, struct cvm_error *err)
+{
+    assert(url != NULL && options != NULL && options->clock.now_ms != NULL);
+    struct cvm_store *store = NULL;
+    enum cvm_status status = store_create(url, &options->clock, &store, err);
+    if (status != CVM_OK) {
+        return status;
+    }
+    int64_t now_ms = cvm_store_now_ms(store);
+    const char *file = file_of(url);
+    bool is_there = file == NULL || options->may_create || cvm_file_exists(file);
+    /* No lock file beside a store that does not exist. */
+    if (options->access == CVM_DB_WRITE && is_there) {
+        status = take_lock(url, options->lock_wait_ms, &options->clock, &store->lock, err);
+    }
+    if (status == CVM_OK) {
+        status = open_main(store, options, now_ms, err);
+    }
+    if (status == CVM_OK) {
+        status = open_journeys(store, options, now_ms, err);
+    }
+    if (status != CVM_OK) {
+        cvm_store_close(store);
+        return status;
+    }
+    *out_store = store;
+    return CVM_OK;
+}
+
+void cvm_store_close(struct cvm_store *store)
+{
+    if (store == NULL) {
+        return;
+    }
+    cvm_db_close(store->journeys);
+    cvm_db_close(store->db);
+    cvm_store_unlock(store->lock);
+    free(store->url);
+    free(store);
+}
+
+enum cvm_status cvm_store_migrate(const char *url, int64_t now_ms, int *out_from, int *out_to,
+                                  struct cvm_error *err)
+{
+    struct cvm_store_options options = {.access = CVM_DB_WRITE, .may_create = true};
+    struct cvm_store *store = NULL;
+    int from = 0;
+    int to = 0;
+    enum cvm_status status = store_create(url, &cvm_clock_system, &store, err);
+    if (status != CVM_OK) {
+        return status;
+    }
+    status = take_lock(url, MIGRATE_LOCK_WAIT_MS, &cvm_clock_system, &store->lock, err);
+    struct cvm_db_options main_options = {.access = CVM_DB_WRITE, .may_create = true};
+    if (status == CVM_OK) {
+        status = cvm_db_open(url, &main_options, &store->db, err);
+    }
+    if (status == CVM_OK) {
+        status =
+            cvm_migrate(store->db, store->db->backend->dialect->store, now_ms, &from, &to, err);
+    }
+    if (status == CVM_OK) {
+        status = open_journeys(store, &options, now_ms, err);
+    }
+    cvm_store_close(store);
+    if (status != CVM_OK) {
+        return status;
+    }
+    *out_from = from;
+    *out_to = to;
+    return CVM_OK;
+}
+
+struct cvm_db *cvm_store_db(struct cvm_store *store)
+{
+    return store->db;
+}
+
+struct cvm_db *cvm_store_journeys(struct cvm_store *store)
+{
+    return store->journeys;
+}
+
+const char *cvm_store_url(const struct cvm_store *store)
+{
+    return store->url;
+}
+
+int64_t cvm_store_now_ms(const struct cvm_store *store)
+{
+    return store->clock.now_ms(store->clock.state);
+}
+
+enum cvm_status cvm_store_checkpoint(struct cvm_store *store, struct cvm_error *err)
+{
+    enum cvm_status status = cvm_db_checkpoint(store->db, err);
+    return status == CVM_OK ? cvm_db_checkpoint(store->journeys, err) : status;
+}
