@@ -59,8 +59,9 @@ enum cvm_status cvm_column_extend(struct cvm_column *column, size_t more, void *
         return CVM_FAIL(err, CVM_E_LIMIT, "a column of %zu elements cannot grow by %zu",
                         column->count, more);
     }
+    bytes = bytes == 0 ? 1 : bytes; /* even an empty column has data to point to */
     size_t capacity = column->buffer.size_bytes;
-    if (bytes > capacity || column->buffer.data == NULL) {
+    if (bytes > capacity) {
         size_t doubled = capacity > SIZE_MAX / 2 ? bytes : capacity * 2;
         enum cvm_status status =
             cvm_buffer_reserve(&column->buffer, bytes > doubled ? bytes : doubled, err);
