@@ -1,5 +1,6 @@
 #include "base/log.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,6 +13,7 @@
 static const char *const level_names[] = {"debug", "info", "warn", "error"};
 
 struct cvm_log {
+    pthread_mutex_t lock; /* held over fwrite() and fflush(), so that one line is one write */
     struct cvm_log_options options;
 };
 
@@ -19,6 +21,7 @@ struct cvm_log *cvm_log_create(const struct cvm_log_options *options)
 {
     struct cvm_log *log = calloc(1, sizeof(*log));
     if (log != NULL) {
+        (void)pthread_mutex_init(&log->lock, NULL); /* on Linux only fills the struct */
         log->options = *options;
     }
     return log;
@@ -26,7 +29,10 @@ struct cvm_log *cvm_log_create(const struct cvm_log_options *options)
 
 void cvm_log_destroy(struct cvm_log *log)
 {
-    free(log);
+    if (log != NULL) {
+        (void)pthread_mutex_destroy(&log->lock);
+        free(log);
+    }
 }
 
 bool cvm_log_level_from_name(const char *name, enum cvm_log_level *out_level)
@@ -141,8 +147,10 @@ void cvm_log_write(struct cvm_log *log, enum cvm_log_level level, const char *ev
         }
     }
     cvm_text_add_char(&line, '\n');
-    /* One call under the stream's own lock. A log that cannot be written has nowhere to say so. */
+    /* A log that cannot be written has nowhere to say so. */
+    (void)pthread_mutex_lock(&log->lock);
     (void)fwrite(cvm_text_string(&line), 1, line.length, log->options.stream);
     (void)fflush(log->options.stream);
+    (void)pthread_mutex_unlock(&log->lock);
     cvm_text_finish(&line);
 }
