@@ -1,0 +1,128 @@
+/* command.h - one table of subcommands, one file each (cmd_<name>.c).
+ *
+ * A command gets its arguments parsed by its option table and a session: configuration, output,
+ * clock. It returns a status; main() prints the error (or the {"error": ...} document) and makes
+ * the exit code: 0 success, 1 failure, 2 usage, 3 partial (session->is_partial).
+ */
+#ifndef CVM_CLI_COMMAND_H
+#define CVM_CLI_COMMAND_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "base/arena.h"
+#include "base/context.h"
+#include "base/json_writer.h"
+#include "base/zone.h"
+#include "model/catalogue.h"
+#include "storage/store.h"
+
+/* cvm.yaml: wiring. */
+struct cvm_config {
+    const char *path;             /* of cvm.yaml, or NULL when there is none */
+    const char *store_url;        /* made absolute against the folder of cvm.yaml */
+    const char *catalogue_folder; /* the same */
+    const char *time_zone;        /* IANA */
+    const char *currency;         /* ISO 4217 */
+    const char *release;          /* "auto" or "manual" */
+    const char *log_level;
+    const char *log_format; /* "text" or "json" */
+    int64_t threads;        /* 0 = one per core */
+    int64_t record_bytes_max;
+    int64_t import_memory_mb;
+    int64_t keep_runs;
+    double realtime_share;
+};
+
+struct cvm_session {
+    struct cvm_config config;
+    struct cvm_context context;
+    struct cvm_zone *zone;
+    struct cvm_arena *arena; /* of the command */
+    FILE *out;               /* results */
+    FILE *err;               /* progress, warnings */
+    bool is_json;
+    bool is_quiet;
+    bool has_progress; /* standard error is a terminal, and not quiet */
+    bool has_colour;   /* standard output is a terminal, NO_COLOR is unset */
+    bool is_partial;   /* exit 3 */
+    const char *who;   /* "cli:<user>" */
+};
+
+struct cvm_option {
+    const char *name;  /* "--as-of"; NULL ends the table */
+    const char *value; /* name of its value in the help, "D"; NULL = a switch */
+    const char *help;
+};
+
+struct cvm_arguments {
+    const char *const *positional;
+    size_t positional_count;
+    const struct cvm_option *options;
+    const char *const
+        *values; /* per option: NULL = not given; "" for switches; the last one given counts */
+};
+/* NULL when not given. The name must be in the table. */
+const char *cvm_argument(const struct cvm_arguments *arguments, const char *name);
+bool cvm_argument_given(const struct cvm_arguments *arguments, const char *name);
+/* Whole numbers and dates with messages that name the option; *out_value keeps its value when not
+ * given. */
+CVM_MUST_CHECK enum cvm_status cvm_argument_int(const struct cvm_arguments *arguments,
+                                                const char *name, int64_t min, int64_t max,
+                                                int64_t *out_value, struct cvm_error *err);
+CVM_MUST_CHECK enum cvm_status cvm_argument_day(const struct cvm_arguments *arguments,
+                                                const char *name, int32_t *out_day,
+                                                struct cvm_error *err);
+/* "A,B" into a list in the arena. */
+CVM_MUST_CHECK enum cvm_status cvm_argument_list(struct cvm_arena *arena, const char *text,
+                                                 const char *const **out_items, size_t *out_count,
+                                                 struct cvm_error *err);
+
+struct cvm_command {
+    const char *name;      /* "customer list"; the longest match wins */
+    const char *arguments; /* "PATH..." */
+    const char *summary;   /* one line */
+    const char *details;   /* paragraphs and examples for --help */
+    size_t positional_min, positional_max;
+    const struct cvm_option *options;
+    enum cvm_status (*run)(struct cvm_session *session, const struct cvm_arguments *arguments,
+                           struct cvm_error *err);
+};
+
+extern const struct cvm_command *const cvm_commands[]; /* NULL-terminated: commands.c */
+
+/* ---- what most commands need (session.c) ---- */
+
+/* The store of the configuration; the error names `cvm init` when there is none. */
+CVM_MUST_CHECK enum cvm_status cvm_session_store(struct cvm_session *session,
+                                                 enum cvm_db_access access,
+                                                 struct cvm_store **out_store,
+                                                 struct cvm_error *err);
+/* The catalogue in force; warns on standard error when the folder differs from it. */
+CVM_MUST_CHECK enum cvm_status cvm_session_catalogue(struct cvm_session *session,
+                                                     struct cvm_store *store,
+                                                     const struct cvm_catalogue **out_catalogue,
+                                                     struct cvm_error *err);
+int32_t cvm_session_today(const struct cvm_session *session); /* in the deployment's zone */
+
+/* Progress on standard error, one line rewritten; nothing when there is no terminal. */
+void cvm_session_progress(void *session, const char *stage, double fraction, int64_t count);
+void cvm_session_progress_end(struct cvm_session *session);
+
+/* Print a finished JSON text and a newline. */
+CVM_MUST_CHECK enum cvm_status
+cvm_session_print(struct cvm_session *session, const struct cvm_text *text, struct cvm_error *err);
+
+/* A table for people: columns padded (UTF-8 aware), numbers right-aligned. */
+struct cvm_table {
+    struct cvm_text cells; /* each ended by '\0' */
+    size_t column_count;
+    size_t cell_count;
+    const char *const *headers; /* a header that starts with '>' is right-aligned */
+};
+void cvm_table_init(struct cvm_table *table, const char *const *headers, size_t column_count);
+void cvm_table_add(struct cvm_table *table, const char *cell);
+void cvm_table_add_format(struct cvm_table *table, const char *format, ...) CVM_PRINTF(2, 3);
+void cvm_table_print(struct cvm_table *table, FILE *out); /* and finishes it */
+
+#endif

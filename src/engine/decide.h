@@ -1,0 +1,28 @@
+/* decide.h - one customer now: the best value minus price among what has room, and its capacity
+ * taken at once.
+ *
+ * A customer gets at most one live decision a day: asked again, the same one comes back.
+ */
+#ifndef CVM_ENGINE_DECIDE_H
+#define CVM_ENGINE_DECIDE_H
+
+#include "engine/run.h"
+
+struct cvm_decide_request {
+    const char *customer_id;
+    int32_t as_of_day;
+    enum cvm_channel channel;     /* CVM_CHANNEL_UNSET = all */
+    enum cvm_direction direction; /* inbound: the customer is on the line */
+    int forced_treatment;         /* CVM_INDEX_NONE */
+    uint64_t allowed;             /* bit per treatment */
+    const char *who;
+};
+
+/* out_entry gets the JSON object of the entry (as in a run's result file). CVM_E_NOT_FOUND for an
+ * unknown customer. */
+CVM_MUST_CHECK enum cvm_status cvm_decide(struct cvm_engine *engine, struct cvm_store *writer,
+                                          const struct cvm_decide_request *request,
+                                          struct cvm_arena *arena, struct cvm_text *out_entry,
+                                          struct cvm_error *err);
+
+#endif

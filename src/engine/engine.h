@@ -1,0 +1,75 @@
+/* engine.h - the only composition: store, catalogue and threads to chunks of features, verdicts,
+ * values and plans.
+ *
+ * Used by the run, decide, explain, triggers, agents and bench. One engine per command; it owns a
+ * reader of the store per worker. The writer, where one is needed, is lent by the caller.
+ */
+#ifndef CVM_ENGINE_ENGINE_H
+#define CVM_ENGINE_ENGINE_H
+
+#include "base/context.h"
+#include "base/threads.h"
+#include "journey/features.h"
+#include "model/catalogue.h"
+#include "storage/customers.h"
+#include "storage/store.h"
+
+struct cvm_engine {
+    const char *store_url;
+    const struct cvm_catalogue *catalogue; /* the version that governs */
+    struct cvm_pool *pool;
+    const struct cvm_context *context;
+    struct cvm_store **readers; /* one per worker */
+    size_t worker_count;
+    size_t chunk_size;
+    int64_t last_batch; /* pinned */
+};
+
+struct cvm_engine_options {
+    const char *store_url;
+    const struct cvm_catalogue *catalogue;
+    const struct cvm_context *context;
+    size_t thread_count; /* 0 = one per core */
+    size_t chunk_size;   /* 0 = CVM_CHUNK_SIZE */
+};
+
+/* Pins the last closed batch. */
+CVM_MUST_CHECK enum cvm_status cvm_engine_open(const struct cvm_engine_options *options,
+                                               struct cvm_engine **out_engine,
+                                               struct cvm_error *err);
+void cvm_engine_close(struct cvm_engine *engine);
+
+/* A range of customer keys, both ends included: the unit of fan-out. */
+struct cvm_shard {
+    uint64_t first_key;
+    uint64_t last_key;
+};
+
+/* Ranges of about 64k customers each that cover all keys. */
+#define CVM_SHARD_CUSTOMERS 65536
+CVM_MUST_CHECK enum cvm_status cvm_engine_shards(struct cvm_engine *engine, struct cvm_arena *arena,
+                                                 struct cvm_shard **out_shards, size_t *out_count,
+                                                 struct cvm_error *err);
+
+/* Called with each chunk of a shard in key order; shards run on several workers at once. The chunk
+ * is reused afterwards. */
+typedef enum cvm_status (*cvm_chunk_fn)(void *state, size_t shard, size_t worker,
+                                        const struct cvm_chunk *chunk, struct cvm_error *err);
+/* Called on the worker when a shard has ended; may be NULL. */
+typedef enum cvm_status (*cvm_shard_fn)(void *state, size_t shard, struct cvm_error *err);
+
+struct cvm_scan_request {
+    const struct cvm_feature_program *program;
+    const struct cvm_shard *shards;
+    size_t shard_count;
+    cvm_chunk_fn on_chunk;
+    cvm_shard_fn on_shard_end;
+    void *state;
+};
+/* Scan by customer key, chunk by chunk: packed journeys to features. Memory is one chunk per
+ * worker. */
+CVM_MUST_CHECK enum cvm_status cvm_engine_scan(struct cvm_engine *engine,
+                                               const struct cvm_scan_request *request,
+                                               struct cvm_error *err);
+
+#endif

@@ -1,0 +1,37 @@
+/* explain.h - why this treatment, and why not the others: every part of every value of one customer
+ * in one run. */
+#ifndef CVM_ENGINE_EXPLAIN_H
+#define CVM_ENGINE_EXPLAIN_H
+
+#include "engine/run.h"
+#include "recommend/action_value.h"
+
+struct cvm_explained_treatment {
+    int treatment;
+    enum cvm_reason reason; /* permitted, or why not; of permitted ones why it was not chosen */
+    bool is_eligible;
+    double value, price, margin; /* margin = value - price; NaN when refused */
+    double sd;
+    struct cvm_action_value parts;
+};
+
+struct cvm_explanation {
+    const char *customer_id;
+    const char *run_id;
+    int32_t as_of_day;
+    const struct cvm_run_decision *decision; /* NULL = nothing was given */
+    enum cvm_reason reason;
+    struct cvm_explained_treatment *treatments; /* by margin, refused ones last */
+    size_t treatment_count;
+    bool data_changed; /* the customer's data is newer than the run: parts are of today's data,
+                          values of the run */
+};
+
+/* engine->catalogue must be the version of the run (cvm_run_get tells it). In the arena. */
+CVM_MUST_CHECK enum cvm_status cvm_explain(struct cvm_engine *engine, struct cvm_store *store,
+                                           const char *run_id, const char *customer_id,
+                                           struct cvm_arena *arena,
+                                           struct cvm_explanation **out_explanation,
+                                           struct cvm_error *err);
+
+#endif

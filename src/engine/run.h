@@ -1,0 +1,90 @@
+/* run.h - one whole-base job as of a date: journeys, values, one solve over everybody, a plan.
+ *
+ * A pure function of (snapshot, catalogue, request): neither threads nor chunk size nor the order
+ * of rows show in its plan_digest. The same request on the same snapshot is the same run: returned,
+ * not repeated.
+ */
+#ifndef CVM_ENGINE_RUN_H
+#define CVM_ENGINE_RUN_H
+
+#include "allocation/solver.h"
+#include "base/arena.h"
+#include "engine/engine.h"
+#include "model/money.h"
+#include "model/reason.h"
+#include "storage/plan_store.h"
+
+struct cvm_run_request {
+    int32_t as_of_day;
+    int32_t since_day;            /* CVM_DAY_NONE: the catalogue's history window */
+    const char *const *customers; /* ids; NULL = everybody */
+    size_t customer_count;
+    int forced_treatment; /* CVM_INDEX_NONE */
+    uint64_t allowed;     /* bit per treatment, ~0 = all */
+    bool is_dry;          /* nothing is stored, no capacity is used */
+    bool is_replacing;    /* withdraw what is not yet sent for this date first */
+    bool must_release;    /* release: auto */
+    int64_t seed;
+    double realtime_share; /* of each capacity, left for `cvm decide` */
+    int64_t keep_runs;     /* whose value blocks stay */
+    const char *who;
+    void (*on_progress)(void *state, const char *stage, double fraction, int64_t customers);
+    void *progress_state;
+};
+
+struct cvm_run_decision {
+    uint64_t key;
+    const char *customer_id;
+    int treatment;
+    enum cvm_reason reason;
+    double value, sd, price;
+    int64_t cost_micro, incentive_micro;
+};
+
+/* Everything a summary, a result file and explain want to know. Owned by the result. */
+struct cvm_run_result {
+    const char *run_id;
+    bool was_done_before;
+    const struct cvm_catalogue *catalogue;
+    int32_t as_of_day;
+    int64_t created_at_ms;
+    int64_t customers;                  /* looked at */
+    int64_t undecided_before;           /* without a live decision, so decided now */
+    struct cvm_run_decision *decisions; /* ascending key */
+    size_t decision_count;
+    const char **unknown_ids; /* asked for, not in the store */
+    size_t unknown_count;
+    double value, dual_bound, gap;
+    int64_t spend_micro;
+    int64_t by_treatment[CVM_TREATMENTS_MAX];
+    int64_t refusals[CVM_REASON_COUNT];  /* pairs of customer and treatment */
+    double prices[CVM_CONSTRAINTS_MAX];  /* by constraint; NaN = not in this solve */
+    int64_t limits[CVM_CONSTRAINTS_MAX]; /* granted for the period; -1 = unlimited */
+    int64_t remaining[CVM_CONSTRAINTS_MAX];
+    char plan_digest[CVM_DIGEST_TEXT_SIZE];
+    struct {
+        double features, values, allocation, plan, total;
+    } seconds;
+    struct cvm_run_memory *memory; /* private to run.c */
+};
+
+/* `writer` may be NULL only for a dry run. Texts of the result live in `arena` or in the result. */
+CVM_MUST_CHECK enum cvm_status cvm_run(struct cvm_engine *engine, struct cvm_store *writer,
+                                       const struct cvm_run_request *request,
+                                       struct cvm_arena *arena, struct cvm_run_result **out_result,
+                                       struct cvm_error *err);
+/* Load a finished run again, as cvm_run() left it (without seconds). */
+CVM_MUST_CHECK enum cvm_status cvm_run_load(struct cvm_engine *engine, struct cvm_store *store,
+                                            const char *run_id, struct cvm_arena *arena,
+                                            struct cvm_run_result **out_result,
+                                            struct cvm_error *err);
+void cvm_run_result_destroy(struct cvm_run_result *result);
+
+/* Rows of the solver from what the ledger still has; `row_of` constraint index per row. */
+struct cvm_run_rows {
+    struct cvm_row rows[CVM_PROBLEM_ROWS_MAX];
+    int constraint[CVM_PROBLEM_ROWS_MAX];
+    size_t count;
+};
+
+#endif

@@ -1,0 +1,213 @@
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+
+#include "engine/run_internal.h"
+
+/* A hold outlives its run by this much; then anybody may expire it. */
+#define HOLD_MS (INT64_C(15) * 60 * 1000)
+
+/* One contiguous problem from the shards, each of which ends in a padded block. */
+static enum cvm_status gather(struct cvm_run_memory *memory, size_t treatment_count,
+                              struct cvm_error *err)
+{
+    size_t count = 0;
+    for (size_t s = 0; s < memory->shard_count; s++) {
+        count += memory->values[s].count;
+    }
+    memory->customer_count = count;
+    size_t padded = (count + 15) / 16 * 16 + 16;
+    struct {
+        struct cvm_buffer *buffer;
+        size_t bytes;
+    } columns[] = {
+        {&memory->matrix, padded * treatment_count * sizeof(float)},
+        {&memory->keys, padded * sizeof(uint64_t)},
+        {&memory->amounts, padded * sizeof(float)},
+        {&memory->plan, padded},
+    };
+    for (size_t i = 0; i < sizeof(columns) / sizeof(columns[0]); i++) {
+        enum cvm_status status = cvm_buffer_reserve(columns[i].buffer, columns[i].bytes, err);
+        if (status != CVM_OK) {
+            return status;
+        }
+    }
+    float *matrix = memory->matrix.data;
+    size_t first = 0;
+    for (size_t s = 0; s < memory->shard_count; s++) {
+        const struct cvm_shard_values *shard = &memory->values[s];
+        const float *from = shard->values.data;
+        for (size_t i = 0; i < shard->count; i++) {
+            for (size_t t = 0; t < treatment_count; t++) {
+                matrix[cvm_values_at(treatment_count, first + i, t)] =
+                    from[cvm_values_at(treatment_count, i, t)];
+            }
+        }
+        if (shard->count > 0) {
+            memcpy((uint64_t *)memory->keys.data + first, shard->keys.data,
+                   shard->count * sizeof(uint64_t));
+            memcpy((float *)memory->amounts.data + first, shard->margins.data,
+                   shard->count * sizeof(float));
+        }
+        first += shard->count;
+    }
+    for (size_t i = first; i < (first + 15) / 16 * 16; i++) {
+        for (size_t t = 0; t < treatment_count; t++) {
+            matrix[cvm_values_at(treatment_count, i, t)] = CVM_VALUE_INELIGIBLE;
+        }
+    }
+    return CVM_OK;
+}
+
+/* What a constraint asks of a pair, in the solver's terms. */
+void cvm_run_fill_row(const struct cvm_catalogue *catalogue,
+                      const struct cvm_constraint *constraint, int64_t limit, struct cvm_row *row)
+{
+    *row = (struct cvm_row){.name = constraint->id, .limit = limit};
+    row->kind = constraint->kind == CVM_CONSTRAINT_BUDGET ? CVM_ROW_MONEY : CVM_ROW_UNITS;
+    int number = (int)(constraint - catalogue->constraints);
+    for (size_t t = 0; t < catalogue->treatment_count; t++) {
+        const struct cvm_treatment *treatment = &catalogue->treatments[t];
+        if ((constraint->treatments >> t & 1) == 0) {
+            continue;
+        }
+        switch (constraint->kind) {
+        case CVM_CONSTRAINT_CAPACITY:
+            row->units[t] = 1;
+            break;
+        case CVM_CONSTRAINT_RESOURCE:
+            for (size_t u = 0; u < treatment->use_count; u++) {
+                if (treatment->uses[u].constraint == number) {
+                    row->units[t] = llrint(treatment->uses[u].units * 1000);
+                }
+            }
+            break;
+        case CVM_CONSTRAINT_BUDGET:
+            cvm_recommend_cost_rate(treatment, constraint->measure, &row->flat[t], &row->rate[t]);
+            break;
+        }
+    }
+}
+
+/* Every limited constraint becomes a row with what the ledger still has for its period. */
+static enum cvm_status make_rows(struct cvm_run_job *job, struct cvm_error *err)
+{
+    const struct cvm_catalogue *catalogue = job->engine->catalogue;
+    struct cvm_run_rows *rows = &job->memory->rows;
+    rows->count = 0;
+    for (size_t c = 0; c < catalogue->constraint_count; c++) {
+        const struct cvm_constraint *constraint = &catalogue->constraints[c];
+        int64_t available = constraint->limit;
+        job->result->prices[c] = NAN;
+        job->result->limits[c] = constraint->limit;
+        if (constraint->limit < 0) {
+            continue;
+        }
+        if (job->writer != NULL) {
+            struct cvm_ledger_row row;
+            enum cvm_status status = cvm_ledger_row(
+                job->writer, constraint, job->request->as_of_day, job->result->run_id, &row, err);
+            if (status != CVM_OK) {
+                return status;
+            }
+            job->result->limits[c] = row.granted;
+            available = row.granted - row.held - row.confirmed -
+                        (int64_t)((double)row.granted * job->request->realtime_share);
+        }
+        if (rows->count == CVM_PROBLEM_ROWS_MAX) {
+            return CVM_FAIL(err, CVM_E_LIMIT, "more than %d constraints", CVM_PROBLEM_ROWS_MAX);
+        }
+        cvm_run_fill_row(catalogue, constraint, available > 0 ? available : 0,
+                         &rows->rows[rows->count]);
+        rows->constraint[rows->count] = (int)c;
+        rows->count++;
+    }
+    return CVM_OK;
+}
+
+/* Hold all that the solve may use, so that nobody else spends it meanwhile. */
+static enum cvm_status hold(struct cvm_run_job *job, struct cvm_error *err)
+{
+    struct cvm_ledger_amount amounts[CVM_PROBLEM_ROWS_MAX];
+    const struct cvm_run_rows *rows = &job->memory->rows;
+    for (size_t r = 0; r < rows->count; r++) {
+        amounts[r] = (struct cvm_ledger_amount){rows->constraint[r], rows->rows[r].limit};
+    }
+    struct cvm_ledger_holder holder = {
+        .holder = job->result->run_id,
+        .epoch = job->epoch,
+        .expires_at_ms = cvm_context_now_ms(job->engine->context) + HOLD_MS,
+    };
+    return cvm_ledger_hold(job->writer, job->engine->catalogue, job->request->as_of_day, &holder,
+                           amounts, rows->count, err);
+}
+
+static enum cvm_status rows_and_hold(struct cvm_run_job *job, struct cvm_error *err)
+{
+    if (job->writer == NULL) {
+        return make_rows(job, err);
+    }
+    struct cvm_db *db = cvm_store_db(job->writer);
+    enum cvm_status status = cvm_db_begin(db, err);
+    if (status == CVM_OK) {
+        status = make_rows(job, err);
+    }
+    if (status == CVM_OK) {
+        status = hold(job, err);
+    }
+    if (status == CVM_OK) {
+        status = cvm_db_commit(db, err);
+    }
+    if (status != CVM_OK) {
+        cvm_db_rollback(db);
+    }
+    return status;
+}
+
+enum cvm_status cvm_run_allocate(struct cvm_run_job *job, struct cvm_error *err)
+{
+    struct cvm_run_memory *memory = job->memory;
+    const struct cvm_catalogue *catalogue = job->engine->catalogue;
+    int64_t priorities[CVM_TREATMENTS_MAX];
+    int64_t costs[CVM_TREATMENTS_MAX];
+    double start = cvm_context_seconds(job->engine->context);
+    enum cvm_status status = gather(memory, catalogue->treatment_count, err);
+    if (status == CVM_OK) {
+        status = rows_and_hold(job, err);
+    }
+    if (status != CVM_OK) {
+        return status;
+    }
+    for (size_t t = 0; t < catalogue->treatment_count; t++) {
+        priorities[t] = catalogue->treatments[t].priority;
+        costs[t] = catalogue->treatments[t].cost_micro;
+    }
+    struct cvm_problem problem = {
+        .customer_count = memory->customer_count,
+        .treatment_count = catalogue->treatment_count,
+        .values = memory->matrix.data,
+        .keys = memory->keys.data,
+        .amounts = memory->amounts.data,
+        .priorities = priorities,
+        .tie_cost_micro = costs,
+        .rows = memory->rows.rows,
+        .row_count = memory->rows.count,
+        .forced_treatment = job->request->forced_treatment,
+    };
+    memory->solved.treatments = memory->plan.data;
+    status = cvm_solve(&problem, &(struct cvm_solver_options){0}, job->engine->pool,
+                       job->engine->context, &memory->solved, err);
+    if (status != CVM_OK) {
+        return cvm_error_context(err, status, "allocate");
+    }
+    for (size_t r = 0; r < memory->rows.count; r++) {
+        int constraint = memory->rows.constraint[r];
+        job->result->prices[constraint] = memory->solved.prices[r];
+        job->result->remaining[constraint] = memory->rows.rows[r].limit - memory->solved.used[r];
+    }
+    job->result->value = memory->solved.value;
+    job->result->dual_bound = memory->solved.dual_bound;
+    job->result->gap = memory->solved.gap;
+    job->result->seconds.allocation = cvm_context_seconds(job->engine->context) - start;
+    return CVM_OK;
+}

@@ -1,0 +1,273 @@
+#include <math.h>
+#include <string.h>
+
+#include "base/json_reader.h"
+#include "engine/run_internal.h"
+#include "engine/run_results.h"
+
+#define SUMMARY_BYTES_MAX ((size_t)1 << 20)
+
+/* Units as people count them: resources are kept in thousandths, budgets in millionths. */
+static void write_amount(struct cvm_json_writer *json, const struct cvm_constraint *constraint,
+                         int64_t amount)
+{
+    switch (constraint->kind) {
+    case CVM_CONSTRAINT_BUDGET:
+        cvm_json_micro(json, amount);
+        break;
+    case CVM_CONSTRAINT_RESOURCE:
+        cvm_json_double(json, (double)amount / 1000);
+        break;
+    case CVM_CONSTRAINT_CAPACITY:
+        cvm_json_int(json, amount);
+        break;
+    }
+}
+
+static double price_per_unit(const struct cvm_constraint *constraint, double price)
+{
+    return constraint->kind == CVM_CONSTRAINT_RESOURCE ? price * 1000 : price;
+}
+
+static void write_constraint(const struct cvm_run_result *result, struct cvm_json_writer *json,
+                             size_t c)
+{
+    const struct cvm_constraint *constraint = &result->catalogue->constraints[c];
+    bool is_limited = result->limits[c] >= 0;
+    const char *limit_key = "limit";
+    const char *remaining_key = "remaining";
+    if (constraint->kind == CVM_CONSTRAINT_CAPACITY) {
+        limit_key = "max_per_day";
+        remaining_key = "remaining_availability";
+    }
+    cvm_json_key(json, limit_key);
+    if (is_limited) {
+        write_amount(json, constraint, result->limits[c]);
+    } else {
+        cvm_json_null(json);
+    }
+    cvm_json_key(json, remaining_key);
+    if (is_limited) {
+        write_amount(json, constraint, result->remaining[c]);
+    } else {
+        cvm_json_null(json);
+    }
+    cvm_json_key_double(json, "shadow_price", price_per_unit(constraint, result->prices[c]));
+}
+
+static void write_constraints(const struct cvm_run_result *result, struct cvm_json_writer *json)
+{
+    const struct cvm_catalogue *catalogue = result->catalogue;
+    for (size_t c = 0; c < catalogue->constraint_count; c++) {
+        const struct cvm_constraint *constraint = &catalogue->constraints[c];
+        bool is_capacity = constraint->kind == CVM_CONSTRAINT_CAPACITY;
+        /* capacities come first, in treatment order */
+        cvm_json_key(json, is_capacity ? catalogue->treatments[c].id : constraint->id);
+        cvm_json_object(json);
+        write_constraint(result, json, c);
+        if (is_capacity) {
+            cvm_json_key(json, "cost_per_contact");
+            cvm_json_micro(json, catalogue->treatments[c].cost_micro);
+            cvm_json_key_int(json, "priority", catalogue->treatments[c].priority);
+        }
+        cvm_json_object_end(json);
+    }
+}
+
+static void write_counts(const struct cvm_run_result *result, struct cvm_json_writer *json)
+{
+    cvm_json_key(json, "by_treatment");
+    cvm_json_object(json);
+    for (size_t t = 0; t < result->catalogue->treatment_count; t++) {
+        if (result->by_treatment[t] > 0) {
+            cvm_json_key_int(json, result->catalogue->treatments[t].id, result->by_treatment[t]);
+        }
+    }
+    cvm_json_key_int(json, result->catalogue->ignore.id,
+                     result->customers - (int64_t)result->decision_count);
+    cvm_json_object_end(json);
+    cvm_json_key(json, "refusals");
+    cvm_json_object(json);
+    for (int reason = 1; reason < CVM_REASON_COUNT; reason++) {
+        if (result->refusals[reason] > 0) {
+            cvm_json_key_int(json, cvm_reason_name((enum cvm_reason)reason),
+                             result->refusals[reason]);
+        }
+    }
+    cvm_json_object_end(json);
+}
+
+void cvm_run_summary_write(const struct cvm_run_result *result, struct cvm_json_writer *json)
+{
+    char day[CVM_DAY_TEXT_SIZE];
+    cvm_json_object(json);
+    cvm_json_key_int(json, "total_processed", result->customers + (int64_t)result->unknown_count);
+    cvm_json_key_int(json, "successful", result->customers);
+    cvm_json_key_int(json, "failed", (int64_t)result->unknown_count);
+    cvm_json_key_int(json, "already_decided", result->customers - result->undecided_before);
+    cvm_json_key_int(json, "treated", (int64_t)result->decision_count);
+    cvm_json_key_double(json, "total_value", result->value);
+    cvm_json_key_double(json, "dual_bound", result->dual_bound);
+    cvm_json_key_double(json, "gap", result->gap);
+    cvm_json_key(json, "spend");
+    cvm_json_micro(json, result->spend_micro);
+    write_counts(result, json);
+    cvm_json_key(json, "constraints_final_state");
+    cvm_json_object(json);
+    write_constraints(result, json);
+    cvm_json_object_end(json);
+    cvm_json_key_string(json, "optimization_method", "lagrangian_dual");
+    cvm_json_key(json, "llm");
+    cvm_json_object(json);
+    cvm_json_key_int(json, "calls", 0);
+    cvm_json_key_int(json, "tokens", 0);
+    cvm_json_key_int(json, "cost", 0);
+    cvm_json_key_int(json, "saved", 0);
+    cvm_json_object_end(json);
+    cvm_json_key_string(json, "plan_digest", result->plan_digest);
+    cvm_json_key_string(json, "as_of", cvm_day_format(result->as_of_day, day));
+    cvm_json_key_string(json, "run_id", result->run_id);
+    cvm_json_key_int(json, "catalogue_version", result->catalogue->version);
+    cvm_json_key(json, "seconds");
+    cvm_json_object(json);
+    cvm_json_key_double(json, "journeys", result->seconds.features);
+    cvm_json_key_double(json, "values", result->seconds.values);
+    cvm_json_key_double(json, "allocation", result->seconds.allocation);
+    cvm_json_key_double(json, "plan", result->seconds.plan);
+    cvm_json_key_double(json, "total", result->seconds.total);
+    cvm_json_object_end(json);
+    cvm_json_object_end(json);
+}
+
+void cvm_run_options_write(const struct cvm_run_job *job, struct cvm_json_writer *json)
+{
+    const struct cvm_run_request *request = job->request;
+    const struct cvm_catalogue *catalogue = job->engine->catalogue;
+    cvm_json_object(json);
+    if (request->customers != NULL) {
+        cvm_json_key(json, "customers");
+        cvm_json_array(json);
+        for (size_t i = 0; i < request->customer_count; i++) {
+            cvm_json_string(json, request->customers[i]);
+        }
+        cvm_json_array_end(json);
+    }
+    if (request->forced_treatment != CVM_INDEX_NONE) {
+        cvm_json_key_string(json, "treatment", catalogue->treatments[request->forced_treatment].id);
+    }
+    if (request->allowed != UINT64_MAX) {
+        cvm_json_key(json, "allowed");
+        cvm_json_array(json);
+        for (size_t t = 0; t < catalogue->treatment_count; t++) {
+            if ((request->allowed >> t & 1) != 0) {
+                cvm_json_string(json, catalogue->treatments[t].id);
+            }
+        }
+        cvm_json_array_end(json);
+    }
+    cvm_json_key_bool(json, "replace", request->is_replacing);
+    cvm_json_object_end(json);
+}
+
+/* ---- reading it back ---- */
+
+static double number_of(const struct cvm_json_value *object, const char *key)
+{
+    const struct cvm_json_value *value = cvm_json_member(object, key);
+    bool is_number =
+        value != NULL && (value->type == CVM_JSON_INT || value->type == CVM_JSON_DOUBLE);
+    return is_number ? value->number : NAN;
+}
+
+static int64_t integer_of(const struct cvm_json_value *object, const char *key)
+{
+    double number = number_of(object, key);
+    return isnan(number) ? 0 : (int64_t)llrint(number);
+}
+
+static int64_t amount_of(const struct cvm_json_value *object, const char *key,
+                         const struct cvm_constraint *constraint)
+{
+    double number = number_of(object, key);
+    if (isnan(number)) {
+        return -1;
+    }
+    switch (constraint->kind) {
+    case CVM_CONSTRAINT_BUDGET:
+        return cvm_micro_from_double(number);
+    case CVM_CONSTRAINT_RESOURCE:
+        return llrint(number * 1000);
+    case CVM_CONSTRAINT_CAPACITY:
+        break;
+    }
+    return llrint(number);
+}
+
+static void parse_constraints(const struct cvm_json_value *states, struct cvm_run_result *result)
+{
+    const struct cvm_catalogue *catalogue = result->catalogue;
+    for (size_t c = 0; c < catalogue->constraint_count; c++) {
+        const struct cvm_constraint *constraint = &catalogue->constraints[c];
+        bool is_capacity = constraint->kind == CVM_CONSTRAINT_CAPACITY;
+        const struct cvm_json_value *state =
+            cvm_json_member(states, is_capacity ? catalogue->treatments[c].id : constraint->id);
+        double price = number_of(state, "shadow_price");
+        result->limits[c] = amount_of(state, is_capacity ? "max_per_day" : "limit", constraint);
+        result->remaining[c] =
+            amount_of(state, is_capacity ? "remaining_availability" : "remaining", constraint);
+        result->prices[c] = constraint->kind == CVM_CONSTRAINT_RESOURCE ? price / 1000 : price;
+    }
+}
+
+static void parse_numbers(const struct cvm_json_value *summary, struct cvm_run_result *result)
+{
+    const struct cvm_json_value *seconds = cvm_json_member(summary, "seconds");
+    result->customers = integer_of(summary, "successful");
+    result->undecided_before = result->customers - integer_of(summary, "already_decided");
+    result->value = number_of(summary, "total_value");
+    result->dual_bound = number_of(summary, "dual_bound");
+    result->gap = number_of(summary, "gap");
+    result->spend_micro = cvm_micro_from_double(number_of(summary, "spend"));
+    result->seconds.features = number_of(seconds, "journeys");
+    result->seconds.values = number_of(seconds, "values");
+    result->seconds.allocation = number_of(seconds, "allocation");
+    result->seconds.plan = number_of(seconds, "plan");
+    result->seconds.total = number_of(seconds, "total");
+    const struct cvm_json_value *counts = cvm_json_member(summary, "by_treatment");
+    for (size_t t = 0; t < result->catalogue->treatment_count; t++) {
+        result->by_treatment[t] = integer_of(counts, result->catalogue->treatments[t].id);
+    }
+    const struct cvm_json_value *refusals = cvm_json_member(summary, "refusals");
+    for (int reason = 1; reason < CVM_REASON_COUNT; reason++) {
+        result->refusals[reason] = integer_of(refusals, cvm_reason_name((enum cvm_reason)reason));
+    }
+}
+
+enum cvm_status cvm_run_summary_parse(const char *json, struct cvm_run_result *result,
+                                      struct cvm_error *err)
+{
+    const struct cvm_json_value *summary = NULL;
+    struct cvm_arena *arena = cvm_arena_create(4 * SUMMARY_BYTES_MAX);
+    struct cvm_json_reader *reader = cvm_json_reader_create(SUMMARY_BYTES_MAX);
+    enum cvm_status status = CVM_E_LIMIT;
+    if (arena == NULL || reader == NULL) {
+        status = CVM_FAIL(err, CVM_E_LIMIT, "no memory for a summary");
+        goto out;
+    }
+    status = cvm_json_read(reader, arena, json, strlen(json), false, &summary, err);
+    if (status != CVM_OK) {
+        status = cvm_error_context(err, status, "stored summary of run '%s'", result->run_id);
+        goto out;
+    }
+    parse_numbers(summary, result);
+    parse_constraints(cvm_json_member(summary, "constraints_final_state"), result);
+    const struct cvm_json_value *digest = cvm_json_member(summary, "plan_digest");
+    if (digest != NULL && digest->string.length == CVM_DIGEST_TEXT_SIZE - 1) {
+        memcpy(result->plan_digest, digest->string.data, CVM_DIGEST_TEXT_SIZE - 1);
+    }
+
+out:
+    cvm_json_reader_destroy(reader);
+    cvm_arena_destroy(arena);
+    return status;
+}

@@ -1,0 +1,239 @@
+#include "engine/values.h"
+
+#include <string.h>
+
+#define BLOCK        16
+#define HEADER_BYTES 16
+#define VERSION      1
+
+void cvm_shard_values_init(struct cvm_shard_values *values, size_t treatment_count)
+{
+    *values = (struct cvm_shard_values){.treatment_count = treatment_count};
+    cvm_text_init(&values->ids, 0);
+}
+
+void cvm_shard_values_finish(struct cvm_shard_values *values)
+{
+    cvm_buffer_finish(&values->keys);
+    cvm_buffer_finish(&values->margins);
+    cvm_buffer_finish(&values->churns);
+    cvm_buffer_finish(&values->segments);
+    cvm_buffer_finish(&values->values);
+    cvm_buffer_finish(&values->reasons);
+    cvm_buffer_finish(&values->id_offsets);
+    cvm_text_finish(&values->ids);
+}
+
+static enum cvm_status reserve(struct cvm_shard_values *values, size_t count, struct cvm_error *err)
+{
+    if (count <= values->capacity) {
+        return CVM_OK;
+    }
+    size_t capacity = values->capacity * 2 > count ? values->capacity * 2 : count;
+    capacity = (capacity + BLOCK - 1) / BLOCK * BLOCK;
+    struct {
+        struct cvm_buffer *buffer;
+        size_t bytes;
+    } columns[] = {
+        {&values->keys, sizeof(uint64_t)},
+        {&values->margins, sizeof(float)},
+        {&values->churns, sizeof(float)},
+        {&values->segments, 1},
+        {&values->values, sizeof(float) * values->treatment_count},
+        {&values->reasons, values->treatment_count},
+        {&values->id_offsets, sizeof(uint32_t)},
+    };
+    for (size_t i = 0; i < sizeof(columns) / sizeof(columns[0]); i++) {
+        enum cvm_status status =
+            cvm_buffer_reserve(columns[i].buffer, columns[i].bytes * capacity + 64, err);
+        if (status != CVM_OK) {
+            return status;
+        }
+    }
+    values->capacity = capacity;
+    return CVM_OK;
+}
+
+/* The padding of the last block is ineligible, so that nobody has to ask where the customers end.
+ */
+static void pad_last_block(struct cvm_shard_values *values)
+{
+    float *numbers = values->values.data;
+    unsigned char *reasons = values->reasons.data;
+    unsigned char *segments = values->segments.data;
+    size_t end = (values->count + BLOCK - 1) / BLOCK * BLOCK;
+    for (size_t i = values->count; i < end; i++) {
+        segments[i] = 0;
+        for (size_t t = 0; t < values->treatment_count; t++) {
+            size_t at = cvm_values_at(values->treatment_count, i, t);
+            numbers[at] = CVM_VALUE_INELIGIBLE;
+            reasons[at] = 0;
+        }
+    }
+}
+
+enum cvm_status cvm_shard_values_add(struct cvm_shard_values *values, const struct cvm_chunk *chunk,
+                                     const struct cvm_verdicts *verdicts, struct cvm_error *err)
+{
+    size_t first = values->count;
+    enum cvm_status status = reserve(values, first + chunk->count, err);
+    if (status != CVM_OK) {
+        return status;
+    }
+    uint32_t *id_offsets = (uint32_t *)values->id_offsets.data + first;
+    for (size_t i = 0; i < chunk->count; i++) {
+        id_offsets[i] = (uint32_t)values->ids.length + chunk->id_offsets[i];
+        values->dated_events += chunk->event_counts[i];
+    }
+    cvm_text_add_bytes(&values->ids, chunk->ids.data, chunk->ids.length);
+    if (values->ids.failed) {
+        return CVM_FAIL(err, CVM_E_LIMIT, "no memory for customer ids");
+    }
+    memcpy((uint64_t *)values->keys.data + first, chunk->keys, chunk->count * sizeof(uint64_t));
+    memcpy((float *)values->margins.data + first, verdicts->margins, chunk->count * sizeof(float));
+    memcpy((float *)values->churns.data + first, verdicts->churns, chunk->count * sizeof(float));
+    memcpy((unsigned char *)values->segments.data + first, verdicts->segments, chunk->count);
+    float *numbers = values->values.data;
+    unsigned char *reasons = values->reasons.data;
+    for (size_t t = 0; t < values->treatment_count; t++) {
+        const float *from = verdicts->values + t * verdicts->stride;
+        const unsigned char *from_reasons = verdicts->reasons + t * verdicts->stride;
+        for (size_t i = 0; i < chunk->count; i++) {
+            size_t at = cvm_values_at(values->treatment_count, first + i, t);
+            numbers[at] = from[i];
+            reasons[at] = from_reasons[i];
+        }
+    }
+    values->count = first + chunk->count;
+    pad_last_block(values);
+    return CVM_OK;
+}
+
+const char *cvm_shard_values_id(const struct cvm_shard_values *values, size_t customer)
+{
+    return values->ids.data + ((const uint32_t *)values->id_offsets.data)[customer];
+}
+
+static size_t padded(size_t count)
+{
+    return (count + BLOCK - 1) / BLOCK * BLOCK;
+}
+
+static size_t encoded_bytes(size_t count, size_t treatment_count)
+{
+    return HEADER_BYTES + count * (sizeof(uint64_t) + 2 * sizeof(float)) + padded(count) +
+           padded(count) * treatment_count * (sizeof(float) + 1);
+}
+
+enum cvm_status cvm_shard_values_encode(const struct cvm_shard_values *values, struct cvm_text *out,
+                                        struct cvm_error *err)
+{
+    uint32_t header[3] = {VERSION, (uint32_t)values->treatment_count, (uint32_t)values->count};
+    size_t count = values->count;
+    cvm_text_clear(out);
+    cvm_text_add_bytes(out, "CVMV", 4);
+    cvm_text_add_bytes(out, header, sizeof(header));
+    cvm_text_add_bytes(out, values->keys.data, count * sizeof(uint64_t));
+    cvm_text_add_bytes(out, values->margins.data, count * sizeof(float));
+    cvm_text_add_bytes(out, values->churns.data, count * sizeof(float));
+    cvm_text_add_bytes(out, values->segments.data, padded(count));
+    cvm_text_add_bytes(out, values->values.data,
+                       padded(count) * values->treatment_count * sizeof(float));
+    cvm_text_add_bytes(out, values->reasons.data, padded(count) * values->treatment_count);
+    if (out->failed) {
+        return CVM_FAIL(err, CVM_E_LIMIT, "no memory for a block of values");
+    }
+    return CVM_OK;
+}
+
+enum cvm_status cvm_values_open(const void *body, size_t length, struct cvm_values_view *out_view,
+                                struct cvm_error *err)
+{
+    const unsigned char *at = body;
+    uint32_t header[3] = {0};
+    if (length >= HEADER_BYTES) {
+        memcpy(header, at + 4, sizeof(header));
+    }
+    if (length < HEADER_BYTES || memcmp(at, "CVMV", 4) != 0 || header[0] != VERSION ||
+        header[1] > 255 || length != encoded_bytes(header[2], header[1])) {
+        return CVM_FAIL(err, CVM_E_CORRUPT, "a stored block of values is damaged");
+    }
+    struct cvm_values_view view = {.treatment_count = header[1], .count = header[2]};
+    view.keys = at + HEADER_BYTES;
+    view.margins = view.keys + view.count * sizeof(uint64_t);
+    view.churns = view.margins + view.count * sizeof(float);
+    view.segments = view.churns + view.count * sizeof(float);
+    view.values = view.segments + padded(view.count);
+    view.reasons = view.values + padded(view.count) * view.treatment_count * sizeof(float);
+    *out_view = view;
+    return CVM_OK;
+}
+
+static uint64_t key_at(const struct cvm_values_view *view, size_t customer)
+{
+    uint64_t key;
+    memcpy(&key, view->keys + customer * sizeof(key), sizeof(key));
+    return key;
+}
+
+size_t cvm_values_find(const struct cvm_values_view *view, uint64_t key)
+{
+    size_t low = 0;
+    size_t high = view->count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (key_at(view, middle) < key) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low < view->count && key_at(view, low) == key ? low : SIZE_MAX;
+}
+
+static float float_at(const unsigned char *column, size_t at)
+{
+    float value;
+    memcpy(&value, column + at * sizeof(value), sizeof(value));
+    return value;
+}
+
+float cvm_values_value(const struct cvm_values_view *view, size_t customer, size_t treatment)
+{
+    return float_at(view->values, cvm_values_at(view->treatment_count, customer, treatment));
+}
+
+unsigned char cvm_values_reason(const struct cvm_values_view *view, size_t customer,
+                                size_t treatment)
+{
+    return view->reasons[cvm_values_at(view->treatment_count, customer, treatment)];
+}
+
+float cvm_values_margin(const struct cvm_values_view *view, size_t customer)
+{
+    return float_at(view->margins, customer);
+}
+
+float cvm_values_churn(const struct cvm_values_view *view, size_t customer)
+{
+    return float_at(view->churns, customer);
+}
+
+unsigned char cvm_values_segment(const struct cvm_values_view *view, size_t customer)
+{
+    return view->segments[customer];
+}
+
+struct cvm_values_view cvm_values_view_of(const struct cvm_shard_values *values)
+{
+    return (struct cvm_values_view){
+        .treatment_count = values->treatment_count,
+        .count = values->count,
+        .keys = values->keys.data,
+        .margins = values->margins.data,
+        .churns = values->churns.data,
+        .segments = values->segments.data,
+        .values = values->values.data,
+        .reasons = values->reasons.data,
+    };
+}

@@ -1,0 +1,82 @@
+/* values.h - the values of a shard: what the treatment step makes, the solver reads, and the store
+ * keeps.
+ *
+ * In memory and on disk the same columns: blocks of 16 customers, treatment-major inside the block,
+ * as allocation/problem.h wants them.
+ */
+#ifndef CVM_ENGINE_VALUES_H
+#define CVM_ENGINE_VALUES_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/columns.h"
+#include "base/error.h"
+#include "base/text.h"
+#include "model/chunk.h"
+#include "recommend/action_value.h"
+
+struct cvm_shard_values {
+    size_t treatment_count;
+    size_t count;                 /* customers */
+    size_t capacity;              /* customers that the columns have room for; a multiple of 16 */
+    struct cvm_buffer keys;       /* uint64_t */
+    struct cvm_buffer margins;    /* float, monthly, major units */
+    struct cvm_buffer churns;     /* float, in the horizon if untreated */
+    struct cvm_buffer segments;   /* unsigned char */
+    struct cvm_buffer values;     /* float, blocks of 16 */
+    struct cvm_buffer reasons;    /* unsigned char, the same order */
+    struct cvm_buffer id_offsets; /* uint32_t into ids */
+    struct cvm_text ids;
+    uint64_t dated_events;
+};
+
+void cvm_shard_values_init(struct cvm_shard_values *values, size_t treatment_count);
+void cvm_shard_values_finish(struct cvm_shard_values *values);
+
+/* Where customer i's value or reason of treatment t stands. */
+static inline size_t cvm_values_at(size_t treatment_count, size_t customer, size_t treatment)
+{
+    return customer / 16 * 16 * treatment_count + treatment * 16 + customer % 16;
+}
+
+/* Append the verdicts on a chunk (stride = chunk capacity). */
+CVM_MUST_CHECK enum cvm_status cvm_shard_values_add(struct cvm_shard_values *values,
+                                                    const struct cvm_chunk *chunk,
+                                                    const struct cvm_verdicts *verdicts,
+                                                    struct cvm_error *err);
+const char *cvm_shard_values_id(const struct cvm_shard_values *values, size_t customer);
+
+/* The stored form, little-endian: "CVMV", uint32 version 1, uint32 treatments, uint32 customers,
+ * then the columns keys, margins, churns, segments (padded to 16), values, reasons. Ids are not in
+ * it: the store has them by key. */
+CVM_MUST_CHECK enum cvm_status cvm_shard_values_encode(const struct cvm_shard_values *values,
+                                                       struct cvm_text *out, struct cvm_error *err);
+
+/* A view into a stored block: nothing is copied. */
+struct cvm_values_view {
+    size_t treatment_count;
+    size_t count;
+    const unsigned char *keys;
+    const unsigned char *margins;
+    const unsigned char *churns;
+    const unsigned char *segments;
+    const unsigned char *values;
+    const unsigned char *reasons;
+};
+CVM_MUST_CHECK enum cvm_status cvm_values_open(const void *body, size_t length,
+                                               struct cvm_values_view *out_view,
+                                               struct cvm_error *err);
+/* Index of the customer, or SIZE_MAX. */
+size_t cvm_values_find(const struct cvm_values_view *view, uint64_t key);
+float cvm_values_value(const struct cvm_values_view *view, size_t customer, size_t treatment);
+unsigned char cvm_values_reason(const struct cvm_values_view *view, size_t customer,
+                                size_t treatment);
+float cvm_values_margin(const struct cvm_values_view *view, size_t customer);
+float cvm_values_churn(const struct cvm_values_view *view, size_t customer);
+unsigned char cvm_values_segment(const struct cvm_values_view *view, size_t customer);
+
+/* The same view of values in memory, for as long as they are not added to. */
+struct cvm_values_view cvm_values_view_of(const struct cvm_shard_values *values);
+
+#endif
