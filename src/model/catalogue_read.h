@@ -49,7 +49,8 @@ CVM_MUST_CHECK enum cvm_status cvm_treatment_write(const struct cvm_treatment *t
 
 /* Replace "${per_100k:X}" by X * customers / 100,000, rounded up, at least 1 (money:
  * "${money_per_100k:X}", two decimals): how the shipped catalogue is scaled by `cvm init
- * --customers`. */
+ * --customers`. "${per_100k:X:LEAST}" is at least LEAST instead, so that a resource holds one
+ * contact of each treatment on the smallest base too. Appends to `out`. */
 CVM_MUST_CHECK enum cvm_status cvm_catalogue_scale(const char *text, size_t length,
                                                    int64_t customers, struct cvm_text *out,
                                                    struct cvm_error *err);

@@ -1,0 +1,183 @@
+/* condition_test.c - comparisons joined by "&&": what is read, what holds, and where mistakes are.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <math.h>
+#include <string.h>
+
+#include "model/condition.h"
+
+static const char *const plan_words[] = {"prepaid", "sim_only", "contract", NULL};
+
+/* Operands: 0 churn, 1 tenure.months, 2 plan (words). */
+static enum cvm_status resolve(const void *state, const char *name, uint16_t *out_operand,
+                               const char *const **out_words, struct cvm_error *err)
+{
+    static const char *const names[] = {"churn", "tenure.months", "plan"};
+    (void)state;
+    for (size_t i = 0; i < 3; i++) {
+        if (strcmp(name, names[i]) == 0) {
+            *out_operand = (uint16_t)i;
+            *out_words = i == 2 ? plan_words : NULL;
+            return CVM_OK;
+        }
+    }
+    return CVM_FAIL(err, CVM_E_NOT_FOUND, "unknown name '%s'", name);
+}
+
+static const struct cvm_condition_scope scope = {.resolve = resolve};
+
+static int set_up(void **state)
+{
+    *state = cvm_arena_create((size_t)1 << 20);
+    return *state == NULL;
+}
+
+static int tear_down(void **state)
+{
+    cvm_arena_destroy(*state);
+    return 0;
+}
+
+static bool holds(struct cvm_arena *arena, const char *text, double churn, double tenure,
+                  double plan)
+{
+    const double values[] = {churn, tenure, plan};
+    struct cvm_condition condition = {0};
+    struct cvm_error err = {0};
+    if (cvm_condition_parse(arena, text, &scope, &condition, &err) != CVM_OK) {
+        fail_msg("'%s': %s", text, err.message);
+    }
+    assert_string_equal(condition.text, text);
+    return cvm_condition_holds(&condition, values, 1);
+}
+
+static void every_comparison_holds_where_it_should(void **state)
+{
+    assert_true(holds(*state, "churn >= 0.1", 0.1, 0, 0));
+    assert_false(holds(*state, "churn > 0.1", 0.1, 0, 0));
+    assert_true(holds(*state, "churn <= 0.1", 0.1, 0, 0));
+    assert_false(holds(*state, "churn < 0.1", 0.1, 0, 0));
+    assert_true(holds(*state, "churn == 0.1", 0.1, 0, 0));
+    assert_true(holds(*state, "churn != 0.2", 0.1, 0, 0));
+    assert_true(holds(*state, "churn>=-1.5e-1&&tenure.months<+36", -0.15, 35, 0));
+    assert_true(holds(*state, "plan == 'contract' && churn >= 0.1", 0.2, 0, 2));
+    assert_false(holds(*state, "plan == 'contract' && churn >= 0.1", 0.2, 0, 1));
+    assert_true(holds(*state, "plan != \"prepaid\"", 0, 0, 1));
+    assert_true(holds(*state, "churn == true", 1, 0, 0));
+    assert_true(holds(*state, "churn == false", 0, 0, 0));
+}
+
+static void a_missing_value_makes_every_comparison_false(void **state)
+{
+    assert_false(holds(*state, "churn != 0.1", NAN, 0, 0));
+    assert_false(holds(*state, "churn < 0.1", NAN, 0, 0));
+    assert_false(holds(*state, "plan != 'prepaid'", 0, 0, NAN));
+    assert_false(cvm_compare_holds(NAN, CVM_NOT_EQUAL, NAN));
+}
+
+static void an_empty_condition_always_holds(void **state)
+{
+    assert_true(holds(*state, "", NAN, NAN, NAN));
+    assert_true(holds(*state, "  \t", NAN, NAN, NAN));
+}
+
+static void values_are_read_with_the_stride(void **state)
+{
+    const double values[] = {1, 99, 5, 99, 2, 99};
+    struct cvm_condition condition = {0};
+
+    assert_int_equal(cvm_condition_parse(*state,
+                                         "churn == 1 && tenure.months == 5 && plan == "
+                                         "'contract'",
+                                         &scope, &condition, NULL),
+                     CVM_OK);
+    assert_int_equal(condition.count, 3);
+    assert_true(cvm_condition_holds(&condition, values, 2));
+}
+
+static void a_mistake_names_the_column(void **state)
+{
+    static const struct {
+        const char *text;
+        const char *message;
+    } bad[] = {
+        {"churn", "column 6: expected one of == != < <= > >="},
+        {"churn = 1", "column 7: '=' is no comparison; equality is '=='"},
+        {"churn >=", "column 9: expected a number or a word in quotes"},
+        {"churn >= abc", "column 10: 'abc' stands without quotes"},
+        {"churn >= 0.1 &&", "column 16: expected a name"},
+        {"churn >= 0.1 || plan == 'prepaid'", "column 14: '||' is not supported"},
+        {"churn >= 0.1 and plan == 'prepaid'", "column 14: expected '&&' or the end"},
+        {"churn >= 0.1.2", "column 10: not a number"},
+        {"churn >= 1e999", "column 10: not a number"},
+        {"churn >= 0x10", "column 10: not a number"},
+        {"churn >= nan", "column 10: 'nan' stands without quotes"},
+        {"churn >= 5 days", "column 12: expected '&&' or the end"},
+        {"churn >= 5days", "column 10: not a number"},
+        {"(churn >= 5)", "column 1: expected a name"},
+        {"5 <= churn", "column 1: expected a name"},
+        {"chrun >= 5", "column 1: unknown name 'chrun'"},
+        {"churn == 'high'", "column 10: 'churn' is a number and is never 'high'"},
+        {"plan == 2", "column 9: 'plan' is a word, not a number; it is prepaid, sim_only or "
+                      "contract"},
+        {"plan == 'postpaid'", "column 9: 'plan' is never 'postpaid'; it is prepaid, sim_only or "
+                               "contract"},
+        {"plan >= 'prepaid'", "column 6: 'plan' is a word: only == and != compare it"},
+        {"plan == 'prepaid", "column 9: the quote is never closed"},
+        {"plan == prepaid", "column 9: 'prepaid' stands without quotes"},
+    };
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        struct cvm_condition condition = {.text = "sentinel"};
+        struct cvm_error err = {0};
+        assert_int_not_equal(cvm_condition_parse(*state, bad[i].text, &scope, &condition, &err),
+                             CVM_OK);
+        if (strncmp(err.message, bad[i].message, strlen(bad[i].message)) != 0) {
+            fail_msg("'%s' gives '%s'", bad[i].text, err.message);
+        }
+        assert_string_equal(condition.text, "sentinel");
+    }
+}
+
+static void there_are_limits(void **state)
+{
+    char many[512] = "churn > 0";
+    char name[400];
+    struct cvm_condition condition = {0};
+    struct cvm_error err = {0};
+
+    for (int i = 1; i < CVM_COMPARISONS_MAX; i++) {
+        memcpy(many + strlen(many), " && churn > 0", 14);
+    }
+    assert_int_equal(cvm_condition_parse(*state, many, &scope, &condition, &err), CVM_OK);
+    assert_int_equal(condition.count, CVM_COMPARISONS_MAX);
+    memcpy(many + strlen(many), " && churn > 0", 14);
+    assert_int_equal(cvm_condition_parse(*state, many, &scope, &condition, &err), CVM_E_INVALID);
+    assert_non_null(strstr(err.message, "more than 16 comparisons"));
+    memset(name, 'a', sizeof(name) - 1);
+    name[sizeof(name) - 1] = '\0';
+    assert_int_equal(cvm_condition_parse(*state, name, &scope, &condition, &err), CVM_E_INVALID);
+
+    struct cvm_arena *small = cvm_arena_create(16);
+    assert_int_equal(cvm_condition_parse(small, "churn > 0", &scope, &condition, &err),
+                     CVM_E_LIMIT);
+    cvm_arena_destroy(small);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_comparison_holds_where_it_should),
+        cmocka_unit_test(a_missing_value_makes_every_comparison_false),
+        cmocka_unit_test(an_empty_condition_always_holds),
+        cmocka_unit_test(values_are_read_with_the_stride),
+        cmocka_unit_test(a_mistake_names_the_column),
+        cmocka_unit_test(there_are_limits),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
