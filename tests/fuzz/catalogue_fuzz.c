@@ -1,0 +1,159 @@
+/* catalogue_fuzz.c - one file of a small catalogue replaced by any bytes: the first line of the
+ * input names the file. What reads well can be written, compared and scaled. */
+#include "fuzz.h"
+
+#include <string.h>
+
+#include "base/yaml.h"
+#include "model/catalogue_read.h"
+
+#define ARENA_BYTES   ((size_t)64 << 20)
+#define FILE_NAME_MAX 64
+
+static const char consent[] =
+    "yes: [Y]\nno: [N]\nchannels: {push: [app]}\nlanguages: {en: [english]}\n";
+static const char constraints[] =
+    "resources:\n  - {resource: minutes, limit: 10}\n"
+    "budgets:\n  - {budget: money, measure: both, limit: 5.5, treatments: [call]}\n";
+static const char features[] =
+    "features:\n"
+    "  - {feature: events, description: e, aggregate: count}\n"
+    "  - {feature: score, description: s, attribute: score, aggregate: last, window_days: 30}\n"
+    "  - {feature: mood, description: m, attribute: mood, aggregate: last}\n"
+    "  - {feature: asks, description: a, source: talk, aggregate: count, where: topic == "
+    "'price'}\n";
+static const char insights[] = "insights:\n  - {insight: sad, severity: high, when: mood == 'bad', "
+                               "sentence: 'is {mood}'}\n";
+static const char journey[] = "history_days: 90\nsummary:\n  - {group: 1, sentence: '{events}'}\n"
+                              "metrics:\n  length: events\n";
+static const char mapping[] =
+    "mapping: m\nsources:\n"
+    "  - source: talk\n    files: ['talk*']\n    kind: events\n    rank: 1\n    customer: [id]\n"
+    "    date: [date]\n    sentence: '{mood}'\n    attributes:\n"
+    "      mood: {type: word, words: {bad: [sad], good: []}, fields: [mood, 'a[].b'], list: "
+    "first}\n"
+    "      score: {type: number, fields: [{field: s, scale: 2}], constant: 1,\n"
+    "        score: {horizon_days: 90, intercept: 0, slope: 1, calibration: assumed}}\n"
+    "      twice: {type: number, sum_of: [score, score]}\n"
+    "      open: {type: boolean, words: {true: [on]}, fields: [o]}\n"
+    "  - source: may\n    files: [may]\n    kind: consent\n    customer: [id]\n"
+    "    consent: permissions\n    quiet_hours: dnd\n";
+static const char topics[] = "topics:\n  - {topic: price, phrases: [price, cost]}\n";
+static const char treatment[] =
+    "treatment: call\nclass: retention\nchannel: call\npurpose: marketing\n"
+    "applicable: score >= 0.1 && mood != 'good'\nmax_per_day: 5\ncost: 0.30\nuses: {minutes: 2}\n"
+    "valid_from: 2024-01-01\nresponse:\n  reach: {mean: 0.5, sd: 0.1}\n  incentive: 2\n";
+static const char values[] =
+    "value: {horizon_days: 90, churn_feature: score}\nsegments:\n"
+    "  - {segment: sad, when: mood == 'bad', margin_month: {median: 3, min: 1, max: 8},\n"
+    "     churn_month: {mean: 0.03, sd: 0.01}, horizon_months: 12}\n"
+    "  - {segment: rest, margin_month: {median: 3, min: 1, max: 8},\n"
+    "     churn_month: {mean: 0.03, sd: 0.01}, horizon_months: 12}\n";
+
+#define FILE_OF(name, text)                                                                        \
+    {                                                                                              \
+        (name), (text), sizeof(text) - 1                                                           \
+    }
+static const struct cvm_catalogue_file base_files[] = {
+    FILE_OF("consent.yaml", consent),   FILE_OF("constraints.yaml", constraints),
+    FILE_OF("features.yaml", features), FILE_OF("insights.yaml", insights),
+    FILE_OF("journey.yaml", journey),   FILE_OF("mappings/m.yaml", mapping),
+    FILE_OF("topics.yaml", topics),     FILE_OF("treatments/call.yaml", treatment),
+    FILE_OF("values.yaml", values),
+};
+#define FILE_COUNT (sizeof(base_files) / sizeof(base_files[0]))
+
+/* The files with the input in the place of the one that it names; of none: as a new treatment. */
+static size_t put_input(struct cvm_catalogue_file files[FILE_COUNT + 1], const char *input,
+                        size_t size, char name[FILE_NAME_MAX])
+{
+    const char *end = size == 0 ? NULL : memchr(input, '\n', size);
+    size_t length = end == NULL ? 0 : (size_t)(end - input);
+    const char *text = end == NULL ? input : end + 1;
+    struct cvm_catalogue_file file = {"treatments/zz.yaml", text, size - (size_t)(text - input)};
+
+    memcpy(files, base_files, sizeof(base_files));
+    if (length > 0 && length < FILE_NAME_MAX) {
+        memcpy(name, input, length);
+        name[length] = '\0';
+        for (size_t i = 0; i < FILE_COUNT; i++) {
+            if (strcmp(files[i].name, name) == 0) {
+                file.name = files[i].name;
+                files[i] = file;
+                return FILE_COUNT;
+            }
+        }
+    }
+    files[FILE_COUNT] = file;
+    return FILE_COUNT + 1;
+}
+
+static void check_treatment(struct cvm_arena *arena, const struct cvm_treatment *treatment,
+                            const struct cvm_catalogue *catalogue)
+{
+    struct cvm_text out;
+    const struct cvm_yaml_node *root = NULL;
+    struct cvm_error err = {.message = ""};
+    cvm_text_init(&out, 0);
+    REQUIRE(cvm_treatment_write(treatment, catalogue, &out, &err) == CVM_OK);
+    REQUIRE(cvm_yaml_read(arena, "t", out.data, out.length, &root, &err) == CVM_OK);
+    REQUIRE(strcmp(cvm_yaml_member(root, "treatment")->text, treatment->id) == 0);
+    cvm_text_finish(&out);
+}
+
+static void check_catalogue(const struct cvm_catalogue *c)
+{
+    REQUIRE(c->segment_count > 0 && c->segments[c->segment_count - 1].when.count == 0);
+    REQUIRE(c->value.churn_feature < (int)c->feature_count);
+    for (size_t i = 0; i < c->feature_count; i++) {
+        REQUIRE(c->features[i].attribute < (int)c->attribute_count);
+        REQUIRE(c->features[i].name != NULL && c->features[i].description != NULL);
+    }
+    for (size_t i = 0; i < c->constraint_count; i++) {
+        REQUIRE(c->constraints[i].limit >= 0);
+        REQUIRE(c->constraints[i].treatments >> c->treatment_count == 0);
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static struct cvm_arena *arena;
+    arena = arena == NULL ? cvm_arena_create(ARENA_BYTES) : arena;
+    REQUIRE(arena != NULL);
+    if (size > 65536) {
+        return 0;
+    }
+    cvm_arena_reset(arena);
+    char *input = malloc(size == 0 ? 1 : size);
+    REQUIRE(input != NULL);
+    if (size > 0) {
+        memcpy(input, data, size);
+    }
+    struct cvm_catalogue_file files[FILE_COUNT + 1];
+    char name[FILE_NAME_MAX];
+    size_t count = put_input(files, input, size, name);
+    const struct cvm_catalogue_files before = {base_files, FILE_COUNT};
+    const struct cvm_catalogue_files after = {files, count};
+    const struct cvm_catalogue *catalogue = NULL;
+    const struct cvm_catalogue_change *changes = NULL;
+    size_t change_count = 0;
+    struct cvm_error err = {.message = ""};
+
+    if (cvm_catalogue_read(arena, &after, "c", &catalogue, &err) == CVM_OK) {
+        check_catalogue(catalogue);
+        for (size_t i = 0; i < catalogue->treatment_count; i++) {
+            check_treatment(arena, &catalogue->treatments[i], catalogue);
+        }
+        REQUIRE(cvm_catalogue_diff(arena, &before, &after, &changes, &change_count, &err) ==
+                CVM_OK);
+    } else {
+        REQUIRE(err.message[0] != '\0' && catalogue == NULL);
+        (void)!cvm_catalogue_diff(arena, &before, &after, &changes, &change_count, &err);
+    }
+    struct cvm_text scaled;
+    cvm_text_init(&scaled, 0);
+    (void)!cvm_catalogue_scale(input, size, 12345, &scaled, &err);
+    cvm_text_finish(&scaled);
+    free(input);
+    return 0;
+}
