@@ -10,23 +10,25 @@
 #define ARENA_BYTES   ((size_t)64 << 20)
 #define FILE_NAME_MAX 64
 
-static const char consent[] =
+static const char consent_text[] =
     "yes: [Y]\nno: [N]\nchannels: {push: [app]}\nlanguages: {en: [english]}\n";
-static const char constraints[] =
+static const char constraints_text[] =
     "resources:\n  - {resource: minutes, limit: 10}\n"
     "budgets:\n  - {budget: money, measure: both, limit: 5.5, treatments: [call]}\n";
-static const char features[] =
+static const char features_text[] =
     "features:\n"
     "  - {feature: events, description: e, aggregate: count}\n"
     "  - {feature: score, description: s, attribute: score, aggregate: last, window_days: 30}\n"
     "  - {feature: mood, description: m, attribute: mood, aggregate: last}\n"
     "  - {feature: asks, description: a, source: talk, aggregate: count, where: topic == "
     "'price'}\n";
-static const char insights[] = "insights:\n  - {insight: sad, severity: high, when: mood == 'bad', "
-                               "sentence: 'is {mood}'}\n";
-static const char journey[] = "history_days: 90\nsummary:\n  - {group: 1, sentence: '{events}'}\n"
-                              "metrics:\n  length: events\n";
-static const char mapping[] =
+static const char insights_text[] =
+    "insights:\n  - {insight: sad, severity: high, when: mood == 'bad', "
+    "sentence: 'is {mood}'}\n";
+static const char journey_text[] =
+    "history_days: 90\nsummary:\n  - {group: 1, sentence: '{events}'}\n"
+    "metrics:\n  length: events\n";
+static const char mapping_text[] =
     "mapping: m\nsources:\n"
     "  - source: talk\n    files: ['talk*']\n    kind: events\n    rank: 1\n    customer: [id]\n"
     "    date: [date]\n    sentence: '{mood}'\n    attributes:\n"
@@ -38,12 +40,12 @@ static const char mapping[] =
     "      open: {type: boolean, words: {true: [on]}, fields: [o]}\n"
     "  - source: may\n    files: [may]\n    kind: consent\n    customer: [id]\n"
     "    consent: permissions\n    quiet_hours: dnd\n";
-static const char topics[] = "topics:\n  - {topic: price, phrases: [price, cost]}\n";
-static const char treatment[] =
+static const char topics_text[] = "topics:\n  - {topic: price, phrases: [price, cost]}\n";
+static const char treatment_text[] =
     "treatment: call\nclass: retention\nchannel: call\npurpose: marketing\n"
     "applicable: score >= 0.1 && mood != 'good'\nmax_per_day: 5\ncost: 0.30\nuses: {minutes: 2}\n"
     "valid_from: 2024-01-01\nresponse:\n  reach: {mean: 0.5, sd: 0.1}\n  incentive: 2\n";
-static const char values[] =
+static const char values_text[] =
     "value: {horizon_days: 90, churn_feature: score}\nsegments:\n"
     "  - {segment: sad, when: mood == 'bad', margin_month: {median: 3, min: 1, max: 8},\n"
     "     churn_month: {mean: 0.03, sd: 0.01}, horizon_months: 12}\n"
@@ -55,11 +57,11 @@ static const char values[] =
         (name), (text), sizeof(text) - 1                                                           \
     }
 static const struct cvm_catalogue_file base_files[] = {
-    FILE_OF("consent.yaml", consent),   FILE_OF("constraints.yaml", constraints),
-    FILE_OF("features.yaml", features), FILE_OF("insights.yaml", insights),
-    FILE_OF("journey.yaml", journey),   FILE_OF("mappings/m.yaml", mapping),
-    FILE_OF("topics.yaml", topics),     FILE_OF("treatments/call.yaml", treatment),
-    FILE_OF("values.yaml", values),
+    FILE_OF("consent.yaml", consent_text),   FILE_OF("constraints.yaml", constraints_text),
+    FILE_OF("features.yaml", features_text), FILE_OF("insights.yaml", insights_text),
+    FILE_OF("journey.yaml", journey_text),   FILE_OF("mappings/m.yaml", mapping_text),
+    FILE_OF("topics.yaml", topics_text),     FILE_OF("treatments/call.yaml", treatment_text),
+    FILE_OF("values.yaml", values_text),
 };
 #define FILE_COUNT (sizeof(base_files) / sizeof(base_files[0]))
 
