@@ -17,6 +17,12 @@ uint64_t cvm_customer_key(const char *customer_id, size_t length);
  * CVM_E_NOT_FOUND. */
 CVM_MUST_CHECK enum cvm_status cvm_customer_find(struct cvm_store *store, const char *customer_id,
                                                  uint64_t *out_key, struct cvm_error *err);
+/* The same from a given key on: for an import that makes collisions to test them. */
+CVM_MUST_CHECK enum cvm_status cvm_customer_find_from(struct cvm_store *store, uint64_t first_key,
+                                                      const char *customer_id, size_t length,
+                                                      uint64_t *out_key, struct cvm_error *err);
+/* The key to try after this one: the next, and after the last the first. */
+uint64_t cvm_customer_next_key(uint64_t key);
 CVM_MUST_CHECK enum cvm_status cvm_customer_id(struct cvm_store *store, struct cvm_arena *arena,
                                                uint64_t key, const char **out_customer_id,
                                                struct cvm_error *err);
@@ -29,10 +35,19 @@ CVM_MUST_CHECK enum cvm_status cvm_customer_list(struct cvm_store *store, uint64
                                                  int64_t count_max, cvm_customer_fn on_customer,
                                                  void *state, struct cvm_error *err);
 
+/* The store's numbers of the catalogue's sources: numbers[source], at least source_count of them. A
+ * source that the store does not know gets the next number when may_add, inside the caller's
+ * transaction, and 0 (no number) else. */
+CVM_MUST_CHECK enum cvm_status cvm_source_numbers(struct cvm_store *store,
+                                                  const struct cvm_catalogue *catalogue,
+                                                  bool may_add, int64_t numbers[CVM_SOURCES_MAX],
+                                                  struct cvm_error *err);
+
 /* The last closed batch, 0 if none. */
 CVM_MUST_CHECK enum cvm_status cvm_batch_last(struct cvm_store *store, int64_t *out_batch,
                                               struct cvm_error *err);
-/* Newest and oldest visible event day; CVM_DAY_NONE when there are no dated events. */
+/* Oldest and newest day of the events of closed batches (batch.first_day, last_day, which the
+ * import fills when it closes a batch); CVM_DAY_NONE when there are no dated events. */
 CVM_MUST_CHECK enum cvm_status cvm_event_days(struct cvm_store *store, int32_t *out_first_day,
                                               int32_t *out_last_day, struct cvm_error *err);
 

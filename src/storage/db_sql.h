@@ -5,12 +5,23 @@
 #ifndef CVM_STORAGE_DB_SQL_H
 #define CVM_STORAGE_DB_SQL_H
 
+#include "base/arena.h"
 #include "storage/db.h"
 #include "storage/sql_names.h"
 
 /* The statement in the database's dialect. The same pointer at each call: prepared statements are
  * kept by it. */
 const char *cvm_db_sql(const struct cvm_db *db, enum cvm_sql sql);
+
+/* The only row's only number. CVM_E_NOT_FOUND when there is no row. */
+CVM_MUST_CHECK enum cvm_status cvm_db_get_int(struct cvm_db *db, enum cvm_sql sql,
+                                              const struct cvm_db_value *params, size_t param_count,
+                                              int64_t *out_value, struct cvm_error *err);
+/* The text of a column until the next row; NULL when it is null. */
+const char *cvm_db_string(const struct cvm_db_value *column);
+/* The same in the arena: false when the arena is full. */
+bool cvm_db_copy_string(struct cvm_arena *arena, const struct cvm_db_value *column,
+                        const char **out_string);
 
 #define CVM_DB_COUNT(params) (sizeof(params) / sizeof((params)[0]))
 

@@ -2,7 +2,9 @@
  * never exceeded.
  *
  * A decision changes all its rows in one transaction, or none. Every function runs inside the
- * caller's transaction. Amounts are units, thousandths of a resource unit, or millionths of money.
+ * caller's transaction and does all of its work or none: after CVM_E_LIMIT, CVM_E_CONFLICT or
+ * CVM_E_INVALID the transaction may go on, after anything else it must be rolled back. Amounts are
+ * units, thousandths of a resource unit, or millionths of money.
  */
 #ifndef CVM_STORAGE_LEDGER_H
 #define CVM_STORAGE_LEDGER_H
@@ -25,7 +27,7 @@ struct cvm_ledger_row {
 
 /* Row of a constraint, made with granted = limit when it is missing. When the catalogue's limit
  * changed since, granted follows it, but never below held + confirmed. limit < 0 (unlimited) gives
- * INT64_MAX and writes nothing. */
+ * INT64_MAX and writes nothing; so does a store that is open for reading. */
 CVM_MUST_CHECK enum cvm_status cvm_ledger_row(struct cvm_store *store,
                                               const struct cvm_constraint *constraint, int32_t day,
                                               const char *run_id, struct cvm_ledger_row *out_row,
@@ -66,8 +68,9 @@ CVM_MUST_CHECK enum cvm_status cvm_ledger_return(struct cvm_store *store,
 /* Release holds past their expiry. */
 CVM_MUST_CHECK enum cvm_status cvm_ledger_expire(struct cvm_store *store, int64_t now_ms,
                                                  struct cvm_error *err);
-/* `cvm capacity reset`: holds of nobody alive are dropped, granted becomes the limit again; refuses
- * what is confirmed (it stays); audited by the caller. */
+/* `cvm capacity reset`: holds of nobody alive (expired; of a failed run; of a plan that is
+ * released, closed or recalled) are dropped, granted becomes the limit again; refuses what is
+ * confirmed (it stays); audited by the caller. */
 CVM_MUST_CHECK enum cvm_status cvm_ledger_reset(struct cvm_store *store,
                                                 const struct cvm_catalogue *catalogue, int32_t day,
                                                 struct cvm_error *err);

@@ -1,0 +1,204 @@
+-- Runs.
+
+-- name: run_find
+SELECT r.run_id, r.request, r.state, p.state, r.epoch, r.as_of_day, r.seed, r.catalogue_version,
+    r.last_batch, r.options, r.created_at, r.finished_at, r.summary, p.plan_digest, p.decisions,
+    p.value, p.dual_bound, p.spend_micro
+FROM run r
+JOIN plan p ON p.run_id = r.run_id
+WHERE r.request = ?1
+
+-- Two rows: the prefix is not unique, unless the first is the id itself.
+-- name: run_get
+SELECT r.run_id, r.request, r.state, p.state, r.epoch, r.as_of_day, r.seed, r.catalogue_version,
+    r.last_batch, r.options, r.created_at, r.finished_at, r.summary, p.plan_digest, p.decisions,
+    p.value, p.dual_bound, p.spend_micro
+FROM run r
+JOIN plan p ON p.run_id = r.run_id
+WHERE r.run_id >= ?1 AND substr(r.run_id, 1, length(?1)) = ?1
+ORDER BY r.run_id
+LIMIT 2
+
+-- name: run_latest
+SELECT r.run_id, r.request, r.state, p.state, r.epoch, r.as_of_day, r.seed, r.catalogue_version,
+    r.last_batch, r.options, r.created_at, r.finished_at, r.summary, p.plan_digest, p.decisions,
+    p.value, p.dual_bound, p.spend_micro
+FROM run r
+JOIN plan p ON p.run_id = r.run_id
+WHERE r.state = 'done'
+ORDER BY r.created_at DESC, r.run_id DESC
+LIMIT 1
+
+-- name: run_list
+SELECT r.run_id, r.request, r.state, p.state, r.epoch, r.as_of_day, r.seed, r.catalogue_version,
+    r.last_batch, r.options, r.created_at, r.finished_at, r.summary, p.plan_digest, p.decisions,
+    p.value, p.dual_bound, p.spend_micro
+FROM run r
+JOIN plan p ON p.run_id = r.run_id
+ORDER BY r.created_at DESC, r.run_id DESC
+LIMIT ?1
+
+-- name: run_add
+INSERT INTO run (run_id, request, state, epoch, as_of_day, seed, catalogue_version, last_batch,
+    options, created_at)
+VALUES (?1, ?2, 'running', 1, ?3, ?4, ?5, ?6, ?7, ?8)
+
+-- name: run_take_up
+UPDATE run
+SET state = 'running', epoch = epoch + 1, options = ?2, created_at = ?3, finished_at = NULL,
+    summary = NULL
+WHERE run_id = ?1 AND state <> 'done'
+
+-- name: run_fail
+UPDATE run
+SET state = 'failed', finished_at = ?3
+WHERE run_id = ?1 AND epoch = ?2 AND state = 'running'
+
+-- name: run_finish
+UPDATE run
+SET state = ?3, finished_at = ?4, summary = ?5
+WHERE run_id = ?1 AND epoch = ?2 AND state = 'running'
+
+-- name: run_epoch
+SELECT epoch, state
+FROM run
+WHERE run_id = ?1
+
+-- Plans.
+
+-- name: plan_building
+INSERT INTO plan (run_id, state, plan_digest, decisions, value, dual_bound, spend_micro, changed_at)
+VALUES (?1, 'building', NULL, 0, 0.0, 0.0, 0, ?2)
+ON CONFLICT (run_id) DO UPDATE SET state = 'building', plan_digest = NULL, decisions = 0,
+    value = 0.0, dual_bound = 0.0, spend_micro = 0, changed_at = excluded.changed_at
+
+-- name: plan_finish
+UPDATE plan
+SET state = ?2, plan_digest = ?3, decisions = ?4, value = ?5, dual_bound = ?6, spend_micro = ?7,
+    changed_at = ?8
+WHERE run_id = ?1 AND state = 'building'
+
+-- name: plan_state
+SELECT state
+FROM plan
+WHERE run_id = ?1
+
+-- name: plan_set_state
+UPDATE plan
+SET state = ?3, changed_at = ?4
+WHERE run_id = ?1 AND state = ?2
+
+-- Value blocks.
+
+-- name: value_block_add
+INSERT INTO value_block (run_id, first_key, last_key, customers, body)
+VALUES (?1, ?2, ?3, ?4, ?5)
+
+-- name: value_block_get
+SELECT first_key, last_key, customers, body
+FROM value_block
+WHERE run_id = ?1 AND first_key <= ?2
+ORDER BY first_key DESC
+LIMIT 1
+
+-- name: value_block_scan
+SELECT first_key, last_key, customers, body
+FROM value_block
+WHERE run_id = ?1
+ORDER BY first_key
+
+-- name: value_block_delete
+DELETE FROM value_block
+WHERE run_id = ?1
+
+-- Blocks of a run at work stay.
+-- name: value_block_prune
+DELETE FROM value_block
+WHERE run_id IN (
+    SELECT run_id
+    FROM run
+    WHERE state <> 'running' AND run_id NOT IN (
+        SELECT run_id
+        FROM run
+        WHERE state = 'done'
+        ORDER BY created_at DESC, run_id DESC
+        LIMIT ?1
+    )
+)
+
+-- Decisions. Numbers of states: model/decision.h. What is stored as decided (0) or released (1)
+-- follows its plan: releasing or recalling a plan is one row, not a million. 15 = withdrawn.
+
+-- name: decision_add
+INSERT INTO decision (run_id, customer_key, customer_id, treatment, offer, content, language, value,
+    sd, price, cost_micro, incentive_micro, reason, arm, selection_probability, ghost, earliest_at,
+    latest_at, state)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)
+
+-- name: decision_get
+SELECT d.run_id, d.customer_key, d.customer_id, d.treatment, d.offer, d.content, d.language,
+    d.value, d.sd, d.price, d.cost_micro, d.incentive_micro, d.reason, d.arm,
+    d.selection_probability, d.ghost, d.earliest_at, d.latest_at,
+    CASE
+        WHEN d.state > 1 THEN d.state
+        WHEN p.state = 'recalled' THEN 15
+        WHEN p.state IN ('released', 'closed') THEN 1
+        ELSE d.state
+    END
+FROM decision d
+JOIN plan p ON p.run_id = d.run_id
+WHERE d.run_id = ?1 AND d.customer_key = ?2
+
+-- name: decision_scan
+SELECT d.run_id, d.customer_key, d.customer_id, d.treatment, d.offer, d.content, d.language,
+    d.value, d.sd, d.price, d.cost_micro, d.incentive_micro, d.reason, d.arm,
+    d.selection_probability, d.ghost, d.earliest_at, d.latest_at,
+    CASE
+        WHEN d.state > 1 THEN d.state
+        WHEN p.state = 'recalled' THEN 15
+        WHEN p.state IN ('released', 'closed') THEN 1
+        ELSE d.state
+    END
+FROM decision d
+JOIN plan p ON p.run_id = d.run_id
+WHERE d.run_id = ?1
+ORDER BY d.customer_key
+
+-- name: decision_delete
+DELETE FROM decision
+WHERE run_id = ?1
+
+-- Ended before contact: not_sent 11, bounced 12, expired 14, withdrawn 15.
+-- name: decision_live
+SELECT DISTINCT d.customer_key
+FROM decision d
+WHERE d.run_id IN (
+    SELECT r.run_id
+    FROM run r
+    JOIN plan p ON p.run_id = r.run_id
+    WHERE r.as_of_day = ?1 AND r.run_id <> ?2 AND p.state NOT IN ('building', 'recalled')
+) AND d.state NOT IN (11, 12, 14, 15)
+ORDER BY d.customer_key
+
+-- name: decision_withdrawable
+SELECT d.run_id, d.customer_key, d.customer_id, d.treatment, d.offer, d.content, d.language,
+    d.value, d.sd, d.price, d.cost_micro, d.incentive_micro, d.reason, d.arm,
+    d.selection_probability, d.ghost, d.earliest_at, d.latest_at, 15
+FROM decision d
+WHERE d.run_id IN (
+    SELECT r.run_id
+    FROM run r
+    JOIN plan p ON p.run_id = r.run_id
+    WHERE r.as_of_day = ?1 AND p.state NOT IN ('building', 'recalled', 'closed')
+) AND d.state IN (0, 1)
+ORDER BY d.run_id, d.customer_key
+
+-- name: decision_withdraw
+UPDATE decision
+SET state = 15
+WHERE run_id IN (
+    SELECT r.run_id
+    FROM run r
+    JOIN plan p ON p.run_id = r.run_id
+    WHERE r.as_of_day = ?1 AND p.state NOT IN ('building', 'recalled', 'closed')
+) AND state IN (0, 1)
