@@ -5,13 +5,14 @@
  * temporary files when they exceed the memory limit, merged with what the store holds for the
  * customer, and inserted in key order while the packed journey is written beside. A record that
  * cannot be mapped goes to the rejects file; the import goes on. One open batch at a time: one that
- * a dead process left is abandoned first.
+ * a dead process left is abandoned first, and journeys that are not current are rebuilt first.
  */
 #ifndef CVM_STORAGE_IMPORT_H
 #define CVM_STORAGE_IMPORT_H
 
 #include "base/arena.h"
 #include "base/context.h"
+#include "base/json_writer.h"
 #include "base/threads.h"
 #include "model/catalogue.h"
 #include "storage/store.h"
@@ -37,18 +38,36 @@ struct cvm_record_input {
                             bool *out_has_block, struct cvm_error *err);
     /* Give a block's buffer back; may be called from any thread. */
     void (*release)(struct cvm_record_input *input, struct cvm_record_block *block);
-    /* 0..1 for the progress bar, negative = unknown */
+    /* 0..1 for the progress bar, negative = unknown; may be called from any thread */
     double (*progress)(const struct cvm_record_input *input);
+
+    /* Set by the import before it first calls next(); to be called from within next() only. */
+    struct cvm_import_rejecting *rejecting;
 };
+
+/* A record that next() could not hand over, with the first bytes of its text. It counts as read
+ * and rejected. */
+struct cvm_record_reject {
+    int source;
+    const char *file;
+    int64_t record;
+    const char *reason;
+    const char *text;
+    size_t length;
+};
+CVM_MUST_CHECK enum cvm_status cvm_record_input_reject(struct cvm_record_input *input,
+                                                       const struct cvm_record_reject *reject,
+                                                       struct cvm_error *err);
 
 struct cvm_import_options {
     const char *who; /* audit */
     const char
         *rejects_path; /* NDJSON of {file, record, reason, text}; written only if there are any */
-    size_t record_bytes_max;      /* default 1 MiB */
-    size_t memory_bytes;          /* for sorting, default 512 MiB */
-    const char *temporary_folder; /* for sorting */
-    int key_bits;                 /* 63; tests make collisions with fewer */
+    size_t record_bytes_max;      /* 0 = 1 MiB */
+    size_t memory_bytes;          /* for sorting; 0 = 512 MiB */
+    const char *temporary_folder; /* for sorting; NULL = /var/tmp */
+    int key_bits;                 /* 0 = 63; tests make collisions with fewer */
+    size_t block_bytes;           /* of reading files; 0 = 1 MiB; tests make blocks small */
     int32_t today;                /* freshness counts from here */
     void (*on_progress)(void *state, const char *stage, double fraction, int64_t records);
     void *progress_state;
@@ -74,7 +93,9 @@ struct cvm_import_report {
     size_t skipped_file_count;
     const char **failed_files; /* "path: message": could not be read as a whole; others went on */
     size_t failed_file_count;
-    double seconds_parse, seconds_store; /* two overlapping stages: wall clock */
+    double seconds_parse, seconds_store; /* reading and mapping, then merging: wall clock */
+    int64_t bytes;                       /* of records */
+    int64_t spilled_bytes;               /* to temporary files */
 };
 
 /* Files and folders. mapping NULL = any source whose file pattern matches; "name" = only sources of
@@ -92,6 +113,11 @@ cvm_import_records(struct cvm_store *store, const struct cvm_catalogue *catalogu
                    struct cvm_pool *pool, const struct cvm_context *context,
                    struct cvm_arena *arena, struct cvm_import_report *out_report,
                    struct cvm_error *err);
+
+/* The report as JSON, one object: what `cvm import --json` prints and what the batch keeps. */
+void cvm_import_report_write(const struct cvm_import_report *report,
+                             const struct cvm_catalogue *catalogue, int32_t today,
+                             struct cvm_json_writer *writer);
 
 /* Write packed journeys anew from the rows: after a crash, a retraction, or a catalogue that maps
  * otherwise. */

@@ -1,0 +1,23 @@
+/* import_reject.h - the file of rejected records, one JSON object a line, made when the first one
+ * comes. Any thread may add. Inside storage/import*.c only. */
+#ifndef CVM_STORAGE_IMPORT_REJECT_H
+#define CVM_STORAGE_IMPORT_REJECT_H
+
+#include <stdint.h>
+
+#include "storage/import.h"
+
+struct cvm_import_rejects;
+
+/* path NULL: rejects are counted only. NULL when out of memory. */
+struct cvm_import_rejects *cvm_import_rejects_create(const char *path);
+void cvm_import_rejects_destroy(struct cvm_import_rejects *rejects); /* NULL is fine */
+CVM_MUST_CHECK enum cvm_status cvm_import_rejects_add(struct cvm_import_rejects *rejects,
+                                                      const struct cvm_record_reject *reject,
+                                                      struct cvm_error *err);
+/* Everything is in the file when this returns CVM_OK; *out_is_written says whether there is one. */
+CVM_MUST_CHECK enum cvm_status cvm_import_rejects_close(struct cvm_import_rejects *rejects,
+                                                        bool *out_is_written,
+                                                        struct cvm_error *err);
+
+#endif

@@ -1,0 +1,96 @@
+-- Files to rows: batches, rows in key order, and the packed bodies beside (packed and meta are in the journey file).
+
+-- name: import_batches
+SELECT batch, state FROM batch ORDER BY batch
+
+-- name: import_batch_abandon
+UPDATE batch SET state = 'abandoned', finished_at = ?1 WHERE state = 'open'
+
+-- name: import_batch_open
+INSERT INTO batch (batch, state, catalogue_version, started_at) VALUES (?1, 'open', ?2, ?3)
+
+-- name: import_batch_close
+UPDATE batch SET state = 'closed', finished_at = ?2, report = ?3 WHERE batch = ?1 AND state = 'open'
+
+-- name: import_sources
+SELECT source, name FROM source ORDER BY source
+
+-- name: import_source_highest
+SELECT coalesce(max(source), 0) FROM source
+
+-- name: import_source_add
+INSERT INTO source (source, name) VALUES (?1, ?2)
+
+-- name: import_customer_count
+SELECT count(*) FROM customer
+
+-- name: import_customer_at
+SELECT customer_key, customer_id, batch FROM customer WHERE customer_key = ?1
+
+-- name: import_customers_between
+SELECT customer_key, customer_id, batch FROM customer WHERE customer_key BETWEEN ?1 AND ?2 ORDER BY customer_key
+
+-- name: import_customer_add
+INSERT OR REPLACE INTO customer (customer_key, customer_id, batch) VALUES (?1, ?2, ?3)
+
+-- name: import_events_between
+SELECT customer_key, day, source, identity, version, batch, content
+FROM event
+WHERE customer_key BETWEEN ?1 AND ?2
+ORDER BY customer_key, day, source, identity, version
+
+-- name: import_event_texts
+SELECT day, source, identity, version, second, attributes, private
+FROM event
+WHERE customer_key = ?1 AND day BETWEEN ?2 AND ?3
+ORDER BY day, source, identity, version
+
+-- Rows of an abandoned batch may be in the way: they are replaced.
+-- name: import_event_add
+INSERT OR REPLACE INTO event
+    (customer_key, day, source, identity, version, second, batch, content, attributes, private, key_id)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 0)
+
+-- name: import_consents_between
+SELECT customer_key, version, source, batch, content, recorded, granted, updated_day, quiet_start_min, quiet_end_min,
+    preferred_time, language
+FROM consent
+WHERE customer_key BETWEEN ?1 AND ?2
+ORDER BY customer_key, version
+
+-- name: import_consent_add
+INSERT OR REPLACE INTO consent
+    (customer_key, version, source, batch, content, recorded, granted, updated_day, quiet_start_min, quiet_end_min,
+    preferred_time, language, private, key_id)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, 0)
+
+-- All rows, for building journeys anew.
+
+-- name: import_customers_all
+SELECT customer_key, customer_id, batch FROM customer ORDER BY customer_key
+
+-- name: import_events_all
+SELECT customer_key, day, source, identity, version, batch, second, attributes, private
+FROM event
+ORDER BY customer_key, day, source, identity, version
+
+-- name: import_consents_all
+SELECT customer_key, version, source, batch, content, recorded, granted, updated_day, quiet_start_min, quiet_end_min,
+    preferred_time, language
+FROM consent
+ORDER BY customer_key, version
+
+-- name: import_packed_put
+INSERT OR REPLACE INTO packed (customer_key, period, body) VALUES (?1, ?2, ?3)
+
+-- name: import_packed_remove
+DELETE FROM packed WHERE customer_key = ?1 AND period = ?2
+
+-- name: import_packed_clear
+DELETE FROM packed
+
+-- name: import_meta_put
+INSERT OR REPLACE INTO meta (name, value) VALUES (?1, ?2)
+
+-- name: import_meta_remove
+DELETE FROM meta WHERE name = ?1
