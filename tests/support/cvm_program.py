@@ -1,0 +1,177 @@
+"""Driving the cvm program from a script: run a command, time it, look into its store.
+
+Used by bench/, tests/soak/ and tests/cli/. Keep this small and free of large imports: the peak memory that Linux
+reports for a child is never below what this process had when it started the child.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import sqlite3
+import subprocess
+import tempfile
+import time
+
+
+class Failure(Exception):
+    """A command did not do what the script counts on."""
+
+
+class Result:
+    def __init__(self, arguments, code, out, err, seconds, usage):
+        self.arguments = arguments
+        self.code = code  # negative: ended by that signal
+        self.out = out
+        self.err = err
+        self.seconds = seconds
+        self.cpu_seconds = usage.ru_utime + usage.ru_stime
+        self.peak_bytes = usage.ru_maxrss * 1024
+
+    @property
+    def document(self):
+        """Standard output as the one JSON document that --json promises."""
+        try:
+            return json.loads(self.out)
+        except ValueError as error:
+            raise Failure(f"{self}: standard output is not one JSON document: {error}") from error
+
+    def __str__(self):
+        return f"`{' '.join(self.arguments)}` ended with {self.code}: {self.err.strip()[-2000:]}"
+
+
+def run(arguments, timeout=3600, allowed=(0,), stdin=None, environment=None):
+    """Run to the end; allowed None = any exit code. Output goes through files, so that waiting is one wait4()."""
+    arguments = [str(a) for a in arguments]
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        start = time.monotonic()
+        child = subprocess.Popen(
+            arguments,
+            stdin=stdin or subprocess.DEVNULL,
+            stdout=out,
+            stderr=err,
+            env={**os.environ, **(environment or {})},
+        )
+        try:
+            usage = wait(child, timeout)
+        except subprocess.TimeoutExpired as error:
+            raise Failure(f"`{' '.join(arguments)}` did not end within {timeout} s") from error
+        seconds = time.monotonic() - start
+        out.seek(0)
+        err.seek(0)
+        result = Result(
+            arguments,
+            child.returncode,
+            out.read().decode("utf-8", "replace"),
+            err.read().decode("utf-8", "replace"),
+            seconds,
+            usage,
+        )
+    if allowed is not None and result.code not in allowed:
+        raise Failure(f"{result} {result.out.strip()[-500:]}")
+    return result
+
+
+def wait(child, timeout=3600):
+    """Wait for a Popen child and return its resource usage; on a timeout it is killed."""
+    deadline = time.monotonic() + timeout
+    pause = 0.0002
+    while True:
+        pid, status, usage = os.wait4(child.pid, os.WNOHANG)
+        if pid != 0:
+            child.returncode = os.waitstatus_to_exitcode(status)
+            return usage
+        if time.monotonic() > deadline:
+            child.kill()
+            child.wait()
+            raise subprocess.TimeoutExpired(child.args, timeout)
+        time.sleep(pause)
+        pause = min(pause * 1.5, 0.005)
+
+
+class Deployment:
+    """A folder made by `cvm init`, with its store."""
+
+    def __init__(self, program, folder):
+        self.program = os.path.abspath(program)
+        self.folder = os.path.abspath(folder)
+
+    @classmethod
+    def create(cls, program, folder, customers):
+        run([program, "init", folder, "--customers", customers, "--quiet"])
+        return cls(program, folder)
+
+    def copy(self, folder):
+        """The same deployment elsewhere; nobody may have the store open."""
+        shutil.rmtree(folder, ignore_errors=True)
+        run(["cp", "-a", "--reflink=auto", self.folder, folder])
+        return Deployment(self.program, folder)
+
+    def remove(self):
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def command(self, *arguments):
+        return [self.program, *[str(a) for a in arguments], "--config", os.path.join(self.folder, "cvm.yaml")]
+
+    def cvm(self, *arguments, **options):
+        return run(self.command(*arguments), **options)
+
+    def json(self, *arguments, **options):
+        return self.cvm(*arguments, "--json", **options).document
+
+    @property
+    def databases(self):
+        """Main database and packed journeys."""
+        return [os.path.join(self.folder, name) for name in ("cvm.db", "cvm-journeys.db")]
+
+    def query(self, sql, parameters=(), database=0):
+        """Rows of a read-only look into the store."""
+        connection = sqlite3.connect(f"file:{self.databases[database]}?mode=ro", uri=True)
+        try:
+            return connection.execute(sql, parameters).fetchall()
+        finally:
+            connection.close()
+
+    def bytes_on_disk(self):
+        return sum(
+            os.path.getsize(os.path.join(self.folder, name))
+            for name in os.listdir(self.folder)
+            if name.startswith("cvm") and ".db" in name
+        )
+
+
+LIVE_DECISIONS = """
+    SELECT d.customer_id, d.treatment FROM decision d
+    JOIN plan p USING (run_id) JOIN run r USING (run_id)
+    WHERE r.as_of_day = ? AND p.state NOT IN ('building', 'recalled') AND d.state < 11 AND d.ghost = 0
+"""  # states from 11 on ended before a contact: model/decision.h
+
+
+def plan_digest(pairs):
+    """BLAKE2b-256 over `customer_id TAB treatment_id LF` in byte order of ids: what cvm prints, computed apart."""
+    digest = hashlib.blake2b(digest_size=32)
+    for customer, treatment in sorted((c.encode(), t.encode()) for c, t in pairs):
+        digest.update(customer + b"\t" + treatment + b"\n")
+    return digest.hexdigest()
+
+
+def day_number(date):
+    """Days since 1970-01-01 of a datetime.date."""
+    return date.toordinal() - 719163
+
+
+def data_files(folder):
+    return sorted(
+        os.path.join(folder, name) for name in os.listdir(folder) if name.endswith((".ndjson", ".jsonl", ".json"))
+    )
+
+
+def median(values):
+    ordered = sorted(values)
+    middle = len(ordered) // 2
+    return ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
+
+
+def scratch(prefix):
+    """A folder for the work of one script, on disk and not in memory: CVM_SCRATCH, else /var/tmp."""
+    return tempfile.TemporaryDirectory(prefix=prefix, dir=os.environ.get("CVM_SCRATCH", "/var/tmp"))
