@@ -45,11 +45,11 @@ static enum cvm_status daily_run(struct cvm_engine *engine, struct cvm_store *wr
     if (status == CVM_OK) {
         status = cvm_db_begin(cvm_store_db(writer), err);
     }
-    static const char *const states[] = {"draft", "approved", "released"};
+    static const char *const states[] = {"approved", "released"};
     run.epoch = epoch;
     if (status == CVM_OK) {
         status = cvm_run_finish(writer, &run, err);
-        for (size_t i = 0; status == CVM_OK && i < 3; i++) {
+        for (size_t i = 0; status == CVM_OK && i < 2; i++) {
             status = cvm_plan_set_state(writer, run.run_id, states[i], request->who,
                                         "decisions of single customers", err);
         }

@@ -218,10 +218,10 @@ static enum cvm_status publish(struct cvm_run_job *job, const char *summary, str
     if (status == CVM_OK) {
         status = cvm_run_finish(job->writer, &run, err);
     }
-    static const char *const auto_states[] = {"draft", "approved", "released"};
-    for (size_t i = 0; status == CVM_OK && i < (job->request->must_release ? 3 : 1); i++) {
+    static const char *const auto_states[] = {"approved", "released"};
+    for (size_t i = 0; status == CVM_OK && job->request->must_release && i < 2; i++) {
         status = cvm_plan_set_state(job->writer, result->run_id, auto_states[i], job->request->who,
-                                    i == 0 ? "run finished" : "release: auto", err);
+                                    "release: auto", err);
     }
     if (status == CVM_OK) {
         status = cvm_value_block_prune(job->writer, job->request->keep_runs, err);

@@ -24,6 +24,14 @@ static void write_amount(struct cvm_json_writer *json, const struct cvm_constrai
     }
 }
 
+/* A capacity is of one treatment. */
+static const struct cvm_treatment *treatment_of(const struct cvm_catalogue *catalogue,
+                                                const struct cvm_constraint *constraint)
+{
+    bool is_capacity = constraint->kind == CVM_CONSTRAINT_CAPACITY && constraint->treatments != 0;
+    return is_capacity ? &catalogue->treatments[__builtin_ctzll(constraint->treatments)] : NULL;
+}
+
 static double price_per_unit(const struct cvm_constraint *constraint, double price)
 {
     return constraint->kind == CVM_CONSTRAINT_RESOURCE ? price * 1000 : price;
@@ -60,15 +68,14 @@ static void write_constraints(const struct cvm_run_result *result, struct cvm_js
     const struct cvm_catalogue *catalogue = result->catalogue;
     for (size_t c = 0; c < catalogue->constraint_count; c++) {
         const struct cvm_constraint *constraint = &catalogue->constraints[c];
-        bool is_capacity = constraint->kind == CVM_CONSTRAINT_CAPACITY;
-        /* capacities come first, in treatment order */
-        cvm_json_key(json, is_capacity ? catalogue->treatments[c].id : constraint->id);
+        const struct cvm_treatment *treatment = treatment_of(catalogue, constraint);
+        cvm_json_key(json, treatment != NULL ? treatment->id : constraint->id);
         cvm_json_object(json);
         write_constraint(result, json, c);
-        if (is_capacity) {
+        if (treatment != NULL) {
             cvm_json_key(json, "cost_per_contact");
-            cvm_json_micro(json, catalogue->treatments[c].cost_micro);
-            cvm_json_key_int(json, "priority", catalogue->treatments[c].priority);
+            cvm_json_micro(json, treatment->cost_micro);
+            cvm_json_key_int(json, "priority", treatment->priority);
         }
         cvm_json_object_end(json);
     }
@@ -208,13 +215,14 @@ static void parse_constraints(const struct cvm_json_value *states, struct cvm_ru
     const struct cvm_catalogue *catalogue = result->catalogue;
     for (size_t c = 0; c < catalogue->constraint_count; c++) {
         const struct cvm_constraint *constraint = &catalogue->constraints[c];
-        bool is_capacity = constraint->kind == CVM_CONSTRAINT_CAPACITY;
+        const struct cvm_treatment *treatment = treatment_of(catalogue, constraint);
         const struct cvm_json_value *state =
-            cvm_json_member(states, is_capacity ? catalogue->treatments[c].id : constraint->id);
+            cvm_json_member(states, treatment != NULL ? treatment->id : constraint->id);
         double price = number_of(state, "shadow_price");
-        result->limits[c] = amount_of(state, is_capacity ? "max_per_day" : "limit", constraint);
-        result->remaining[c] =
-            amount_of(state, is_capacity ? "remaining_availability" : "remaining", constraint);
+        result->limits[c] =
+            amount_of(state, treatment != NULL ? "max_per_day" : "limit", constraint);
+        result->remaining[c] = amount_of(
+            state, treatment != NULL ? "remaining_availability" : "remaining", constraint);
         result->prices[c] = constraint->kind == CVM_CONSTRAINT_RESOURCE ? price / 1000 : price;
     }
 }

@@ -1,0 +1,151 @@
+#include "app/config.h"
+
+#include <stddef.h>
+
+#include "base/file.h"
+#include "base/schema.h"
+#include "cli/paths.h"
+
+#define KEY(structure, name, member, ...)                                                          \
+    {                                                                                              \
+        .key = (name), .offset = offsetof(structure, member), .type = __VA_ARGS__                  \
+    }
+
+static const char *const release_words[] = {"auto", "manual", NULL};
+static const char *const level_words[] = {"debug", "info", "warn", "error", NULL};
+static const char *const format_words[] = {"text", "json", NULL};
+
+struct root_item {
+    struct cvm_config config;
+    int release;
+    const struct cvm_yaml_node *log;
+    const struct cvm_yaml_node *import;
+};
+static const struct cvm_schema_field root_fields[] = {
+    KEY(struct root_item, "store", config.store_url, CVM_SCHEMA_TEXT),
+    KEY(struct root_item, "catalogue", config.catalogue_folder, CVM_SCHEMA_TEXT),
+    KEY(struct root_item, "time_zone", config.time_zone, CVM_SCHEMA_TEXT),
+    KEY(struct root_item, "currency", config.currency, CVM_SCHEMA_TEXT),
+    KEY(struct root_item, "release", release, CVM_SCHEMA_WORD, .words = release_words),
+    KEY(struct root_item, "threads", config.threads, CVM_SCHEMA_INT, .min = 0, .max = 256),
+    KEY(struct root_item, "keep_runs", config.keep_runs, CVM_SCHEMA_INT, .min = 1, .max = 1000),
+    KEY(struct root_item, "realtime_share", config.realtime_share, CVM_SCHEMA_NUMBER, .min = 0,
+        .max = 1),
+    KEY(struct root_item, "log", log, CVM_SCHEMA_NODE),
+    KEY(struct root_item, "import", import, CVM_SCHEMA_NODE),
+    {.key = NULL},
+};
+static const struct cvm_schema root_schema = {"cvm.yaml", root_fields};
+
+struct log_item {
+    int level;
+    int format;
+};
+static const struct cvm_schema_field log_fields[] = {
+    KEY(struct log_item, "level", level, CVM_SCHEMA_WORD, .words = level_words),
+    KEY(struct log_item, "format", format, CVM_SCHEMA_WORD, .words = format_words),
+    {.key = NULL},
+};
+static const struct cvm_schema log_schema = {"log", log_fields};
+
+static const struct cvm_schema_field import_fields[] = {
+    KEY(struct cvm_config, "record_bytes_max", record_bytes_max, CVM_SCHEMA_INT, .min = 1024,
+        .max = 1 << 30),
+    KEY(struct cvm_config, "memory_mb", import_memory_mb, CVM_SCHEMA_INT, .min = 16,
+        .max = 1 << 20),
+    {.key = NULL},
+};
+static const struct cvm_schema import_schema = {"import", import_fields};
+
+struct cvm_config cvm_config_default(void)
+{
+    return (struct cvm_config){
+        .time_zone = "UTC",
+        .currency = "GBP",
+        .release = "auto",
+        .log_level = "warn",
+        .log_format = "text",
+        .record_bytes_max = 1 << 20,
+        .import_memory_mb = 512,
+        .keep_runs = 3,
+    };
+}
+
+static enum cvm_status check_currency(const struct cvm_yaml_node *root, const char *currency,
+                                      struct cvm_error *err)
+{
+    bool is_code = true;
+    for (size_t i = 0; i < 3; i++) {
+        is_code = is_code && currency[i] >= 'A' && currency[i] <= 'Z';
+    }
+    if (is_code && currency[3] == '\0') {
+        return CVM_OK;
+    }
+    return cvm_schema_fail(cvm_yaml_member(root, "currency"), err,
+                           "found '%s', a currency's three letters such as GBP are allowed",
+                           currency);
+}
+
+static enum cvm_status read_maps(struct cvm_arena *arena, struct root_item *item,
+                                 struct cvm_error *err)
+{
+    struct log_item log = {.level = 2, .format = 0};
+    enum cvm_status status = CVM_OK;
+    if (item->log != NULL) {
+        status = cvm_schema_read(arena, &log_schema, item->log, &log, err);
+    }
+    if (status == CVM_OK && item->import != NULL) {
+        status = cvm_schema_read(arena, &import_schema, item->import, &item->config, err);
+    }
+    item->config.log_level = level_words[log.level];
+    item->config.log_format = format_words[log.format];
+    item->config.release = release_words[item->release];
+    return status;
+}
+
+static enum cvm_status resolve_paths(struct cvm_arena *arena, const char *path,
+                                     struct cvm_config *config, struct cvm_error *err)
+{
+    const char *folder = NULL;
+    config->path = path;
+    enum cvm_status status = cvm_path_folder(arena, path, &folder, err);
+    if (status == CVM_OK) {
+        status = cvm_store_url_join(arena, folder, config->store_url, &config->store_url, err);
+    }
+    if (status == CVM_OK) {
+        status =
+            cvm_path_join(arena, folder, config->catalogue_folder, &config->catalogue_folder, err);
+    }
+    return status;
+}
+
+enum cvm_status cvm_config_read(struct cvm_arena *arena, const char *path,
+                                struct cvm_config *out_config, struct cvm_error *err)
+{
+    struct root_item item = {.config = cvm_config_default()};
+    const struct cvm_yaml_node *root = NULL;
+    char *text = NULL;
+    size_t length = 0;
+    item.config.store_url = "sqlite:cvm.db";
+    item.config.catalogue_folder = "catalogue";
+    enum cvm_status status = cvm_file_read(arena, path, CVM_YAML_BYTES_MAX, &text, &length, err);
+    if (status == CVM_OK) {
+        status = cvm_yaml_read(arena, path, text, length, &root, err);
+    }
+    if (status == CVM_OK) {
+        status = cvm_schema_read(arena, &root_schema, root, &item, err);
+    }
+    if (status == CVM_OK) {
+        status = read_maps(arena, &item, err);
+    }
+    if (status == CVM_OK) {
+        status = check_currency(root, item.config.currency, err);
+    }
+    if (status == CVM_OK) {
+        status = resolve_paths(arena, path, &item.config, err);
+    }
+    if (status == CVM_OK) {
+        *out_config = item.config;
+    }
+    return status;
+}

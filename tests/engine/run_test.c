@@ -1,0 +1,416 @@
+/* The whole-base run over a generated base in a real store: same plan whatever the machinery,
+ * capacity never exceeded, a request answered once. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/date.h"
+#include "engine/decide.h"
+#include "engine/explain.h"
+#include "engine/run.h"
+#include "engine/run_results.h"
+#include "storage/catalogue_store.h"
+#include "storage/import.h"
+#include "storage/ledger.h"
+#include "support/config_files.h"
+#include "world/world.h"
+
+#define CUSTOMERS 600
+#define AS_OF     19802 /* 2024-03-20 */
+#define NOW_MS    (INT64_C(19802) * 86400000)
+
+static int64_t now_ms = NOW_MS;
+
+struct base {
+    char folder[64];
+    char url[96];
+    struct cvm_arena *arena;
+    const struct cvm_catalogue *catalogue;
+    struct cvm_context context;
+    struct cvm_store *store; /* the writer */
+};
+
+static void must(enum cvm_status status, const struct cvm_error *err)
+{
+    if (status != CVM_OK) {
+        (void)fprintf(stderr, "%s (%s; %s:%d)\n", err->message, err->where, err->file, err->line);
+    }
+    assert_int_equal(status, CVM_OK);
+}
+
+static void write_world(const struct base *base)
+{
+    struct cvm_world_options options = {
+        .customers = CUSTOMERS, .events_per_customer = 25, .seed = 11, .until_day = AS_OF};
+    struct cvm_text records[CVM_WORLD_SOURCE_COUNT];
+    struct cvm_error err;
+    for (size_t s = 0; s < CVM_WORLD_SOURCE_COUNT; s++) {
+        cvm_text_init(&records[s], 0);
+    }
+    for (int64_t customer = 0; customer < CUSTOMERS; customer++) {
+        cvm_world_customer(&options, customer, records);
+    }
+    for (size_t s = 0; s < CVM_WORLD_SOURCE_COUNT; s++) {
+        char path[192];
+        (void)snprintf(path, sizeof(path), "%s/%s.ndjson", base->folder, cvm_world_source_names[s]);
+        must(cvm_file_write(path, cvm_text_string(&records[s]), records[s].length, &err), &err);
+        cvm_text_finish(&records[s]);
+    }
+}
+
+static void open_store(struct base *base)
+{
+    struct cvm_error err;
+    struct cvm_store_options options = {
+        .access = CVM_DB_WRITE, .may_create = true, .clock = base->context.clock};
+    must(cvm_store_open(base->url, &options, &base->store, &err), &err);
+}
+
+static int set_up(void **state)
+{
+    struct base *base = calloc(1, sizeof(*base));
+    struct cvm_error err = {0};
+    assert_non_null(base);
+    (void)snprintf(base->folder, sizeof(base->folder), "/tmp/cvm-run-test-XXXXXX");
+    assert_non_null(mkdtemp(base->folder));
+    (void)snprintf(base->url, sizeof(base->url), "sqlite:%s/cvm.db", base->folder);
+    base->arena = cvm_arena_create((size_t)256 << 20);
+    base->context.clock = cvm_clock_fixed(&now_ms);
+    write_world(base);
+    open_store(base);
+
+    struct config_files config = config_load(base->arena, CUSTOMERS);
+    struct cvm_catalogue_files files = {config.files, config.count};
+    const struct cvm_catalogue *read = NULL;
+    must(config_read(base->arena, &config, &read, &err), &err);
+    int64_t version = 0;
+    struct cvm_catalogue_change_note note = {"test", "first", "[]"};
+    must(cvm_catalogue_store_add(base->store, &files, read->digest, &note, &version, &err), &err);
+    must(cvm_catalogue_store_load(base->store, base->arena, 0, &base->catalogue, &err), &err);
+
+    struct cvm_pool *pool = NULL;
+    struct cvm_import_report report;
+    struct cvm_import_options options = {.who = "test", .today = AS_OF};
+    char rejects[128];
+    (void)snprintf(rejects, sizeof(rejects), "%s/rejects.ndjson", base->folder);
+    options.rejects_path = rejects;
+    const char *paths[] = {base->folder};
+    must(cvm_pool_create(2, &pool, &err), &err);
+    must(cvm_import_files(base->store, base->catalogue, paths, 1, NULL, &options, pool,
+                          &base->context, base->arena, &report, &err),
+         &err);
+    cvm_pool_destroy(pool);
+    assert_int_equal(report.rejected, 0);
+    assert_int_equal(report.customers, CUSTOMERS);
+    *state = base;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct base *base = *state;
+    char command[128];
+    cvm_store_close(base->store);
+    cvm_arena_destroy(base->arena);
+    (void)snprintf(command, sizeof(command), "%s", base->folder);
+    struct cvm_arena *arena = cvm_arena_create(1 << 20);
+    struct cvm_file_list list;
+    if (cvm_folder_list(arena, base->folder, 0, &list, NULL) == CVM_OK) {
+        for (size_t i = 0; i < list.count; i++) {
+            char path[256];
+            (void)snprintf(path, sizeof(path), "%s/%s", base->folder, list.paths[i]);
+            (void)unlink(path);
+        }
+    }
+    cvm_arena_destroy(arena);
+    (void)rmdir(base->folder);
+    free(base);
+    return 0;
+}
+
+static struct cvm_run_request ordinary(void)
+{
+    return (struct cvm_run_request){
+        .as_of_day = AS_OF,
+        .since_day = CVM_DAY_NONE,
+        .forced_treatment = CVM_INDEX_NONE,
+        .allowed = UINT64_MAX,
+        .must_release = true,
+        .keep_runs = 3,
+        .who = "test",
+    };
+}
+
+static struct cvm_engine *open_engine(const struct base *base, size_t threads, size_t chunk_size)
+{
+    struct cvm_engine *engine = NULL;
+    struct cvm_error err;
+    struct cvm_engine_options options = {.store_url = base->url,
+                                         .catalogue = base->catalogue,
+                                         .context = &base->context,
+                                         .thread_count = threads,
+                                         .chunk_size = chunk_size};
+    must(cvm_engine_open(&options, &engine, &err), &err);
+    return engine;
+}
+
+static struct cvm_run_result *run(const struct base *base, const struct cvm_run_request *request,
+                                  size_t threads, size_t chunk_size)
+{
+    struct cvm_engine *engine = open_engine(base, threads, chunk_size);
+    struct cvm_run_result *result = NULL;
+    struct cvm_error err;
+    must(cvm_run(engine, request->is_dry ? NULL : base->store, request, base->arena, &result, &err),
+         &err);
+    cvm_engine_close(engine);
+    return result;
+}
+
+static void the_plan_does_not_depend_on_threads_or_chunk_size(void **state)
+{
+    const struct base *base = *state;
+    struct cvm_run_request request = ordinary();
+    request.is_dry = true;
+    struct cvm_run_result *first = run(base, &request, 1, 16);
+    static const struct {
+        size_t threads, chunk_size;
+    } ways[] = {{1, 64}, {1, 4096}, {2, 64}, {2, 4096}, {4, 17}};
+    for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
+        struct cvm_run_result *other = run(base, &request, ways[i].threads, ways[i].chunk_size);
+        assert_string_equal(other->plan_digest, first->plan_digest);
+        assert_true(other->value == first->value);
+        assert_true(other->dual_bound == first->dual_bound);
+        cvm_run_result_destroy(other);
+    }
+    assert_true(first->decision_count > CUSTOMERS / 20);
+    assert_true(first->value <= first->dual_bound);
+    assert_true(first->gap >= 0 && first->gap < 0.02);
+    cvm_run_result_destroy(first);
+}
+
+static void assert_within_limits(const struct base *base)
+{
+    struct cvm_error err;
+    for (size_t c = 0; c < base->catalogue->constraint_count; c++) {
+        struct cvm_ledger_row row;
+        const struct cvm_constraint *constraint = &base->catalogue->constraints[c];
+        must(cvm_ledger_row(base->store, constraint, AS_OF, NULL, &row, &err), &err);
+        assert_int_equal(row.held, 0);
+        assert_true(row.confirmed <= row.granted);
+    }
+}
+
+static void a_run_confirms_what_it_uses_and_the_same_request_is_the_same_run(void **state)
+{
+    const struct base *base = *state;
+    struct cvm_run_request request = ordinary();
+    struct cvm_run_result *first = run(base, &request, 2, 1024);
+    assert_false(first->was_done_before);
+    assert_within_limits(base);
+    struct cvm_run_result *again = run(base, &request, 1, 64);
+    assert_true(again->was_done_before);
+    assert_string_equal(again->run_id, first->run_id);
+    assert_string_equal(again->plan_digest, first->plan_digest);
+    assert_int_equal(again->decision_count, first->decision_count);
+    assert_int_equal(again->spend_micro, first->spend_micro);
+    for (size_t t = 0; t < base->catalogue->treatment_count; t++) {
+        struct cvm_ledger_row row;
+        struct cvm_error err;
+        int c = CVM_INDEX_NONE;
+        char id[96];
+        (void)snprintf(id, sizeof(id), "capacity:%s", base->catalogue->treatments[t].id);
+        c = cvm_catalogue_constraint(base->catalogue, id);
+        assert_true(c != CVM_INDEX_NONE);
+        must(cvm_ledger_row(base->store, &base->catalogue->constraints[c], AS_OF, NULL, &row, &err),
+             &err);
+        assert_int_equal(row.confirmed, first->by_treatment[t]);
+    }
+    cvm_run_result_destroy(first);
+    cvm_run_result_destroy(again);
+}
+
+static void another_run_of_the_day_leaves_decided_customers_alone(void **state)
+{
+    const struct base *base = *state;
+    struct cvm_run_request request = ordinary();
+    struct cvm_run_result *first = run(base, &request, 2, 1024);
+    request.seed = 99;
+    struct cvm_run_result *second = run(base, &request, 2, 1024);
+    assert_int_equal(second->customers - second->undecided_before, first->decision_count);
+    for (size_t i = 0; i < second->decision_count; i++) {
+        for (size_t j = 0; j < first->decision_count; j++) {
+            assert_true(second->decisions[i].key != first->decisions[j].key);
+        }
+    }
+    assert_within_limits(base);
+
+    /* --replace takes everything back first, so the same plan comes out again */
+    request.seed = 0;
+    request.is_replacing = true;
+    struct cvm_run_result *third = run(base, &request, 2, 1024);
+    assert_int_equal(third->undecided_before, third->customers);
+    assert_string_equal(third->plan_digest, first->plan_digest);
+    assert_within_limits(base);
+    cvm_run_result_destroy(first);
+    cvm_run_result_destroy(second);
+    cvm_run_result_destroy(third);
+}
+
+static void a_forced_treatment_ends_with_its_capacity(void **state)
+{
+    const struct base *base = *state;
+    struct cvm_run_request request = ordinary();
+    request.forced_treatment = cvm_catalogue_treatment(base->catalogue, "early_upgrade");
+    request.is_dry = true;
+    struct cvm_run_result *result = run(base, &request, 2, 1024);
+    int c = cvm_catalogue_constraint(base->catalogue, "capacity:early_upgrade");
+    assert_int_equal(result->decision_count, base->catalogue->constraints[c].limit);
+    for (size_t i = 0; i < result->decision_count; i++) {
+        assert_int_equal(result->decisions[i].treatment, request.forced_treatment);
+    }
+    cvm_run_result_destroy(result);
+}
+
+static void unknown_customers_are_told_and_hurt_nobody(void **state)
+{
+    const struct base *base = *state;
+    char known[CVM_WORLD_ID_SIZE];
+    cvm_world_customer_id(3, known);
+    const char *ids[] = {"nobody", known, known};
+    struct cvm_run_request request = ordinary();
+    request.customers = ids;
+    request.customer_count = 3;
+    request.is_dry = true;
+    struct cvm_run_result *result = run(base, &request, 2, 1024);
+    assert_int_equal(result->unknown_count, 1);
+    assert_string_equal(result->unknown_ids[0], "nobody");
+    assert_int_equal(result->customers, 1);
+    cvm_run_result_destroy(result);
+}
+
+static void a_window_without_events_stops_and_names_the_newest_date(void **state)
+{
+    const struct base *base = *state;
+    struct cvm_run_request request = ordinary();
+    struct cvm_run_result *result = NULL;
+    struct cvm_error err = {0};
+    request.as_of_day = AS_OF + 2000;
+    struct cvm_engine *engine = open_engine(base, 2, 1024);
+    enum cvm_status status = cvm_run(engine, base->store, &request, base->arena, &result, &err);
+    assert_int_equal(status, CVM_E_NOT_FOUND);
+    cvm_engine_close(engine);
+    assert_non_null(strstr(err.message, "2024-03-20"));
+    assert_null(result);
+    assert_within_limits(base);
+}
+
+static void explain_says_the_same_value_as_the_decision(void **state)
+{
+    const struct base *base = *state;
+    struct cvm_run_request request = ordinary();
+    struct cvm_run_result *result = run(base, &request, 2, 1024);
+    struct cvm_engine *engine = open_engine(base, 1, 1024);
+    for (size_t i = 0; i < result->decision_count; i += 7) {
+        struct cvm_explanation *explanation = NULL;
+        struct cvm_error err;
+        must(cvm_explain(engine, base->store, "latest", result->decisions[i].customer_id,
+                         base->arena, &explanation, &err),
+             &err);
+        assert_non_null(explanation->decision);
+        bool is_there = false;
+        for (size_t t = 0; t < explanation->treatment_count; t++) {
+            const struct cvm_explained_treatment *one = &explanation->treatments[t];
+            if (one->treatment == result->decisions[i].treatment) {
+                is_there = true;
+                assert_true(one->is_eligible);
+                assert_true(one->value == result->decisions[i].value);
+                assert_true((float)one->parts.value == (float)one->value);
+                assert_true(one->margin > -1e-6);
+            }
+        }
+        assert_true(is_there);
+    }
+    cvm_engine_close(engine);
+    cvm_run_result_destroy(result);
+}
+
+static void one_customer_gets_one_decision_a_day(void **state)
+{
+    const struct base *base = *state;
+    struct cvm_engine *engine = open_engine(base, 1, 1024);
+    struct cvm_text first;
+    struct cvm_text second;
+    struct cvm_error err;
+    char id[CVM_WORLD_ID_SIZE];
+    cvm_text_init(&first, 0);
+    cvm_text_init(&second, 0);
+    for (int64_t customer = 0; customer < 40; customer++) {
+        cvm_world_customer_id(customer, id);
+        struct cvm_decide_request request = {.customer_id = id,
+                                             .as_of_day = AS_OF,
+                                             .channel = CVM_CHANNEL_UNSET,
+                                             .direction = CVM_DIRECTION_OUTBOUND,
+                                             .forced_treatment = CVM_INDEX_NONE,
+                                             .allowed = UINT64_MAX,
+                                             .who = "test"};
+        cvm_text_clear(&first);
+        cvm_text_clear(&second);
+        must(cvm_decide(engine, base->store, &request, base->arena, &first, &err), &err);
+        must(cvm_decide(engine, base->store, &request, base->arena, &second, &err), &err);
+        assert_string_equal(cvm_text_string(&first), cvm_text_string(&second));
+    }
+    cvm_text_finish(&first);
+    cvm_text_finish(&second);
+    cvm_engine_close(engine);
+    assert_within_limits(base);
+}
+
+static void a_result_file_holds_an_entry_per_decision(void **state)
+{
+    const struct base *base = *state;
+    struct cvm_run_request request = ordinary();
+    struct cvm_run_result *result = run(base, &request, 2, 1024);
+    struct cvm_engine *engine = open_engine(base, 2, 64);
+    struct cvm_error err;
+    char path[128];
+    char *text = NULL;
+    size_t length = 0;
+    size_t lines = 0;
+    (void)snprintf(path, sizeof(path), "%s/results.ndjson", base->folder);
+    struct cvm_run_file_options options = {.path = path, .store = base->store};
+    must(cvm_run_write_file(engine, result, &options, &err), &err);
+    must(cvm_file_read(base->arena, path, (size_t)64 << 20, &text, &length, &err), &err);
+    for (size_t i = 0; i < length; i++) {
+        lines += text[i] == '\n';
+    }
+    assert_int_equal(lines, result->decision_count + 1);
+    assert_non_null(strstr(text, "\"plan_digest\""));
+    cvm_engine_close(engine);
+    cvm_run_result_destroy(result);
+}
+
+#define WITH_BASE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        WITH_BASE(the_plan_does_not_depend_on_threads_or_chunk_size),
+        WITH_BASE(a_run_confirms_what_it_uses_and_the_same_request_is_the_same_run),
+        WITH_BASE(another_run_of_the_day_leaves_decided_customers_alone),
+        WITH_BASE(a_forced_treatment_ends_with_its_capacity),
+        WITH_BASE(unknown_customers_are_told_and_hurt_nobody),
+        WITH_BASE(a_window_without_events_stops_and_names_the_newest_date),
+        WITH_BASE(explain_says_the_same_value_as_the_decision),
+        WITH_BASE(one_customer_gets_one_decision_a_day),
+        WITH_BASE(a_result_file_holds_an_entry_per_decision),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
