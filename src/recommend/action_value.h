@@ -1,0 +1,89 @@
+/* action_value.h - which treatments a customer may get, and what each is worth.
+ *
+ * Pure. Consent, validity and rules come first, in code (default deny); then the action value of
+ * every permitted treatment: value = q [ p rho W + a (u H - g) ] - c - k, design.md "Action value":
+ *
+ *   q reach   p churn in the horizon if untreated   rho relative cut of churn if reached   W worth
+ * of the customer a accepts   u extra margin a month   H months it lasts, discounted   g incentive
+ * c marginal cost   k fatigue W = margin x annuity, H = annuity, annuity = sum over months m <
+ * horizon of (1 - growth x churn)^m x discount^m
+ *
+ * Compile once per run, use from any thread. Results depend on the customer's features and consent
+ * only.
+ */
+#ifndef CVM_RECOMMEND_ACTION_VALUE_H
+#define CVM_RECOMMEND_ACTION_VALUE_H
+
+#include "base/error.h"
+#include "model/catalogue.h"
+#include "model/chunk.h"
+#include "model/reason.h"
+
+/* Values of refused treatments in the matrix. */
+#define CVM_VALUE_INELIGIBLE (-1e30f)
+
+struct cvm_recommender; /* immutable */
+
+struct cvm_recommend_options {
+    int32_t as_of_day;
+    enum cvm_direction direction; /* inbound decisions ignore outbound consent */
+    enum cvm_channel channel;     /* CVM_CHANNEL_UNSET = all; decide --channel C restricts */
+    uint64_t allowed;             /* bit per treatment; ~0 = all */
+    int forced_treatment; /* CVM_INDEX_NONE; skips applicable and suitable, never consent, validity,
+                             eligible */
+};
+
+CVM_MUST_CHECK enum cvm_status cvm_recommender_create(const struct cvm_catalogue *catalogue,
+                                                      const struct cvm_recommend_options *options,
+                                                      struct cvm_recommender **out_recommender,
+                                                      struct cvm_error *err);
+void cvm_recommender_destroy(struct cvm_recommender *recommender);
+
+/* Where the results of customer i of the chunk go: value of treatment t at values[i * value_stride
+ * + t * treatment_stride] is the caller's business, so a function of (i, t) is asked once per
+ * chunk. */
+struct cvm_verdicts {
+    float *values; /* treatment t of customer i: values[t * stride + i]; CVM_VALUE_INELIGIBLE =
+                      refused */
+    unsigned char *reasons; /* same index; CVM_REASON_PERMITTED or why not */
+    float *margins; /* per customer: monthly margin, major units (what incentives scale with) */
+    float *churns;  /* per customer: p, calibrated, in the horizon; always filled */
+    unsigned char *segments; /* per customer */
+    size_t stride;           /* >= chunk->count */
+};
+/* Column-wise over the whole chunk; no allocation. */
+void cvm_recommend_chunk(const struct cvm_recommender *recommender, const struct cvm_chunk *chunk,
+                         const struct cvm_verdicts *out_verdicts);
+
+/* One customer and treatment in full, for explain and spreadsheets. value equals the matrix's value
+ * (as float). */
+struct cvm_action_value {
+    enum cvm_reason reason;
+    const char *failed_rule;  /* text of the comparison that refused it, or NULL */
+    double failed_value;      /* the feature's value there; NaN = missing */
+    enum cvm_channel channel; /* resolved: "any" became one */
+    int segment;
+    double margin, annuity, worth;          /* margin, H, W */
+    double reach, churn, churn_cut, accept; /* q p rho a */
+    double extra_margin, incentive;         /* u, g in major units */
+    double cost, fatigue;                   /* c k */
+    double value, sd;
+    const char *source; /* "prior" */
+};
+void cvm_recommend_explain(const struct cvm_recommender *recommender, const struct cvm_chunk *chunk,
+                           size_t customer, size_t treatment, struct cvm_action_value *out_value);
+
+/* Standard deviation of the value from those of reach, accept, churn cut and churn (delta method),
+ * from the columns that are stored with the values. */
+double cvm_action_value_sd(const struct cvm_recommender *recommender, size_t segment, double margin,
+                           double churn, size_t treatment);
+
+/* What one treatment of a customer with this margin uses of a budget's measure, half-even to
+ * micros. Expected incentive = q a g: paid to those who accept. */
+int64_t cvm_recommend_cost_micro(const struct cvm_treatment *treatment, enum cvm_measure measure,
+                                 double margin);
+/* The same as flat + rate x margin, for the solver's rows. */
+void cvm_recommend_cost_rate(const struct cvm_treatment *treatment, enum cvm_measure measure,
+                             double *out_flat, double *out_rate);
+
+#endif
