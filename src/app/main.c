@@ -69,6 +69,7 @@ static enum cvm_status load_config(struct cvm_session *session, const struct cvm
     }
     if (line->store_url != NULL) {
         session->config.store_url = line->store_url;
+        session->is_store_named = true;
     }
     return status;
 }

@@ -7,6 +7,7 @@
 #ifndef CVM_CLI_COMMAND_H
 #define CVM_CLI_COMMAND_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 
@@ -34,6 +35,15 @@ struct cvm_config {
     double realtime_share;
 };
 
+/* The bar that is on the screen. */
+struct cvm_progress_line {
+    atomic_flag is_busy; /* reports come from any thread; one draws, the others go on */
+    const char *stage;
+    double started_s;
+    double drawn_s;
+    bool is_drawn;
+};
+
 struct cvm_session {
     struct cvm_config config;
     struct cvm_context context;
@@ -43,10 +53,13 @@ struct cvm_session {
     FILE *err;               /* progress, warnings */
     bool is_json;
     bool is_quiet;
-    bool has_progress; /* standard error is a terminal, and not quiet */
-    bool has_colour;   /* standard output is a terminal, NO_COLOR is unset */
-    bool is_partial;   /* exit 3 */
-    const char *who;   /* "cli:<user>" */
+    bool has_progress;   /* standard error is a terminal, and not quiet */
+    bool has_colour;     /* standard output is a terminal, NO_COLOR is unset */
+    bool is_store_named; /* by --store */
+    bool is_partial;     /* exit 3 */
+    bool is_usage;       /* the failure is of the command line: exit 2 */
+    const char *who;     /* "cli:<user>" */
+    struct cvm_progress_line progress;
 };
 
 struct cvm_option {
@@ -92,6 +105,11 @@ struct cvm_command {
 extern const struct cvm_command *const cvm_commands[]; /* NULL-terminated: commands.c */
 
 /* ---- what most commands need (session.c) ---- */
+
+/* Mark a failure as one of the command line. Returns status. */
+enum cvm_status cvm_session_usage(struct cvm_session *session, enum cvm_status status);
+/* A line for people on standard error ("warning: ..."); nothing with --quiet. */
+void cvm_session_warn(struct cvm_session *session, const char *format, ...) CVM_PRINTF(2, 3);
 
 /* The store of the configuration; the error names `cvm init` when there is none. */
 CVM_MUST_CHECK enum cvm_status cvm_session_store(struct cvm_session *session,

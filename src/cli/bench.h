@@ -1,0 +1,54 @@
+/* bench.h - one measured job per process, so that peaks of memory stand apart. */
+#ifndef CVM_CLI_BENCH_H
+#define CVM_CLI_BENCH_H
+
+#include "cli/command.h"
+
+#define CVM_BENCH_STAGES_MAX 4
+
+struct cvm_bench {
+    struct cvm_session *session; /* its store_url is the store that is measured */
+    const char *data_folder;     /* NDJSON of the base, for ingest */
+    int64_t customers;           /* of the base to make */
+    int64_t events_per_customer;
+    int64_t threads;
+    int32_t day; /* the base's last */
+    int repeat;  /* which one, from 0 */
+};
+
+/* Filled by a job, carried from its process to the parent. */
+struct cvm_bench_sample {
+    double seconds;
+    const char *stage_names[CVM_BENCH_STAGES_MAX]; /* constants: the same in parent and child */
+    double stage_seconds[CVM_BENCH_STAGES_MAX];
+    int64_t customers;
+    int64_t events;
+    int64_t bytes;        /* read or stored, 0 = says nothing */
+    int64_t matrix_bytes; /* value matrix: customers x treatments x (value + reason) */
+    int64_t chunks_bytes; /* chunks in flight: workers x chunk x features */
+    int64_t peak_bytes;   /* resident, set by cvm_bench_measure() */
+};
+
+typedef enum cvm_status (*cvm_bench_fn)(struct cvm_bench *bench,
+                                        struct cvm_bench_sample *out_sample, struct cvm_error *err);
+
+/* Run `job` in a process of its own. */
+CVM_MUST_CHECK enum cvm_status cvm_bench_measure(struct cvm_bench *bench, cvm_bench_fn job,
+                                                 struct cvm_bench_sample *out_sample,
+                                                 struct cvm_error *err);
+
+/* The jobs (bench_jobs.c). */
+enum cvm_status cvm_bench_write_data(struct cvm_bench *bench, struct cvm_bench_sample *out_sample,
+                                     struct cvm_error *err);
+enum cvm_status cvm_bench_fill_store(struct cvm_bench *bench, struct cvm_bench_sample *out_sample,
+                                     struct cvm_error *err);
+enum cvm_status cvm_bench_ingest(struct cvm_bench *bench, struct cvm_bench_sample *out_sample,
+                                 struct cvm_error *err);
+enum cvm_status cvm_bench_journey(struct cvm_bench *bench, struct cvm_bench_sample *out_sample,
+                                  struct cvm_error *err);
+enum cvm_status cvm_bench_recommend(struct cvm_bench *bench, struct cvm_bench_sample *out_sample,
+                                    struct cvm_error *err);
+enum cvm_status cvm_bench_run(struct cvm_bench *bench, struct cvm_bench_sample *out_sample,
+                              struct cvm_error *err);
+
+#endif

@@ -1,0 +1,357 @@
+/* Versions of the catalogue: apply the folder, look at what is in force, write it out, compare. */
+#include <string.h>
+
+#include "base/date.h"
+#include "base/file.h"
+#include "cli/catalogue_folder.h"
+#include "cli/commands.h"
+#include "cli/document.h"
+#include "cli/paths.h"
+#include "storage/audit.h"
+#include "storage/catalogue_store.h"
+
+#define CHANGES_SHOWN 100
+
+/* ---- the folder against the version in force ---- */
+
+static enum cvm_status find_folder(struct cvm_session *session,
+                                   const struct cvm_arguments *arguments, const char **out_folder,
+                                   struct cvm_error *err)
+{
+    const char *folder = arguments->positional_count > 0 ? arguments->positional[0]
+                                                         : session->config.catalogue_folder;
+    if (folder == NULL) {
+        return cvm_session_usage(
+            session, CVM_FAIL(err, CVM_E_INVALID,
+                              "there is no cvm.yaml that names the catalogue folder: name it"));
+    }
+    *out_folder = folder;
+    return CVM_OK;
+}
+
+static enum cvm_status report_update(struct cvm_session *session, const char *folder,
+                                     const struct cvm_catalogue_update *update,
+                                     struct cvm_error *err)
+{
+    bool is_new = update->version != update->version_before;
+    if (session->is_json) {
+        struct cvm_document document;
+        cvm_document_init(&document);
+        cvm_json_key_string(&document.json, "folder", folder);
+        cvm_json_key_int(&document.json, "version", update->version);
+        cvm_json_key_string(&document.json, "digest", update->catalogue->digest);
+        cvm_json_key_bool(&document.json, "changed", is_new);
+        cvm_json_key(&document.json, "changes");
+        cvm_catalogue_changes_write(&document.json, update->changes, update->change_count);
+        return cvm_document_print(&document, session, err);
+    }
+    if (!is_new) {
+        fprintf(session->out, "Nothing changed: catalogue version %lld is %s.\n",
+                (long long)update->version, folder);
+        return CVM_OK;
+    }
+    cvm_catalogue_changes_print(session->out, update->changes, update->change_count, CHANGES_SHOWN);
+    if (update->change_count == 0) {
+        fputs("Only comments or layout changed.\n", session->out);
+    }
+    fprintf(session->out, "Catalogue version %lld is in force (%zu changes).\n",
+            (long long)update->version, update->change_count);
+    return CVM_OK;
+}
+
+static enum cvm_status run_apply(struct cvm_session *session, const struct cvm_arguments *arguments,
+                                 struct cvm_error *err)
+{
+    struct cvm_store *store = NULL;
+    struct cvm_catalogue_files files;
+    struct cvm_catalogue_update update;
+    const char *folder = NULL;
+    enum cvm_status status = find_folder(session, arguments, &folder, err);
+    if (status == CVM_OK) {
+        status = cvm_catalogue_folder_read(session->arena, folder, &files, err);
+    }
+    if (status == CVM_OK) {
+        status = cvm_session_store(session, CVM_DB_WRITE, &store, err);
+    }
+    if (status == CVM_OK) {
+        status =
+            cvm_catalogue_store_update(session, store, &files, folder, "cvm apply", &update, err);
+    }
+    if (status == CVM_OK) {
+        status = report_update(session, folder, &update, err);
+    }
+    cvm_store_close(store);
+    return status;
+}
+
+const struct cvm_command cvm_command_apply = {
+    .name = "apply",
+    .arguments = "[DIR]",
+    .summary = "Make the catalogue folder the next version, after showing the difference",
+    .details = "Reads the folder (default: the one in cvm.yaml), checks it as a whole, shows what\n"
+               "changed key by key, and stores it as the next version, audited.",
+    .positional_max = 1,
+    .run = run_apply,
+};
+
+/* ---- diff ---- */
+
+static enum cvm_status read_both(struct cvm_session *session, struct cvm_store *store,
+                                 const char *folder, struct cvm_catalogue_files *out_before,
+                                 struct cvm_catalogue_files *out_after, struct cvm_error *err)
+{
+    const struct cvm_catalogue *checked = NULL;
+    int64_t version = 0;
+    enum cvm_status status = cvm_catalogue_folder_read(session->arena, folder, out_after, err);
+    if (status == CVM_OK) {
+        status = cvm_catalogue_read(session->arena, out_after, folder, &checked, err);
+    }
+    if (status == CVM_OK) {
+        status = cvm_catalogue_store_files(store, session->arena, 0, out_before, &version, err);
+    }
+    return status;
+}
+
+static enum cvm_status report_diff(struct cvm_session *session, const char *folder,
+                                   const struct cvm_catalogue_change *changes, size_t count,
+                                   struct cvm_error *err)
+{
+    if (session->is_json) {
+        struct cvm_document document;
+        cvm_document_init(&document);
+        cvm_json_key_string(&document.json, "folder", folder);
+        cvm_json_key(&document.json, "changes");
+        cvm_catalogue_changes_write(&document.json, changes, count);
+        return cvm_document_print(&document, session, err);
+    }
+    cvm_catalogue_changes_print(session->out, changes, count, 0);
+    if (count == 0) {
+        fprintf(session->out, "The folder %s says what is in force.\n", folder);
+    }
+    return CVM_OK;
+}
+
+static enum cvm_status run_diff(struct cvm_session *session, const struct cvm_arguments *arguments,
+                                struct cvm_error *err)
+{
+    struct cvm_store *store = NULL;
+    struct cvm_catalogue_files before;
+    struct cvm_catalogue_files after;
+    const struct cvm_catalogue_change *changes = NULL;
+    const char *folder = NULL;
+    size_t count = 0;
+    enum cvm_status status = find_folder(session, arguments, &folder, err);
+    if (status == CVM_OK) {
+        status = cvm_session_store(session, CVM_DB_READ, &store, err);
+    }
+    if (status == CVM_OK) {
+        status = read_both(session, store, folder, &before, &after, err);
+    }
+    if (status == CVM_OK) {
+        status = cvm_catalogue_diff(session->arena, &before, &after, &changes, &count, err);
+    }
+    if (status == CVM_OK) {
+        status = report_diff(session, folder, changes, count, err);
+    }
+    cvm_store_close(store);
+    return status;
+}
+
+const struct cvm_command cvm_command_catalogue_diff = {
+    .name = "catalogue diff",
+    .arguments = "[DIR]",
+    .summary = "Show what `cvm apply` would change",
+    .details = "",
+    .positional_max = 1,
+    .run = run_diff,
+};
+
+/* ---- export ---- */
+
+static enum cvm_status check_free(struct cvm_session *session, const char *folder,
+                                  const struct cvm_catalogue_files *files, struct cvm_error *err)
+{
+    for (size_t i = 0; i < files->count; i++) {
+        const char *path = NULL;
+        enum cvm_status status =
+            cvm_path_join(session->arena, folder, files->files[i].name, &path, err);
+        if (status == CVM_OK && cvm_file_exists(path)) {
+            status = CVM_FAIL(err, CVM_E_CONFLICT, "'%s' is already there", path);
+        }
+        if (status != CVM_OK) {
+            return status;
+        }
+    }
+    return CVM_OK;
+}
+
+static enum cvm_status run_export(struct cvm_session *session,
+                                  const struct cvm_arguments *arguments, struct cvm_error *err)
+{
+    const char *folder = arguments->positional[0];
+    struct cvm_store *store = NULL;
+    struct cvm_catalogue_files files;
+    int64_t wanted = 0;
+    int64_t version = 0;
+    enum cvm_status status = cvm_session_usage(
+        session, cvm_argument_int(arguments, "--version", 1, INT64_MAX, &wanted, err));
+    if (status == CVM_OK) {
+        status = cvm_session_store(session, CVM_DB_READ, &store, err);
+    }
+    if (status == CVM_OK) {
+        status = cvm_catalogue_store_files(store, session->arena, wanted, &files, &version, err);
+    }
+    if (status == CVM_OK) {
+        status = check_free(session, folder, &files, err);
+    }
+    if (status == CVM_OK) {
+        status = cvm_catalogue_folder_write(session->arena, folder, &files, err);
+    }
+    cvm_store_close(store);
+    if (status != CVM_OK) {
+        return status;
+    }
+    if (session->is_json) {
+        struct cvm_document document;
+        cvm_document_init(&document);
+        cvm_json_key_string(&document.json, "folder", folder);
+        cvm_json_key_int(&document.json, "version", version);
+        cvm_json_key_int(&document.json, "files", (int64_t)files.count);
+        return cvm_document_print(&document, session, err);
+    }
+    fprintf(session->out, "Catalogue version %lld: %zu files written to %s.\n", (long long)version,
+            files.count, folder);
+    return CVM_OK;
+}
+
+static const struct cvm_option export_options[] = {
+    {"--version", "N", "an older version (default: the one in force)"},
+    {NULL, NULL, NULL},
+};
+
+const struct cvm_command cvm_command_catalogue_export = {
+    .name = "catalogue export",
+    .arguments = "DIR",
+    .summary = "Write a version of the catalogue out as files",
+    .details = "Existing files are not overwritten.",
+    .positional_min = 1,
+    .positional_max = 1,
+    .options = export_options,
+    .run = run_export,
+};
+
+/* ---- show ---- */
+
+/* Who made the version, and when: its audit row. */
+struct author {
+    const char *object; /* "version 3" */
+    struct cvm_arena *arena;
+    const char *who;
+    const char *why;
+    int64_t at_ms;
+};
+
+static enum cvm_status note_author(void *state, const struct cvm_audit_row *row,
+                                   struct cvm_error *err)
+{
+    struct author *author = state;
+    (void)err;
+    if (author->who == NULL && strcmp(row->action, "catalogue") == 0 &&
+        strcmp(row->object, author->object) == 0) {
+        author->who = cvm_arena_string(author->arena, row->who);
+        author->why = cvm_arena_string(author->arena, row->why);
+        author->at_ms = row->at_ms;
+    }
+    return CVM_OK;
+}
+
+#define AUDIT_ROWS_SEARCHED 10000
+
+struct count {
+    const char *name;
+    size_t count;
+};
+#define COUNTS_MAX 9
+static size_t counts_of(const struct cvm_catalogue *catalogue, struct count counts[COUNTS_MAX])
+{
+    const struct count found[] = {
+        {"sources", catalogue->source_count},
+        {"attributes", catalogue->attribute_count},
+        {"topics", catalogue->topic_count},
+        {"features", catalogue->feature_count},
+        {"insights", catalogue->insight_count},
+        {"segments", catalogue->segment_count},
+        {"treatments", catalogue->treatment_count},
+        {"constraints", catalogue->constraint_count},
+        {"summary_lines", catalogue->summary_line_count},
+    };
+    memcpy(counts, found, sizeof(found));
+    return sizeof(found) / sizeof(found[0]);
+}
+
+static enum cvm_status report_show(struct cvm_session *session,
+                                   const struct cvm_catalogue *catalogue,
+                                   const struct author *author, struct cvm_error *err)
+{
+    struct count counts[COUNTS_MAX];
+    size_t count = counts_of(catalogue, counts);
+    if (session->is_json) {
+        struct cvm_document document;
+        struct cvm_json_writer *json = &document.json;
+        cvm_document_init(&document);
+        cvm_json_key_int(json, "version", catalogue->version);
+        cvm_json_key_string(json, "digest", catalogue->digest);
+        cvm_json_key_string(json, "author", author->who);
+        cvm_json_key_string(json, "why", author->why);
+        cvm_json_key_moment(json, "created_at", author->at_ms);
+        cvm_json_key_object(json, "counts");
+        for (size_t i = 0; i < count; i++) {
+            cvm_json_key_int(json, counts[i].name, (int64_t)counts[i].count);
+        }
+        cvm_json_object_end(json);
+        cvm_json_key_int(json, "history_days", catalogue->history_days);
+        return cvm_document_print(&document, session, err);
+    }
+    char moment[CVM_MOMENT_TEXT_SIZE];
+    fprintf(session->out, "Catalogue version %lld, digest %.16s\n", (long long)catalogue->version,
+            catalogue->digest);
+    if (author->who != NULL) {
+        fprintf(session->out, "made by %s at %s (%s)\n\n", author->who,
+                cvm_moment_format(author->at_ms, moment), author->why);
+    }
+    for (size_t i = 0; i < count; i++) {
+        fprintf(session->out, "  %5zu %s\n", counts[i].count, counts[i].name);
+    }
+    return CVM_OK;
+}
+
+static enum cvm_status run_show(struct cvm_session *session, const struct cvm_arguments *arguments,
+                                struct cvm_error *err)
+{
+    struct cvm_store *store = NULL;
+    const struct cvm_catalogue *catalogue = NULL;
+    char object[48];
+    struct author author = {.object = object, .arena = session->arena};
+    (void)arguments;
+    enum cvm_status status = cvm_session_store(session, CVM_DB_READ, &store, err);
+    if (status == CVM_OK) {
+        status = cvm_session_catalogue(session, store, &catalogue, err);
+    }
+    if (status == CVM_OK) {
+        (void)snprintf(object, sizeof(object), "version %lld", (long long)catalogue->version);
+        status = cvm_audit_list(store, 0, AUDIT_ROWS_SEARCHED, note_author, &author, err);
+    }
+    if (status == CVM_OK) {
+        status = report_show(session, catalogue, &author, err);
+    }
+    cvm_store_close(store);
+    return status;
+}
+
+const struct cvm_command cvm_command_catalogue_show = {
+    .name = "catalogue show",
+    .arguments = "",
+    .summary = "Say which catalogue version is in force and what it holds",
+    .details = "",
+    .run = run_show,
+};

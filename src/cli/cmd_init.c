@@ -1,0 +1,173 @@
+#include <string.h>
+
+#include "base/file.h"
+#include "base/yaml.h"
+#include "cli/catalogue_folder.h"
+#include "cli/commands.h"
+#include "cli/document.h"
+#include "cli/paths.h"
+#include "cli/shipped.h"
+
+#define DEFAULT_CUSTOMERS 100000
+#define CUSTOMERS_MAX     INT64_C(10000000000)
+
+static const char default_store[] = "sqlite:cvm.db";
+
+struct init_job {
+    struct cvm_session *session;
+    const char *folder;
+    int64_t customers;
+    const char *config_path;
+    const char *catalogue_folder;
+    const char *store_url;
+    struct cvm_catalogue_files files;
+    int64_t version;
+};
+
+static enum cvm_status parse(struct init_job *job, const struct cvm_arguments *arguments,
+                             struct cvm_error *err)
+{
+    struct cvm_arena *arena = job->session->arena;
+    job->folder = arguments->positional_count > 0 ? arguments->positional[0] : ".";
+    job->customers = DEFAULT_CUSTOMERS;
+    job->store_url = job->session->config.store_url;
+    enum cvm_status status =
+        cvm_argument_int(arguments, "--customers", 1, CUSTOMERS_MAX, &job->customers, err);
+    if (status != CVM_OK) {
+        return cvm_session_usage(job->session, status);
+    }
+    if (job->store_url == NULL) {
+        status = cvm_store_url_join(arena, job->folder, default_store, &job->store_url, err);
+    }
+    if (status == CVM_OK) {
+        status = cvm_path_join(arena, job->folder, "cvm.yaml", &job->config_path, err);
+    }
+    if (status == CVM_OK) {
+        status = cvm_path_join(arena, job->folder, "catalogue", &job->catalogue_folder, err);
+    }
+    return status;
+}
+
+/* Nothing that is there is touched: the first files in the way are named. */
+static enum cvm_status check_free(const struct init_job *job, struct cvm_error *err)
+{
+    const char *store_file = strncmp(job->store_url, "sqlite:", 7) == 0 ? job->store_url + 7 : "";
+    const char *const paths[] = {job->config_path, job->catalogue_folder, store_file};
+    const char *found[3];
+    size_t count = 0;
+    for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
+        if (paths[i][0] != '\0' && cvm_file_exists(paths[i])) {
+            found[count++] = paths[i];
+        }
+    }
+    if (count == 0) {
+        return CVM_OK;
+    }
+    enum cvm_status status =
+        CVM_FAIL(err, CVM_E_CONFLICT, "already there: '%s'%s%s%s%s%s%s", found[0],
+                 count > 1 ? ", '" : "", count > 1 ? found[1] : "", count > 1 ? "'" : "",
+                 count > 2 ? ", '" : "", count > 2 ? found[2] : "", count > 2 ? "'" : "");
+    return cvm_error_hint(err, status, "Choose another folder: cvm init DIR.");
+}
+
+/* The template, with another store where one was named. */
+static enum cvm_status write_config(const struct init_job *job, struct cvm_error *err)
+{
+    const struct cvm_embedded_file *template = cvm_shipped_file("cvm.yaml");
+    struct cvm_text text;
+    if (template == NULL) {
+        return CVM_FAIL(err, CVM_E_INTERNAL, "the program holds no cvm.yaml");
+    }
+    const char *place = strstr(template->bytes, default_store);
+    cvm_text_init(&text, 0);
+    if (place == NULL || job->session->config.store_url == NULL) {
+        cvm_text_add(&text, template->bytes);
+    } else {
+        cvm_text_add_bytes(&text, template->bytes, (size_t)(place - template->bytes));
+        cvm_yaml_add_scalar(&text, job->store_url);
+        cvm_text_add(&text, place + strlen(default_store));
+    }
+    enum cvm_status status = text.failed
+                                 ? CVM_FAIL(err, CVM_E_LIMIT, "no memory for cvm.yaml")
+                                 : cvm_file_write(job->config_path, text.data, text.length, err);
+    cvm_text_finish(&text);
+    return status;
+}
+
+static enum cvm_status report(const struct init_job *job, struct cvm_error *err)
+{
+    struct cvm_session *session = job->session;
+    if (session->is_json) {
+        struct cvm_document document;
+        cvm_document_init(&document);
+        cvm_json_key_string(&document.json, "config", job->config_path);
+        cvm_json_key_string(&document.json, "catalogue", job->catalogue_folder);
+        cvm_json_key_string(&document.json, "store", job->store_url);
+        cvm_json_key_int(&document.json, "customers", job->customers);
+        cvm_json_key_int(&document.json, "catalogue_version", job->version);
+        return cvm_document_print(&document, session, err);
+    }
+    char number[CVM_NUMBER_TEXT_SIZE];
+    fprintf(session->out, "Made %s, the catalogue in %s/ (%zu files) and the store %s.\n",
+            job->config_path, job->catalogue_folder, job->files.count, job->store_url);
+    fprintf(session->out, "Capacities are those of a base of %s customers.\n",
+            cvm_grouped(job->customers, number));
+    if (!session->is_quiet) {
+        bool is_here = strcmp(job->folder, ".") == 0;
+        fprintf(session->out, "\nNext:\n");
+        if (!is_here) {
+            fprintf(session->out, "  cd %s\n", job->folder);
+        }
+        fprintf(session->out,
+                "  cvm import FILE...                 your data\n"
+                "  cvm generate --customers %-9lld or an example base\n"
+                "  cvm run                            the decisions\n",
+                (long long)job->customers);
+    }
+    return CVM_OK;
+}
+
+static enum cvm_status run_init(struct cvm_session *session, const struct cvm_arguments *arguments,
+                                struct cvm_error *err)
+{
+    struct init_job job = {.session = session};
+    enum cvm_status status = parse(&job, arguments, err);
+    if (status == CVM_OK) {
+        status = check_free(&job, err);
+    }
+    if (status == CVM_OK) {
+        status = cvm_shipped_catalogue(session->arena, job.customers, &job.files, err);
+    }
+    if (status == CVM_OK) {
+        status = cvm_folder_create(job.folder, err);
+    }
+    if (status == CVM_OK) {
+        status = cvm_catalogue_folder_write(session->arena, job.catalogue_folder, &job.files, err);
+    }
+    if (status == CVM_OK) {
+        status =
+            cvm_shipped_store(session, job.store_url, &job.files, "cvm init", &job.version, err);
+    }
+    if (status == CVM_OK) { /* last: its presence says that the folder is complete */
+        status = write_config(&job, err);
+    }
+    return status == CVM_OK ? report(&job, err) : status;
+}
+
+static const struct cvm_option init_options[] = {
+    {"--customers", "N", "size of the base that capacities are scaled to (default 100000)"},
+    {NULL, NULL, NULL},
+};
+
+const struct cvm_command cvm_command_init = {
+    .name = "init",
+    .arguments = "[DIR]",
+    .summary = "Make cvm.yaml, the catalogue folder and an empty store",
+    .details = "Writes DIR/cvm.yaml (wiring), DIR/catalogue (sources, features, treatments,\n"
+               "limits) and the store, and makes the catalogue version 1. Nothing that is\n"
+               "there already is overwritten.\n\n"
+               "  cvm init my-base --customers 10000",
+    .positional_max = 1,
+    .options = init_options,
+    .run = run_init,
+};

@@ -1,0 +1,31 @@
+/* commands.h - every command, one constant each; the files cmd_*.c define them. */
+#ifndef CVM_CLI_COMMANDS_H
+#define CVM_CLI_COMMANDS_H
+
+#include "cli/command.h"
+
+extern const struct cvm_command cvm_command_init;
+extern const struct cvm_command cvm_command_apply;
+extern const struct cvm_command cvm_command_catalogue_show;
+extern const struct cvm_command cvm_command_catalogue_export;
+extern const struct cvm_command cvm_command_catalogue_diff;
+extern const struct cvm_command cvm_command_import;
+extern const struct cvm_command cvm_command_generate;
+extern const struct cvm_command cvm_command_customer_list;
+extern const struct cvm_command cvm_command_customer_show;
+extern const struct cvm_command cvm_command_journey;
+extern const struct cvm_command cvm_command_run;
+extern const struct cvm_command cvm_command_plan_list;
+extern const struct cvm_command cvm_command_plan_show;
+extern const struct cvm_command cvm_command_decide;
+extern const struct cvm_command cvm_command_explain;
+extern const struct cvm_command cvm_command_treatment_list;
+extern const struct cvm_command cvm_command_treatment_show;
+extern const struct cvm_command cvm_command_treatment_import;
+extern const struct cvm_command cvm_command_capacity_show;
+extern const struct cvm_command cvm_command_capacity_reset;
+extern const struct cvm_command cvm_command_bench;
+extern const struct cvm_command cvm_command_migrate;
+extern const struct cvm_command cvm_command_audit_list;
+
+#endif

@@ -1,0 +1,23 @@
+/* paths.h - file names put together; all in the arena. */
+#ifndef CVM_CLI_PATHS_H
+#define CVM_CLI_PATHS_H
+
+#include "base/arena.h"
+#include "base/error.h"
+
+/* folder/name; `name` alone when it is absolute or the folder is "" or NULL. */
+CVM_MUST_CHECK enum cvm_status cvm_path_join(struct cvm_arena *arena, const char *folder,
+                                             const char *name, const char **out_path,
+                                             struct cvm_error *err);
+/* The folder that a file stands in: "a/b" of "a/b/c", "." of "c". */
+CVM_MUST_CHECK enum cvm_status cvm_path_folder(struct cvm_arena *arena, const char *path,
+                                               const char **out_folder, struct cvm_error *err);
+/* The folder of an SQLite store; "." for any other. */
+CVM_MUST_CHECK enum cvm_status cvm_store_folder(struct cvm_arena *arena, const char *store_url,
+                                                const char **out_folder, struct cvm_error *err);
+/* An SQLite store's file made relative to `folder` (the folder of cvm.yaml); others as they are. */
+CVM_MUST_CHECK enum cvm_status cvm_store_url_join(struct cvm_arena *arena, const char *folder,
+                                                  const char *store_url, const char **out_url,
+                                                  struct cvm_error *err);
+
+#endif

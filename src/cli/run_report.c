@@ -1,0 +1,209 @@
+#include "cli/run_report.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/date.h"
+#include "cli/document.h"
+#include "cli/work.h"
+
+#define REFUSALS_SHOWN 6
+
+static void print_head(struct cvm_session *session, const struct cvm_run_report *report)
+{
+    const struct cvm_run_result *result = report->result;
+    const char *currency = session->config.currency;
+    FILE *out = session->out;
+    char day[CVM_DAY_TEXT_SIZE];
+    char numbers[2][CVM_NUMBER_TEXT_SIZE];
+    fprintf(out, "Run %s as of %s, catalogue version %lld", result->run_id,
+            cvm_day_format(result->as_of_day, day), (long long)result->catalogue->version);
+    if (report->plan_state == NULL) {
+        fputs(": a dry run, nothing is stored\n\n", out);
+    } else {
+        fprintf(out, ": plan %s%s\n\n", report->plan_state,
+                result->was_done_before ? " (the same run was done before)" : "");
+    }
+    int64_t before = result->customers - result->undecided_before;
+    fprintf(out, "  %12s customers looked at%s%s%s\n", cvm_grouped(result->customers, numbers[0]),
+            before > 0 ? ", " : "", before > 0 ? cvm_grouped(before, numbers[1]) : "",
+            before > 0 ? " of them with a decision of that day already" : "");
+    fprintf(out, "  %12s treated\n", cvm_grouped((int64_t)result->decision_count, numbers[0]));
+    if (result->unknown_count > 0) {
+        fprintf(out, "  %12s failed: not in the store\n",
+                cvm_grouped((int64_t)result->unknown_count, numbers[0]));
+    }
+    fprintf(out, "  %12s %s expected value", cvm_money(result->value, numbers[0]), currency);
+    if (isfinite(result->gap) && result->gap < 1e-6) {
+        fputs(", proved the best possible", out);
+    } else if (isfinite(result->gap)) {
+        fprintf(out, ", within %.2g %% of the best possible", 100 * result->gap);
+    }
+    fprintf(out, "\n  %12s %s expected spend\n\n",
+            cvm_money(cvm_micro_to_double(result->spend_micro), numbers[0]), currency);
+}
+
+/* ---- by treatment ---- */
+
+struct ranked {
+    size_t index;
+    int64_t count;
+};
+
+static int compare_ranked(const void *a, const void *b)
+{
+    const struct ranked *left = a;
+    const struct ranked *right = b;
+    if (left->count != right->count) {
+        return left->count > right->count ? -1 : 1;
+    }
+    return (left->index > right->index) - (left->index < right->index);
+}
+
+static void add_price(struct cvm_table *table, double price)
+{
+    if (price > 0) {
+        cvm_table_add_format(table, "%.4g", price);
+    } else {
+        cvm_table_add(table, "not binding");
+    }
+}
+
+static void print_treatments(struct cvm_session *session, const struct cvm_run_result *result)
+{
+    static const char *const headers[] = {"treatment", ">given", ">of", ">left",
+                                          ">price of one more"};
+    const struct cvm_catalogue *catalogue = result->catalogue;
+    struct ranked ranked[CVM_TREATMENTS_MAX];
+    struct cvm_table table;
+    char number[CVM_NUMBER_TEXT_SIZE];
+    for (size_t t = 0; t < catalogue->treatment_count; t++) {
+        ranked[t] = (struct ranked){t, result->by_treatment[t]};
+    }
+    qsort(ranked, catalogue->treatment_count, sizeof(ranked[0]), compare_ranked);
+    cvm_table_init(&table, headers, sizeof(headers) / sizeof(headers[0]));
+    for (size_t i = 0; i < catalogue->treatment_count; i++) {
+        size_t t = ranked[i].index; /* its capacity is the constraint of the same number */
+        bool is_limited = result->limits[t] >= 0;
+        if (!catalogue->treatments[t].enabled && result->by_treatment[t] == 0) {
+            continue;
+        }
+        cvm_table_add(&table, catalogue->treatments[t].display_name);
+        cvm_table_add(&table, cvm_grouped(result->by_treatment[t], number));
+        cvm_table_add(&table, is_limited ? cvm_grouped(result->limits[t], number) : "any");
+        cvm_table_add(&table, is_limited ? cvm_grouped(result->remaining[t], number) : "");
+        add_price(&table, result->prices[t]);
+    }
+    cvm_table_print(&table, session->out);
+    fputc('\n', session->out);
+}
+
+/* ---- resources and budgets ---- */
+
+static double units_of(const struct cvm_constraint *constraint, int64_t amount)
+{
+    return constraint->kind == CVM_CONSTRAINT_BUDGET ? cvm_micro_to_double(amount)
+                                                     : (double)amount / 1000;
+}
+
+static void print_shared(struct cvm_session *session, const struct cvm_run_result *result)
+{
+    static const char *const headers[] = {"shared", ">used", ">of", ">left", ">price of one more"};
+    const struct cvm_catalogue *catalogue = result->catalogue;
+    struct cvm_table table;
+    char number[CVM_NUMBER_TEXT_SIZE];
+    cvm_table_init(&table, headers, sizeof(headers) / sizeof(headers[0]));
+    for (size_t c = catalogue->treatment_count; c < catalogue->constraint_count; c++) {
+        const struct cvm_constraint *constraint = &catalogue->constraints[c];
+        double scale = constraint->kind == CVM_CONSTRAINT_RESOURCE ? 1000 : 1;
+        if (result->limits[c] < 0) {
+            continue;
+        }
+        double limit = units_of(constraint, result->limits[c]);
+        double left = units_of(constraint, result->remaining[c]);
+        cvm_table_add(&table, constraint->display_name);
+        cvm_table_add(&table, cvm_money(limit - left, number));
+        cvm_table_add(&table, cvm_money(limit, number));
+        cvm_table_add(&table, cvm_money(left, number));
+        add_price(&table, result->prices[c] * scale);
+    }
+    if (table.cell_count == 0) {
+        cvm_text_finish(&table.cells);
+        return;
+    }
+    cvm_table_print(&table, session->out);
+    fputc('\n', session->out);
+}
+
+/* ---- refusals ---- */
+
+static void print_refusals(struct cvm_session *session, const struct cvm_run_result *result)
+{
+    static const char *const headers[] = {">pairs", "refused for", ""};
+    struct ranked ranked[CVM_REASON_COUNT];
+    struct cvm_table table;
+    char number[CVM_NUMBER_TEXT_SIZE];
+    char words[CVM_REASON_WORDS_SIZE];
+    for (size_t r = 0; r < CVM_REASON_COUNT; r++) {
+        ranked[r] = (struct ranked){r, result->refusals[r]};
+    }
+    qsort(ranked, CVM_REASON_COUNT, sizeof(ranked[0]), compare_ranked);
+    cvm_table_init(&table, headers, sizeof(headers) / sizeof(headers[0]));
+    for (size_t i = 0; i < REFUSALS_SHOWN && ranked[i].count > 0; i++) {
+        enum cvm_reason reason = (enum cvm_reason)ranked[i].index;
+        cvm_table_add(&table, cvm_grouped(ranked[i].count, number));
+        cvm_table_add(&table, cvm_reason_words(cvm_reason_name(reason), words));
+        cvm_table_add(&table, cvm_reason_sentence(reason));
+    }
+    if (table.cell_count == 0) {
+        cvm_text_finish(&table.cells);
+        return;
+    }
+    cvm_table_print(&table, session->out);
+    fputc('\n', session->out);
+}
+
+/* ---- the end ---- */
+
+static void print_seconds(struct cvm_session *session, const struct cvm_run_result *result)
+{
+    if (result->was_done_before) {
+        return;
+    }
+    fprintf(session->out,
+            "Seconds: journeys %.3f, values %.3f, allocation %.3f, plan %.3f; %.3f in all\n",
+            result->seconds.features, result->seconds.values, result->seconds.allocation,
+            result->seconds.plan, result->seconds.total);
+}
+
+static void print_next(struct cvm_session *session, const struct cvm_run_report *report)
+{
+    const struct cvm_run_result *result = report->result;
+    const char *config = session->config.path;
+    if (report->out_path != NULL) {
+        fprintf(session->out, "Result file: %s\n", report->out_path);
+    }
+    if (session->is_quiet || report->plan_state == NULL || result->decision_count == 0) {
+        return;
+    }
+    /* Where the configuration is not the one of this folder, it has to be named again. */
+    bool is_here = config == NULL || strcmp(config, "cvm.yaml") == 0;
+    const char *id = result->decisions[0].customer_id;
+    const char *option = is_here ? "" : " --config ";
+    const char *path = is_here ? "" : config;
+    fprintf(session->out, "\nNext:\n  cvm explain latest %s%s%s\n  cvm journey %s%s%s\n", id,
+            option, path, id, option, path);
+    fprintf(session->out, "  cvm capacity show%s%s\n", option, path);
+}
+
+void cvm_run_report_print(struct cvm_session *session, const struct cvm_run_report *report)
+{
+    cvm_session_progress_end(session);
+    print_head(session, report);
+    print_treatments(session, report->result);
+    print_shared(session, report->result);
+    print_refusals(session, report->result);
+    print_seconds(session, report->result);
+    print_next(session, report);
+}

@@ -1,0 +1,213 @@
+#include "cli/work.h"
+
+#include <string.h>
+
+#include "base/date.h"
+#include "cli/catalogue_folder.h"
+#include "cli/paths.h"
+#include "storage/catalogue_store.h"
+#include "storage/import.h"
+
+#define THREADS_MAX 256
+
+enum cvm_status cvm_session_import_options(struct cvm_session *session, const char *rejects_path,
+                                           struct cvm_import_options *out_options,
+                                           struct cvm_error *err)
+{
+    const char *folder = NULL;
+    char name[64];
+    enum cvm_status status =
+        cvm_store_folder(session->arena, session->config.store_url, &folder, err);
+    if (status == CVM_OK && rejects_path == NULL) {
+        (void)snprintf(name, sizeof(name), "rejects-%lld.ndjson",
+                       (long long)cvm_context_now_ms(&session->context));
+        status = cvm_path_join(session->arena, folder, name, &rejects_path, err);
+    }
+    if (status == CVM_OK) {
+        *out_options = (struct cvm_import_options){
+            .who = session->who,
+            .rejects_path = rejects_path,
+            .record_bytes_max = (size_t)session->config.record_bytes_max,
+            .memory_bytes = (size_t)session->config.import_memory_mb << 20,
+            .temporary_folder = folder,
+            .key_bits = 63,
+            .today = cvm_session_today(session),
+            .on_progress = cvm_session_progress,
+            .progress_state = session,
+        };
+    }
+    return status;
+}
+
+/* ---- journeys up to date ---- */
+
+static enum cvm_status rebuild(struct cvm_work *work, struct cvm_error *err)
+{
+    struct cvm_session *session = work->session;
+    struct cvm_store *writer = NULL;
+    struct cvm_import_options options;
+    bool owns_writer = cvm_db_access_of(cvm_store_db(work->store)) != CVM_DB_WRITE;
+    enum cvm_status status = cvm_session_import_options(session, NULL, &options, err);
+    if (status == CVM_OK && owns_writer) {
+        status = cvm_session_store(session, CVM_DB_WRITE, &writer, err);
+    }
+    if (status == CVM_OK) {
+        if (!session->is_quiet && !session->is_json) {
+            fputs("Building journeys anew: the mappings or the data have changed.\n", session->err);
+        }
+        status = cvm_import_rebuild(owns_writer ? writer : work->store, work->catalogue, &options,
+                                    &session->context, err);
+    }
+    cvm_session_progress_end(session);
+    cvm_store_close(writer);
+    return status;
+}
+
+static enum cvm_status make_current(struct cvm_work *work, struct cvm_error *err)
+{
+    int64_t last_batch = 0;
+    bool is_current = false;
+    enum cvm_status status = cvm_batch_last(work->store, &last_batch, err);
+    if (status == CVM_OK) {
+        status = cvm_packed_is_current(work->store, work->catalogue, last_batch, &is_current, err);
+    }
+    return status == CVM_OK && !is_current ? rebuild(work, err) : status;
+}
+
+/* Journeys are numbered by the sources in force: an older version is good for reading them only if
+ * its sources are the same. */
+static enum cvm_status use_version(struct cvm_work *work, int64_t version, struct cvm_error *err)
+{
+    const struct cvm_catalogue *older = NULL;
+    if (version == 0 || version == work->catalogue->version) {
+        return CVM_OK;
+    }
+    enum cvm_status status =
+        cvm_catalogue_store_load(work->store, work->session->arena, version, &older, err);
+    if (status == CVM_OK && strcmp(older->data_digest, work->catalogue->data_digest) != 0) {
+        status = CVM_FAIL(err, CVM_E_CONFLICT,
+                          "the sources of catalogue version %lld are no longer those in force",
+                          (long long)version);
+        return cvm_error_hint(err, status, "Run again with the catalogue in force: `cvm run`.");
+    }
+    if (status == CVM_OK) {
+        work->catalogue = older;
+    }
+    return status;
+}
+
+static enum cvm_status open_engine(struct cvm_work *work, const struct cvm_work_options *options,
+                                   struct cvm_error *err)
+{
+    struct cvm_session *session = work->session;
+    struct cvm_engine_options engine = {
+        .store_url = session->config.store_url,
+        .context = &session->context,
+        .thread_count = (size_t)(options->threads > 0 ? options->threads : session->config.threads),
+        .chunk_size = (size_t)options->chunk_size,
+    };
+    enum cvm_status status = make_current(work, err);
+    if (status == CVM_OK) {
+        status = use_version(work, options->catalogue_version, err);
+    }
+    engine.catalogue = work->catalogue;
+    return status == CVM_OK ? cvm_engine_open(&engine, &work->engine, err) : status;
+}
+
+enum cvm_status cvm_work_open(struct cvm_session *session, const struct cvm_work_options *options,
+                              struct cvm_work *out_work, struct cvm_error *err)
+{
+    struct cvm_work work = {.session = session};
+    enum cvm_status status = cvm_session_store(session, options->access, &work.store, err);
+    if (status == CVM_OK) {
+        status = cvm_session_catalogue(session, work.store, &work.catalogue, err);
+    }
+    if (status == CVM_OK && options->needs_engine) {
+        status = open_engine(&work, options, err);
+    }
+    if (status != CVM_OK) {
+        cvm_work_close(&work);
+        return status;
+    }
+    *out_work = work;
+    return CVM_OK;
+}
+
+void cvm_work_close(struct cvm_work *work)
+{
+    cvm_engine_close(work->engine);
+    cvm_store_close(work->store);
+    work->engine = NULL;
+    work->store = NULL;
+}
+
+enum cvm_status cvm_session_threads(struct cvm_session *session,
+                                    const struct cvm_arguments *arguments, int64_t *out_threads,
+                                    struct cvm_error *err)
+{
+    int64_t threads = session->config.threads;
+    enum cvm_status status =
+        cvm_argument_int(arguments, "--threads", 0, THREADS_MAX, &threads, err);
+    if (status == CVM_OK) {
+        *out_threads = threads;
+    }
+    return status;
+}
+
+/* ---- treatments by name ---- */
+
+enum cvm_status cvm_find_treatment(const struct cvm_catalogue *catalogue, const char *id,
+                                   int *out_treatment, struct cvm_error *err)
+{
+    int found = cvm_catalogue_treatment(catalogue, id);
+    if (found != CVM_INDEX_NONE || strcmp(id, catalogue->ignore.id) == 0) {
+        *out_treatment = found;
+        return CVM_OK;
+    }
+    const char *nearest = NULL;
+    size_t nearest_distance = 5;
+    for (size_t t = 0; t < catalogue->treatment_count; t++) {
+        size_t distance = cvm_text_distance(id, catalogue->treatments[t].id);
+        if (distance < nearest_distance) {
+            nearest_distance = distance;
+            nearest = catalogue->treatments[t].id;
+        }
+    }
+    enum cvm_status status = CVM_FAIL(err, CVM_E_NOT_FOUND, "there is no treatment '%s'", id);
+    return nearest == NULL
+               ? cvm_error_hint(err, status, "`cvm treatment list` shows what there is.")
+               : cvm_error_hint(err, status, "Did you mean '%s'?", nearest);
+}
+
+enum cvm_status cvm_find_treatments(struct cvm_arena *arena, const struct cvm_catalogue *catalogue,
+                                    const char *list, uint64_t *out_bits, struct cvm_error *err)
+{
+    const char *const *ids = NULL;
+    size_t count = 0;
+    uint64_t bits = 0;
+    if (list == NULL) {
+        *out_bits = UINT64_MAX;
+        return CVM_OK;
+    }
+    enum cvm_status status = cvm_argument_list(arena, list, &ids, &count, err);
+    for (size_t i = 0; status == CVM_OK && i < count; i++) {
+        int treatment = CVM_INDEX_NONE;
+        status = cvm_find_treatment(catalogue, ids[i], &treatment, err);
+        bits |= treatment == CVM_INDEX_NONE ? 0 : UINT64_C(1) << treatment;
+    }
+    if (status == CVM_OK) {
+        *out_bits = bits;
+    }
+    return status;
+}
+
+const char *cvm_reason_words(const char *name, char words[CVM_REASON_WORDS_SIZE])
+{
+    size_t length = strnlen(name, CVM_REASON_WORDS_SIZE - 1);
+    memcpy(words, name, length);
+    words[length] = '\0';
+    for (size_t i = 0; i < length; i++) {
+        words[i] = words[i] == '_' ? ' ' : words[i];
+    }
+    return words;
+}

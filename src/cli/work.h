@@ -1,0 +1,58 @@
+/* work.h - what commands about customers open together: store, catalogue, threads, engine, with the
+ * journeys up to date.
+ */
+#ifndef CVM_CLI_WORK_H
+#define CVM_CLI_WORK_H
+
+#include "cli/command.h"
+#include "engine/engine.h"
+
+struct cvm_work_options {
+    enum cvm_db_access access;
+    bool needs_engine;         /* and current journeys */
+    int64_t threads;           /* 0 = as configured */
+    int64_t chunk_size;        /* 0 = default */
+    int64_t catalogue_version; /* 0 = the one in force */
+};
+
+struct cvm_work {
+    struct cvm_session *session;
+    struct cvm_store *store;
+    const struct cvm_catalogue *catalogue; /* of the version asked for */
+    struct cvm_engine *engine;             /* NULL unless asked for */
+};
+
+/* On failure everything is closed again. */
+CVM_MUST_CHECK enum cvm_status cvm_work_open(struct cvm_session *session,
+                                             const struct cvm_work_options *options,
+                                             struct cvm_work *out_work, struct cvm_error *err);
+void cvm_work_close(struct cvm_work *work);
+
+/* Options of the import as configured, with progress; rejects beside the store unless named. */
+struct cvm_import_options;
+CVM_MUST_CHECK enum cvm_status cvm_session_import_options(struct cvm_session *session,
+                                                          const char *rejects_path,
+                                                          struct cvm_import_options *out_options,
+                                                          struct cvm_error *err);
+
+/* --threads, or the configured number. */
+CVM_MUST_CHECK enum cvm_status cvm_session_threads(struct cvm_session *session,
+                                                   const struct cvm_arguments *arguments,
+                                                   int64_t *out_threads, struct cvm_error *err);
+
+/* Unknown ids are named: "there is no treatment 'x'", with the nearest one as a hint. "ignore" is
+ * CVM_INDEX_NONE with CVM_OK. */
+CVM_MUST_CHECK enum cvm_status cvm_find_treatment(const struct cvm_catalogue *catalogue,
+                                                  const char *id, int *out_treatment,
+                                                  struct cvm_error *err);
+/* "A,B" to bits; "ignore" may be in the list and adds no bit. NULL = all. */
+CVM_MUST_CHECK enum cvm_status cvm_find_treatments(struct cvm_arena *arena,
+                                                   const struct cvm_catalogue *catalogue,
+                                                   const char *list, uint64_t *out_bits,
+                                                   struct cvm_error *err);
+
+/* A reason as the words of its name: "no consent record". */
+#define CVM_REASON_WORDS_SIZE 48
+const char *cvm_reason_words(const char *name, char words[CVM_REASON_WORDS_SIZE]);
+
+#endif
