@@ -411,21 +411,6 @@ static enum cvm_status add_audit(struct importing *im, const char *report, struc
     return cvm_audit_add(im->store, &row, err);
 }
 
-/* Of all dated events of the batch, whatever their source. */
-static void find_days(const struct cvm_import_report *report, int32_t *first_day, int32_t *last_day)
-{
-    for (size_t i = 0; i < report->source_count; i++) {
-        const struct cvm_import_source_report *source = &report->sources[i];
-        if (source->first_day != CVM_DAY_NONE &&
-            (*first_day == CVM_DAY_NONE || source->first_day < *first_day)) {
-            *first_day = source->first_day;
-        }
-        if (source->last_day > *last_day) {
-            *last_day = source->last_day;
-        }
-    }
-}
-
 static enum cvm_status close_batch(struct importing *im, const struct cvm_import_report *report,
                                    struct cvm_error *err)
 {
@@ -435,9 +420,8 @@ static enum cvm_status close_batch(struct importing *im, const struct cvm_import
     cvm_text_init(&text, 0);
     cvm_json_init(&writer, &text, false);
     cvm_import_report_write(report, im->catalogue, im->options.today, &writer);
-    int32_t first_day = CVM_DAY_NONE;
-    int32_t last_day = CVM_DAY_NONE;
-    find_days(report, &first_day, &last_day);
+    int32_t first_day = im->view.first_day;
+    int32_t last_day = im->view.last_day;
     struct cvm_db_value params[] = {
         cvm_db_int(im->view.batch),
         cvm_db_int(cvm_store_now_ms(im->store)),

@@ -99,6 +99,16 @@ static enum cvm_status add_insert(struct resolving *r, struct cvm_column *insert
     return status;
 }
 
+static void count_stored(struct cvm_import_view *view, const struct cvm_import_record *record)
+{
+    view->stored[record->source]++;
+    if (record->kind == CVM_SOURCE_EVENTS) {
+        bool is_first = view->first_day == CVM_DAY_NONE || record->day < view->first_day;
+        view->first_day = is_first ? record->day : view->first_day;
+        view->last_day = record->day > view->last_day ? record->day : view->last_day;
+    }
+}
+
 /* The record that stands for an event or for undated attributes: new, changed or known. */
 static enum cvm_status settle(struct resolving *r, struct cvm_import_item *item,
                               struct cvm_error *err)
@@ -125,7 +135,7 @@ static enum cvm_status settle(struct resolving *r, struct cvm_import_item *item,
         r->has_new_profile = r->has_new_profile || in_force->day == CVM_DAY_NONE;
     }
     item->version = version + 1;
-    r->view->stored[record->source]++;
+    count_stored(r->view, record);
     r->has_new_profile = r->has_new_profile || record->kind != CVM_SOURCE_EVENTS;
     return add_insert(r, &r->slab->inserts, item, err);
 }
@@ -197,7 +207,7 @@ static enum cvm_status settle_consent(struct resolving *r, struct cvm_import_ite
         count_duplicates(r, record->source, 1);
         return CVM_OK;
     }
-    r->view->stored[record->source]++;
+    count_stored(r->view, record);
     r->view->changed[record->source] += r->consent != NULL;
     item->version = ++*version;
     r->consent = cvm_import_record_consent(record);

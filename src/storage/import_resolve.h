@@ -25,6 +25,8 @@ struct cvm_import_view {
     int64_t duplicate[CVM_SOURCES_MAX];
     int64_t changed[CVM_SOURCES_MAX];
     int64_t new_customers;
+    int32_t first_day; /* of the dated events stored; CVM_DAY_NONE = none */
+    int32_t last_day;
 };
 
 /* Reads the batches and the numbers of the sources; batch_states is malloc'ed. */

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SLAB_BYTES      ((size_t)4 << 20)
+#define SLAB_BYTES      ((size_t)1 << 20)
 #define SLAB_CUSTOMERS  1024
 #define TEXTS_BYTES_MAX ((size_t)4 << 30)
 /* One id with more is a fault of the source (a test account, a missing id written as "0"), which

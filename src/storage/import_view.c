@@ -81,7 +81,11 @@ enum cvm_status cvm_import_highest_source(struct cvm_db *db, int32_t *out_highes
 enum cvm_status cvm_import_view_open(struct cvm_import_view *view, struct cvm_db *db,
                                      const struct cvm_catalogue *catalogue, struct cvm_error *err)
 {
-    *view = (struct cvm_import_view){.db = db, .catalogue = catalogue, .key_bits = 63};
+    *view = (struct cvm_import_view){.db = db,
+                                     .catalogue = catalogue,
+                                     .key_bits = 63,
+                                     .first_day = CVM_DAY_NONE,
+                                     .last_day = CVM_DAY_NONE};
     for (size_t s = 0; s < CVM_SOURCES_MAX; s++) {
         view->numbers[s] = -1;
     }
