@@ -382,6 +382,7 @@ enum cvm_status cvm_decide(struct cvm_engine *engine, struct cvm_store *writer,
         .engine = engine, .writer = writer, .request = request, .arena = arena};
     job.result.catalogue = engine->catalogue;
     job.result.as_of_day = request->as_of_day;
+    job.result.forced_treatment = request->forced_treatment;
     job.result.created_at_ms = cvm_context_now_ms(engine->context);
     for (size_t c = 0; c < CVM_CONSTRAINTS_MAX; c++) {
         job.result.prices[c] = NAN;

@@ -364,6 +364,7 @@ static enum cvm_status new_result(const struct cvm_engine *engine, int32_t as_of
     result->memory = memory;
     result->catalogue = engine->catalogue;
     result->as_of_day = as_of_day;
+    result->forced_treatment = CVM_INDEX_NONE;
     result->created_at_ms = cvm_context_now_ms(engine->context);
     *out_result = result;
     return CVM_OK;
@@ -385,6 +386,7 @@ enum cvm_status cvm_run(struct cvm_engine *engine, struct cvm_store *writer,
         return status;
     }
     job.memory = job.result->memory;
+    job.result->forced_treatment = request->forced_treatment;
     if (request->is_replacing && writer != NULL) {
         status = cvm_run_list(writer, arena, INT64_MAX, count_day_runs, &earlier, err);
     }
@@ -398,6 +400,7 @@ enum cvm_status cvm_run(struct cvm_engine *engine, struct cvm_store *writer,
             status = cvm_run_load(engine, writer, found.run_id, arena, out_result, err);
             if (status == CVM_OK) {
                 (*out_result)->was_done_before = true;
+                (*out_result)->forced_treatment = request->forced_treatment;
             }
             return status;
         }

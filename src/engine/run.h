@@ -50,6 +50,7 @@ struct cvm_run_result {
     int64_t created_at_ms;
     int64_t customers;                  /* looked at */
     int64_t undecided_before;           /* without a live decision, so decided now */
+    int forced_treatment;               /* of the request; CVM_INDEX_NONE */
     struct cvm_run_decision *decisions; /* ascending key */
     size_t decision_count;
     const char **unknown_ids; /* asked for, not in the store */

@@ -93,22 +93,33 @@ static size_t best_alternatives(const struct results_file *file, size_t row, int
     return count;
 }
 
-/* Why nobody's treatment: the reason that says most about this customer. */
+/* Why nobody's treatment: what was asked for, else the offer that came closest, else the refusal of
+ * the treatment that came furthest through the checks. */
 static enum cvm_reason reason_of_nothing(const struct results_file *file, size_t row,
                                          const struct offer *best, size_t count)
 {
-    if (count > 0) {
-        return best[0].value > 0 ? CVM_REASON_BELOW_PRICE : CVM_REASON_NO_VALUE;
+    int forced = file->result->forced_treatment;
+    if (forced != CVM_INDEX_NONE) {
+        unsigned char refusal = cvm_values_reason(&file->view, row, (size_t)forced);
+        return refusal == CVM_REASON_PERMITTED ? CVM_REASON_NO_CAPACITY : (enum cvm_reason)refusal;
     }
-    enum cvm_reason reason = CVM_REASON_NO_VALUE;
+    if (count > 0) {
+        return best[0].value <= 0                   ? CVM_REASON_NO_VALUE
+               : best[0].value - best[0].price <= 0 ? CVM_REASON_BELOW_PRICE
+                                                    : CVM_REASON_NO_CAPACITY;
+    }
+    unsigned char reason = 0;
     for (size_t t = 0; t < file->view.treatment_count; t++) {
         unsigned char refusal = cvm_values_reason(&file->view, row, t);
         if (refusal == CVM_REASON_ALREADY_DECIDED || refusal == CVM_REASON_NO_CONSENT_RECORD) {
             return (enum cvm_reason)refusal;
         }
-        reason = refusal < CVM_REASON_COUNT && t == 0 ? (enum cvm_reason)refusal : reason;
+        bool is_check = refusal <= CVM_REASON_NOT_SUITABLE;
+        bool is_further = is_check && (refusal > reason || reason > CVM_REASON_NOT_SUITABLE);
+        reason = t == 0 || is_further ? refusal : reason;
     }
-    return reason;
+    bool is_told = file->view.treatment_count > 0 && reason < CVM_REASON_COUNT;
+    return is_told ? (enum cvm_reason)reason : CVM_REASON_NO_VALUE;
 }
 
 static double confidence_of(double value, double sd)
