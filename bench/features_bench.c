@@ -248,7 +248,9 @@ int main(int argc, char **argv)
     int failed = 1;
     make_shape(&shape);
     if (!make_base(&base, customers, events_each, &pack_seconds) ||
-        cvm_feature_program_create(&shape.catalogue, AS_OF_DAY, &program, NULL) != CVM_OK ||
+        cvm_feature_program_create(&shape.catalogue,
+                                   (struct cvm_feature_window){AS_OF_DAY, CVM_DAY_NONE}, &program,
+                                   NULL) != CVM_OK ||
         cvm_feature_builder_create(program, &builder, NULL) != CVM_OK ||
         cvm_chunk_create(CVM_CHUNK_SIZE, shape.catalogue.feature_count, &chunk, NULL) != CVM_OK) {
         goto out;

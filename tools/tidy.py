@@ -79,15 +79,16 @@ def check(path):
         if match and not path.endswith(".cc"):
             problems.append((number, f"banned call {match.group(1)}()"))
         if not is_test and re.match(r"static (?!const|inline|_Thread_local)[^()]*(=|;)", line) \
-                and " const " not in line and not path.startswith(("src/app/", "src/base/log.c")):
+                and " const " not in line and "pthread_once_t" not in line and not path.startswith(("src/app/", "src/base/log.c")):
             problems.append((number, "static mutable variable"))
     original = text.split("\n")
     for name, count, first, last, signature in functions(code):
         excused = any("lint: long, because" in original[i] for i in range(max(0, first - 3), min(first + 2, len(original))))
         if last - first - 1 > FUNCTION_MAX and not excused:
             problems.append((first, f"{name}() has {last - first - 1} lines, at most {FUNCTION_MAX}"))
-        is_read = "struct cvm_arena *" in signature
-        if count > PARAMETERS_MAX + (1 if is_read or "struct cvm_error *" in signature else 0):
+        # err does not count, and a read (object, arena, key..., out) is allowed its length: its types differ
+        allowed = PARAMETERS_MAX + ("struct cvm_error *" in signature) + ("struct cvm_arena *" in signature)
+        if count > allowed:
             problems.append((first, f"{name}() has {count} parameters, at most {PARAMETERS_MAX} and err"))
     return [(path, number, message) for number, message in problems]
 

@@ -203,8 +203,9 @@ static enum cvm_status scan(struct scan_job *job, struct cvm_engine *engine, str
     struct cvm_feature_program *program = NULL;
     struct cvm_shard *shards = NULL;
     size_t count = 0;
-    enum cvm_status status =
-        cvm_feature_program_create(engine->catalogue, job->bench->day, &program, err);
+    enum cvm_status status = cvm_feature_program_create(
+        engine->catalogue, (struct cvm_feature_window){job->bench->day, CVM_DAY_NONE}, &program,
+        err);
     if (status == CVM_OK) {
         status = cvm_engine_shards(engine, job->bench->session->arena, &shards, &count, err);
     }

@@ -91,8 +91,9 @@ static struct cvm_feature_values values_of(const struct journey_job *job)
 static enum cvm_status analyse(struct journey_job *job, struct cvm_error *err)
 {
     const struct cvm_catalogue *catalogue = job->work.catalogue;
-    enum cvm_status status =
-        cvm_engine_customer(job->work.engine, job->key, job->as_of_day, &job->chunk, err);
+    enum cvm_status status = cvm_engine_customer(
+        job->work.engine, job->key, (struct cvm_feature_window){job->as_of_day, CVM_DAY_NONE},
+        &job->chunk, err);
     if (status == CVM_OK) {
         status = cvm_journey_insights(catalogue, values_of(job), job->session->arena,
                                       &job->insights, &job->insight_count, err);

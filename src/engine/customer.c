@@ -19,14 +19,14 @@ static enum cvm_status copy_chunk(void *state, size_t shard, size_t worker,
     return mine->ids.failed ? CVM_FAIL(err, CVM_E_LIMIT, "no memory for a customer") : CVM_OK;
 }
 
-enum cvm_status cvm_engine_customer(struct cvm_engine *engine, uint64_t key, int32_t as_of_day,
-                                    struct cvm_chunk **out_chunk, struct cvm_error *err)
+enum cvm_status cvm_engine_customer(struct cvm_engine *engine, uint64_t key,
+                                    struct cvm_feature_window window, struct cvm_chunk **out_chunk,
+                                    struct cvm_error *err)
 {
     struct cvm_feature_program *program = NULL;
     struct cvm_chunk *chunk = NULL;
     struct cvm_shard shard = {key, key};
-    enum cvm_status status =
-        cvm_feature_program_create(engine->catalogue, as_of_day, &program, err);
+    enum cvm_status status = cvm_feature_program_create(engine->catalogue, window, &program, err);
     if (status == CVM_OK) {
         status = cvm_chunk_create(1, engine->catalogue->feature_count, &chunk, err);
     }

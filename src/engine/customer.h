@@ -7,7 +7,8 @@
 /* A chunk of one customer. CVM_E_NOT_FOUND if the journeys do not have the key. The caller destroys
  * the chunk. */
 CVM_MUST_CHECK enum cvm_status cvm_engine_customer(struct cvm_engine *engine, uint64_t key,
-                                                   int32_t as_of_day, struct cvm_chunk **out_chunk,
+                                                   struct cvm_feature_window window,
+                                                   struct cvm_chunk **out_chunk,
                                                    struct cvm_error *err);
 
 #endif

@@ -176,8 +176,9 @@ static enum cvm_status value_customer(struct decide_job *job, struct cvm_error *
         .allowed = job->request->allowed,
         .forced_treatment = job->request->forced_treatment,
     };
-    enum cvm_status status =
-        cvm_engine_customer(job->engine, job->key, job->request->as_of_day, &job->chunk, err);
+    enum cvm_status status = cvm_engine_customer(
+        job->engine, job->key, (struct cvm_feature_window){job->request->as_of_day, CVM_DAY_NONE},
+        &job->chunk, err);
     if (status == CVM_OK) {
         status = cvm_recommender_create(job->engine->catalogue, &options, &job->recommender, err);
     }
@@ -382,6 +383,7 @@ enum cvm_status cvm_decide(struct cvm_engine *engine, struct cvm_store *writer,
         .engine = engine, .writer = writer, .request = request, .arena = arena};
     job.result.catalogue = engine->catalogue;
     job.result.as_of_day = request->as_of_day;
+    job.result.since_day = CVM_DAY_NONE;
     job.result.forced_treatment = request->forced_treatment;
     job.result.created_at_ms = cvm_context_now_ms(engine->context);
     for (size_t c = 0; c < CVM_CONSTRAINTS_MAX; c++) {

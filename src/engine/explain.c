@@ -180,7 +180,10 @@ static enum cvm_status explain_all(struct explain_job *job, struct cvm_error *er
     enum cvm_status status =
         cvm_recommender_create(job->engine->catalogue, &options, &job->recommender, err);
     if (status == CVM_OK) {
-        status = cvm_engine_customer(job->engine, job->key, job->run.as_of_day, &job->chunk, err);
+        status = cvm_engine_customer(
+            job->engine, job->key,
+            (struct cvm_feature_window){job->run.as_of_day, job->summary.since_day}, &job->chunk,
+            err);
     }
     if (status != CVM_OK) {
         return status;

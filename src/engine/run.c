@@ -350,7 +350,7 @@ static enum cvm_status count_day_runs(void *state, const struct cvm_run_record *
     return CVM_OK;
 }
 
-static enum cvm_status new_result(const struct cvm_engine *engine, int32_t as_of_day,
+static enum cvm_status new_result(const struct cvm_engine *engine, struct cvm_feature_window window,
                                   struct cvm_run_result **out_result, struct cvm_error *err)
 {
     struct cvm_run_result *result = calloc(1, sizeof(*result));
@@ -363,7 +363,8 @@ static enum cvm_status new_result(const struct cvm_engine *engine, int32_t as_of
     cvm_column_init(&memory->live_keys, sizeof(uint64_t));
     result->memory = memory;
     result->catalogue = engine->catalogue;
-    result->as_of_day = as_of_day;
+    result->as_of_day = window.as_of_day;
+    result->since_day = window.since_day;
     result->forced_treatment = CVM_INDEX_NONE;
     result->created_at_ms = cvm_context_now_ms(engine->context);
     *out_result = result;
@@ -381,7 +382,9 @@ enum cvm_status cvm_run(struct cvm_engine *engine, struct cvm_store *writer,
         int64_t count;
     } earlier = {request->as_of_day, 0};
     struct cvm_run_record found;
-    enum cvm_status status = new_result(engine, request->as_of_day, &job.result, err);
+    enum cvm_status status =
+        new_result(engine, (struct cvm_feature_window){request->as_of_day, request->since_day},
+                   &job.result, err);
     if (status != CVM_OK) {
         return status;
     }
@@ -463,7 +466,8 @@ enum cvm_status cvm_run_load(struct cvm_engine *engine, struct cvm_store *store,
         status = CVM_FAIL(err, CVM_E_CONFLICT, "run '%s' is not finished", run.run_id);
     }
     if (status == CVM_OK) {
-        status = new_result(engine, run.as_of_day, &result, err);
+        status = new_result(engine, (struct cvm_feature_window){run.as_of_day, CVM_DAY_NONE},
+                            &result, err);
     }
     if (status != CVM_OK) {
         return status;

@@ -47,6 +47,7 @@ struct cvm_run_result {
     bool was_done_before;
     const struct cvm_catalogue *catalogue;
     int32_t as_of_day;
+    int32_t since_day; /* CVM_DAY_NONE: the catalogue's history window */
     int64_t created_at_ms;
     int64_t customers;                  /* looked at */
     int64_t undecided_before;           /* without a live decision, so decided now */

@@ -486,7 +486,9 @@ enum cvm_status cvm_run_write_file(struct cvm_engine *engine, const struct cvm_r
     enum cvm_status status =
         file.texts == NULL
             ? CVM_FAIL(err, CVM_E_LIMIT, "no memory for results")
-            : cvm_feature_program_create(engine->catalogue, result->as_of_day, &program, err);
+            : cvm_feature_program_create(
+                  engine->catalogue,
+                  (struct cvm_feature_window){result->as_of_day, result->since_day}, &program, err);
     if (status == CVM_OK) {
         file.program = program;
         for (size_t i = 0; i < engine->worker_count; i++) {

@@ -133,6 +133,9 @@ void cvm_run_summary_write(const struct cvm_run_result *result, struct cvm_json_
     cvm_json_object_end(json);
     cvm_json_key_string(json, "plan_digest", result->plan_digest);
     cvm_json_key_string(json, "as_of", cvm_day_format(result->as_of_day, day));
+    cvm_json_key_string(json, "since",
+                        result->since_day == CVM_DAY_NONE ? NULL
+                                                          : cvm_day_format(result->since_day, day));
     cvm_json_key_string(json, "run_id", result->run_id);
     cvm_json_key_int(json, "catalogue_version", result->catalogue->version);
     cvm_json_key(json, "seconds");
@@ -269,6 +272,11 @@ enum cvm_status cvm_run_summary_parse(const char *json, struct cvm_run_result *r
     }
     parse_numbers(summary, result);
     parse_constraints(cvm_json_member(summary, "constraints_final_state"), result);
+    const struct cvm_json_value *since = cvm_json_member(summary, "since");
+    if (since == NULL || since->type != CVM_JSON_STRING ||
+        !cvm_day_parse(since->string.data, since->string.length, &result->since_day, NULL, NULL)) {
+        result->since_day = CVM_DAY_NONE;
+    }
     const struct cvm_json_value *digest = cvm_json_member(summary, "plan_digest");
     if (digest != NULL && digest->string.length == CVM_DIGEST_TEXT_SIZE - 1) {
         memcpy(result->plan_digest, digest->string.data, CVM_DIGEST_TEXT_SIZE - 1);

@@ -146,8 +146,9 @@ static enum cvm_status scan_everybody(struct value_state *state, struct cvm_erro
 {
     const struct cvm_run_job *job = state->job;
     struct cvm_feature_program *program = NULL;
+    struct cvm_feature_window window = {job->request->as_of_day, job->request->since_day};
     enum cvm_status status =
-        cvm_feature_program_create(job->engine->catalogue, job->request->as_of_day, &program, err);
+        cvm_feature_program_create(job->engine->catalogue, window, &program, err);
     if (status != CVM_OK) {
         return status;
     }

@@ -276,7 +276,20 @@ static enum cvm_status compile(struct cvm_feature_program *program,
     return has_memory ? CVM_OK : CVM_FAIL(err, CVM_E_LIMIT, "no memory for the features");
 }
 
-enum cvm_status cvm_feature_program_create(const struct cvm_catalogue *catalogue, int32_t as_of_day,
+static int32_t first_day_of(const struct cvm_catalogue *catalogue, struct cvm_feature_window window)
+{
+    int64_t first_possible = cvm_day_from_date((struct cvm_date){1, 1, 1});
+    int64_t first_day = (int64_t)window.as_of_day - catalogue->history_days + 1;
+    if (window.since_day != CVM_DAY_NONE) {
+        first_day = window.since_day;
+    } else if (catalogue->history_days <= 0) {
+        first_day = first_possible;
+    }
+    return (int32_t)(first_day > first_possible ? first_day : first_possible);
+}
+
+enum cvm_status cvm_feature_program_create(const struct cvm_catalogue *catalogue,
+                                           struct cvm_feature_window window,
                                            struct cvm_feature_program **out_program,
                                            struct cvm_error *err)
 {
@@ -287,12 +300,8 @@ enum cvm_status cvm_feature_program_create(const struct cvm_catalogue *catalogue
     if (program == NULL) {
         return CVM_FAIL(err, CVM_E_LIMIT, "no memory for the features");
     }
-    program->as_of_day = as_of_day;
-    int64_t first_day = (int64_t)as_of_day - catalogue->history_days + 1;
-    int64_t first_possible = cvm_day_from_date((struct cvm_date){1, 1, 1});
-    program->first_day =
-        (int32_t)(catalogue->history_days > 0 && first_day > first_possible ? first_day
-                                                                            : first_possible);
+    program->as_of_day = window.as_of_day;
+    program->first_day = first_day_of(catalogue, window);
     program->arena = cvm_arena_create(PROGRAM_BYTES_MAX);
     enum cvm_status status = CVM_OK;
     if (program->arena == NULL) {

@@ -14,6 +14,7 @@
 #ifndef CVM_JOURNEY_FEATURES_H
 #define CVM_JOURNEY_FEATURES_H
 
+#include "base/date.h"
 #include "base/error.h"
 #include "model/catalogue.h"
 #include "model/chunk.h"
@@ -22,8 +23,14 @@
 struct cvm_feature_program; /* immutable, shared by threads */
 struct cvm_feature_builder; /* one per thread */
 
+/* What a run looks at: days since_day .. as_of_day, both included. */
+struct cvm_feature_window {
+    int32_t as_of_day;
+    int32_t since_day; /* CVM_DAY_NONE: the catalogue's history window */
+};
+
 CVM_MUST_CHECK enum cvm_status cvm_feature_program_create(const struct cvm_catalogue *catalogue,
-                                                          int32_t as_of_day,
+                                                          struct cvm_feature_window window,
                                                           struct cvm_feature_program **out_program,
                                                           struct cvm_error *err);
 void cvm_feature_program_destroy(struct cvm_feature_program *program);

@@ -312,6 +312,21 @@ static void a_window_without_events_stops_and_names_the_newest_date(void **state
     assert_within_limits(base);
 }
 
+static void since_hides_what_lies_before_it(void **state)
+{
+    const struct base *base = *state;
+    struct cvm_run_request request = ordinary();
+    request.is_dry = true;
+    struct cvm_run_result *whole = run(base, &request, 2, 1024);
+    request.since_day = AS_OF;
+    struct cvm_run_result *last_day = run(base, &request, 2, 1024);
+    assert_int_equal(last_day->since_day, AS_OF);
+    assert_string_not_equal(last_day->plan_digest, whole->plan_digest);
+    assert_string_not_equal(last_day->run_id, whole->run_id);
+    cvm_run_result_destroy(whole);
+    cvm_run_result_destroy(last_day);
+}
+
 static void explain_says_the_same_value_as_the_decision(void **state)
 {
     const struct base *base = *state;
@@ -408,6 +423,7 @@ int main(void)
         WITH_BASE(a_forced_treatment_ends_with_its_capacity),
         WITH_BASE(unknown_customers_are_told_and_hurt_nobody),
         WITH_BASE(a_window_without_events_stops_and_names_the_newest_date),
+        WITH_BASE(since_hides_what_lies_before_it),
         WITH_BASE(explain_says_the_same_value_as_the_decision),
         WITH_BASE(one_customer_gets_one_decision_a_day),
         WITH_BASE(a_result_file_holds_an_entry_per_decision),

@@ -165,7 +165,9 @@ static struct machine start_machine(struct world *world, size_t capacity)
     struct machine machine = {0};
     struct cvm_error err;
     assert_int_equal(
-        cvm_feature_program_create(&world->catalogue, world->as_of_day, &machine.program, &err),
+        cvm_feature_program_create(&world->catalogue,
+                                   (struct cvm_feature_window){world->as_of_day, CVM_DAY_NONE},
+                                   &machine.program, &err),
         CVM_OK);
     assert_int_equal(cvm_feature_builder_create(machine.program, &machine.builder, &err), CVM_OK);
     assert_int_equal(
@@ -767,7 +769,9 @@ static void an_aggregate_that_needs_an_attribute_is_refused_without_one(void **s
     add_feature(world, CVM_AGGREGATE_SUM, CVM_INDEX_NONE, 1);
     struct cvm_feature_program *program = NULL;
     struct cvm_error err;
-    assert_int_equal(cvm_feature_program_create(&world->catalogue, 19000, &program, &err),
+    assert_int_equal(cvm_feature_program_create(&world->catalogue,
+                                                (struct cvm_feature_window){19000, CVM_DAY_NONE},
+                                                &program, &err),
                      CVM_E_INVALID);
     assert_null(program);
     free_world(world);

@@ -19,13 +19,14 @@ WHERE r.run_id >= ?1 AND substr(r.run_id, 1, length(?1)) = ?1
 ORDER BY r.run_id
 LIMIT 2
 
+-- The decisions of single customers make a run of their own each day, without a summary: never the latest.
 -- name: run_latest
 SELECT r.run_id, r.request, r.state, p.state, r.epoch, r.as_of_day, r.seed, r.catalogue_version,
     r.last_batch, r.options, r.created_at, r.finished_at, r.summary, p.plan_digest, p.decisions,
     p.value, p.dual_bound, p.spend_micro
 FROM run r
 JOIN plan p ON p.run_id = r.run_id
-WHERE r.state = 'done'
+WHERE r.state = 'done' AND r.summary IS NOT NULL
 ORDER BY r.created_at DESC, r.run_id DESC
 LIMIT 1
 
