@@ -69,6 +69,12 @@ static const char *hint_of(int code)
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
         return "Another process has the store locked: try again.";
+    case SQLITE_READONLY:
+        /* Plain: this connection may not write. Otherwise the log can not be made or read. */
+        return code == SQLITE_READONLY
+                   ? NULL
+                   : "The database keeps its log beside it: its folder must be writable, also for "
+                     "readers.";
     default:
         return NULL;
     }
