@@ -35,7 +35,8 @@ class Size:
         self.data = os.path.join(folder, f"data-{customers}")
         self.figures = {stage: [] for stage in STAGES}
         self.peaks = {}
-        self.stages = {}
+        self.stages = {}  # of the last run
+        self.memory = {}  # what journey and run are bounded by
 
     def prepare(self, imports):
         """Generate to files and import; a big base is imported once."""
@@ -65,7 +66,7 @@ class Size:
         self.import_seconds = cvm_program.median([result.seconds for result in results])
         self.peaks["import"] = max(result.peak_bytes for result in results)
         self.store_bytes = self.deployment.bytes_on_disk()
-        self.events = self.deployment.query("SELECT count(*) FROM event")[0][0]
+        self.events = self.deployment.query("SELECT count(*) FROM event WHERE day > -2147483648")[0][0]
         shutil.rmtree(self.data)
 
     def round(self, number):
@@ -74,11 +75,13 @@ class Size:
                 day = UNTIL + datetime.timedelta(days=number)
                 result = self.deployment.cvm("run", "--as-of", day.isoformat(), "--json")
                 self.stages = result.document["summary"]["seconds"]
+                seconds, peak = result.seconds, result.peak_bytes
             else:
-                result = self.deployment.cvm("bench", stage, "--as-of", UNTIL.isoformat(), "--json")
-                self.stages[stage] = {r["name"]: r["value"] for r in result.document["results"]}
-            self.figures[stage].append(result.seconds)
-            self.peaks[stage] = max(self.peaks.get(stage, 0), result.peak_bytes)
+                result = self.deployment.bench(stage, "--as-of", UNTIL.isoformat(), "--repeat", 1)
+                seconds, peak = result["seconds_median"], int(result["peak_memory"])
+                self.memory.update({name: result[name] for name in ("value_matrix", "chunks_in_flight") if name in result})
+            self.figures[stage].append(seconds)
+            self.peaks[stage] = max(self.peaks.get(stage, 0), peak)
 
     def microseconds(self, stage):
         return cvm_program.median(self.figures[stage]) / self.customers * 1e6
@@ -97,6 +100,7 @@ class Size:
             "rounds": self.figures,
             "peak_mib": {stage: peak / MIB for stage, peak in self.peaks.items()},
             "last_stages": self.stages,
+            "bounded_by_mib": {name: bytes_ / MIB for name, bytes_ in self.memory.items()},
         }
 
 

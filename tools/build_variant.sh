@@ -1,7 +1,8 @@
 #!/bin/sh
-# Configure (once) and build one variant: FOLDER COMPILER OPTIONS.
+# Configure (once) and build one variant: FOLDER COMPILER OPTIONS [TARGET...], all targets by default.
 set -eu
 folder=$1 compiler=$2 options=$3
+shift 3
 case "$compiler" in
 clang) export CC=clang CXX=clang++ ;;
 *) export CC=gcc CXX=g++ ;;
@@ -11,4 +12,4 @@ if [ ! -f "$folder/build.ninja" ]; then
     meson setup "$folder" $options > "$folder.log" 2>&1 || { cat "$folder.log"; exit 1; }
     rm -f "$folder.log"
 fi
-ninja -C "$folder" --quiet
+ninja -C "$folder" --quiet "$@"

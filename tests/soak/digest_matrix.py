@@ -28,7 +28,7 @@ def build_variants(program):
         folder = f"build-{name}"
         environment = {**os.environ, "CFLAGS": flags, "CXXFLAGS": flags}
         subprocess.run(
-            ["tools/build_variant.sh", folder, compiler, ""],
+            ["tools/build_variant.sh", folder, compiler, "", "cvm"],
             cwd=ROOT,
             env=environment,
             check=True,

@@ -254,6 +254,7 @@ def parse_options():
     )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--keep", metavar="FOLDER", help="copy the store of the last violation there")
     parser.add_argument("--verbose", action="store_true")
     options = parser.parse_args()
     options.customers = options.customers or (20000 if options.count >= 50 else 5000)
@@ -280,6 +281,8 @@ def main():
                 found["killed"] += 1
                 found[violation.kind] += 1
                 print(f"kill loop: {violation.kind}: {violation}", file=sys.stderr)
+                if options.keep:
+                    cvm_program.Deployment(options.cvm, os.path.join(folder, "work")).copy(options.keep)
             number += 1
     seconds = time.monotonic() - start
     line = f"{found['killed']} kills: {found['lost']} lost, {found['duplicated']} duplicated"

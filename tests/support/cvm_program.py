@@ -119,6 +119,11 @@ class Deployment:
     def json(self, *arguments, **options):
         return self.cvm(*arguments, "--json", **options).document
 
+    def bench(self, name, *arguments):
+        """`cvm bench` on this store: its results by name."""
+        result = self.cvm("bench", name, "--store", f"sqlite:{self.databases[0]}", *arguments, "--json")
+        return {r["name"]: r["value"] for r in result.document["results"]}
+
     @property
     def databases(self):
         """Main database and packed journeys."""
