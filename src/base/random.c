@@ -1,13 +1,12 @@
-/* xoshiro256++ 1.0 and splitmix64 by David Blackman and Sebastiano Vigna (prng.di.unimi.it).
- *
- * The C library's log and exp may differ in the last bit between processors (it picks another
- * implementation where the processor has fused multiply-add), so this file brings its own, made of
- * + - * / and sqrt, which IEEE 754 defines exactly. */
+/* xoshiro256++ 1.0 and splitmix64 by David Blackman and Sebastiano Vigna (prng.di.unimi.it). exp
+ * and log are our own, so that the numbers are the same on every processor: maths.h. */
 #include "base/random.h"
 
 #include <assert.h>
 #include <math.h>
 #include <string.h>
+
+#include "base/maths.h"
 
 #define POISSON_STEP  16.0
 #define POISSON_EXACT 4096.0
@@ -66,42 +65,6 @@ double cvm_random_unit(struct cvm_random *random)
     return (double)(cvm_random_u64(random) >> 11) * 0x1p-53;
 }
 
-/* log x = e ln 2 + 2 atanh((m - 1) / (m + 1)) for x = m 2^e, m in [sqrt 1/2, sqrt 2). */
-static double natural_log(double x)
-{
-    int exponent = 0;
-    double m = frexp(x, &exponent);
-    if (m < 0.70710678118654752) {
-        m *= 2.0;
-        exponent--;
-    }
-    double s = (m - 1.0) / (m + 1.0);
-    double square = s * s;
-    double sum = 0.0;
-    for (int k = 23; k >= 1; k -= 2) {
-        sum = sum * square + 1.0 / k;
-    }
-    return exponent * 0.69314718055994531 + 2.0 * s * sum;
-}
-
-/* exp x = 2^k exp r, |r| <= ln 2 / 2, by the series; ln 2 in two parts keeps r exact. */
-static double natural_exp(double x)
-{
-    if (x > 709.0) {
-        return x > 710.0 ? INFINITY : natural_exp(x / 2.0) * natural_exp(x / 2.0);
-    }
-    if (x < -745.0) {
-        return 0.0;
-    }
-    double k = floor(x * 1.4426950408889634 + 0.5);
-    double r = (x - k * 0x1.62e42fee00000p-1) - k * 0x1.a39ef35793c76p-33;
-    double sum = 1.0;
-    for (int n = 14; n >= 1; n--) {
-        sum = 1.0 + sum * r / n;
-    }
-    return ldexp(sum, (int)k);
-}
-
 /* Marsaglia's polar method; its second number is thrown away, to keep the state four words. */
 double cvm_random_normal(struct cvm_random *random)
 {
@@ -112,12 +75,12 @@ double cvm_random_normal(struct cvm_random *random)
         double v = 2.0 * cvm_random_unit(random) - 1.0;
         square = u * u + v * v;
     } while (square >= 1.0 || square == 0.0);
-    return u * sqrt(-2.0 * natural_log(square) / square);
+    return u * sqrt(-2.0 * cvm_log(square) / square);
 }
 
 double cvm_random_lognormal(struct cvm_random *random, double median, double log_sd)
 {
-    return median * natural_exp(log_sd * cvm_random_normal(random));
+    return median * cvm_exp(log_sd * cvm_random_normal(random));
 }
 
 /* Knuth's product of uniform numbers, in steps whose exp() is far from underflow; from a mean on
@@ -134,7 +97,7 @@ int64_t cvm_random_poisson(struct cvm_random *random, double mean)
     int64_t count = 0;
     while (mean > 0.0) {
         double step = mean < POISSON_STEP ? mean : POISSON_STEP;
-        double limit = natural_exp(-step);
+        double limit = cvm_exp(-step);
         double product = cvm_random_unit(random);
         while (product > limit) {
             count++;

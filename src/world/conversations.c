@@ -3,7 +3,7 @@
  * grievance. */
 #include "world/records.h"
 
-#include "world/maths.h"
+#include "base/maths.h"
 
 #define PHRASES_MAX 10
 struct phrases {
@@ -184,7 +184,7 @@ static double complaint_factor(const struct cvm_world_state *state)
     double x = state->relative_log;
     x = x > 2.8 ? 2.8 : x < -4.0 ? -4.0 : x;
     double mood = state->grievance == CVM_WORLD_CONTENT ? .35 : 1.3;
-    return mood * cvm_world_exp(.65 * x) / .83;
+    return mood * cvm_exp(.65 * x) / .83;
 }
 
 static void write_conversations(struct cvm_world_scene *scene, enum conversation kind,

@@ -2,7 +2,7 @@
  * Field names are those of config/mappings/telecom.yaml. */
 #include "world/records.h"
 
-#include "world/maths.h"
+#include "base/maths.h"
 
 const char *const cvm_world_languages[] = {"en", "de", "fr", "es", "it", "pl"};
 
@@ -145,7 +145,7 @@ static const char *payment_status(const struct cvm_world_state *state, int back,
 {
     double overdue = 0.0;
     if (state->segment != CVM_WORLD_PREPAID) {
-        overdue = .045 * cvm_world_exp(.5 * state->relative_log);
+        overdue = .045 * cvm_exp(.5 * state->relative_log);
         overdue = overdue > .4 ? .4 : overdue;
     }
     double u = cvm_random_unit(random);
@@ -357,7 +357,7 @@ void cvm_world_write_scores(struct cvm_world_scene *scene, struct cvm_random *ra
         if (back > 0) {
             double usual = 3.0 * cvm_world_segments[state->segment].churn_month;
             double noise = 0.7 * (cvm_random_unit(random) + cvm_random_unit(random) - 1.0);
-            score = (score * (1.0 - .15 * back) + usual * .15 * back) * cvm_world_exp(noise);
+            score = (score * (1.0 - .15 * back) + usual * .15 * back) * cvm_exp(noise);
         }
         int days_ago = newest + 29 * back + (back > 0 ? (int)cvm_random_below(random, 7) : 0);
         int64_t scaled = (int64_t)(score * 10000.0 + 0.5);

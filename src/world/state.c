@@ -8,7 +8,7 @@
 
 #include "base/date.h"
 #include "base/hash.h"
-#include "world/maths.h"
+#include "base/maths.h"
 
 /* 90 days in mean months. */
 #define HORIZON_MONTHS (90.0 * 12.0 / 365.25)
@@ -84,7 +84,7 @@ static void draw_person(struct cvm_world_state *state, struct cvm_random *random
     }
     const struct cvm_world_segment_facts *facts = &cvm_world_segments[segment];
     state->segment = (enum cvm_world_segment)segment;
-    double tenure = -facts->tenure_mean * cvm_world_log(1.0 - cvm_random_unit(random));
+    double tenure = -facts->tenure_mean * cvm_log(1.0 - cvm_random_unit(random));
     state->tenure_months = (int)clamp(tenure, 0.0, 240.0);
 
     bool is_family = chance(random, facts->family_share);
@@ -159,8 +159,7 @@ static void draw_network(struct cvm_world_state *state, uint64_t seed, struct cv
     cvm_random_init(&region, region_key);
     state->region_quality = cvm_random_normal(&region);
 
-    double bad_share =
-        BAD_WEEK_SHARE * cvm_world_exp(-0.4 * clamp(state->region_quality, -2.0, 2.0));
+    double bad_share = BAD_WEEK_SHARE * cvm_exp(-0.4 * clamp(state->region_quality, -2.0, 2.0));
     int weekday = cvm_day_weekday(state->until_day);
     int64_t week = ((int64_t)state->until_day - weekday + 3) / 7;
     for (int w = 0; w < CVM_WORLD_WEEKS; w++) {
@@ -198,12 +197,12 @@ static double seen_log_hazard(const struct cvm_world_state *state, struct cvm_ra
     }
     factor *= state->allowance_used_percent >= 90 && state->allowance_gb > 0 ? 1.2 : 1.0;
     double person = SEEN_LOG_SD * cvm_random_normal(random) - 0.5 * SEEN_LOG_SD * SEEN_LOG_SD;
-    return cvm_world_log(factor) + person - 0.12 * state->region_quality;
+    return cvm_log(factor) + person - 0.12 * state->region_quality;
 }
 
 static double churn_of_hazard(double hazard_month)
 {
-    return 1.0 - cvm_world_exp(-HORIZON_MONTHS * hazard_month);
+    return 1.0 - cvm_exp(-HORIZON_MONTHS * hazard_month);
 }
 
 /* The score is the mean of the true probability over what it does not see: calibrated as it is
@@ -217,7 +216,7 @@ static double score_of_hazard(double hazard_month)
     double sum = 0.0;
     for (int i = 0; i < 5; i++) {
         double unseen = UNSEEN_LOG_SD * nodes[i] - 0.5 * UNSEEN_LOG_SD * UNSEEN_LOG_SD;
-        sum += weights[i] * churn_of_hazard(hazard_month * cvm_world_exp(unseen));
+        sum += weights[i] * churn_of_hazard(hazard_month * cvm_exp(unseen));
     }
     return sum;
 }
@@ -229,15 +228,15 @@ static void draw_churn(struct cvm_world_state *state, struct cvm_random *random)
         UNSEEN_LOG_SD * cvm_random_normal(random) - 0.5 * UNSEEN_LOG_SD * UNSEEN_LOG_SD;
     state->relative_log = seen + state->unseen_log;
     double mean = cvm_world_segments[state->segment].churn_month;
-    state->churn = clamp(churn_of_hazard(mean * cvm_world_exp(state->relative_log)), 0.0, 0.97);
-    state->score = score_of_hazard(mean * cvm_world_exp(seen));
+    state->churn = clamp(churn_of_hazard(mean * cvm_exp(state->relative_log)), 0.0, 0.97);
+    state->score = score_of_hazard(mean * cvm_exp(seen));
     state->is_shopper = chance(random, state->ends_soon ? .60 : .375 + .25 * state->score);
 }
 
 static void draw_grievance(struct cvm_world_state *state, struct cvm_random *random)
 {
     double weights[CVM_WORLD_GRIEVANCE_COUNT] = {
-        .55 * cvm_world_exp(-0.6 * clamp(state->relative_log, -3.0, 3.0)),
+        .55 * cvm_exp(-0.6 * clamp(state->relative_log, -3.0, 3.0)),
         state->fault_days_ago >= 0 ? 3.0
         : state->bad_weeks != 0    ? .25
                                    : .12,
@@ -343,7 +342,7 @@ void cvm_world_state_draw(const struct cvm_world_options *options, int64_t custo
     draw_churn(out_state, &random);
     draw_grievance(out_state, &random);
     draw_consents(out_state, &random);
-    out_state->responsiveness = cvm_random_lognormal(&random, cvm_world_exp(-.125), .5);
+    out_state->responsiveness = cvm_random_lognormal(&random, cvm_exp(-.125), .5);
     out_state->reachability = cvm_random_normal(&random);
     struct cvm_random contacts = cvm_world_stream(out_state, CVM_WORLD_STREAM_CONTACTS);
     draw_contacts(out_state, &contacts);

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "base/hash.h"
-#include "world/maths.h"
+#include "base/maths.h"
 #include "world/state.h"
 
 #define TREATMENT_COUNT  12
@@ -87,8 +87,8 @@ static struct parameters world_parameters(uint64_t seed, size_t treatment)
     double accept = WORLD_ACCEPT_SD * cvm_random_normal(&random);
     double cut = clamp(cvm_random_normal(&random), -2.5, 2.5);
     if (treatment != IGNORE) {
-        parameters.reach = cvm_world_logistic(cvm_world_logit(parameters.reach) + reach);
-        parameters.accept *= cvm_world_exp(accept - 0.5 * WORLD_ACCEPT_SD * WORLD_ACCEPT_SD);
+        parameters.reach = cvm_logistic(cvm_logit(parameters.reach) + reach);
+        parameters.accept *= cvm_exp(accept - 0.5 * WORLD_ACCEPT_SD * WORLD_ACCEPT_SD);
         parameters.cut *= 1.0 + WORLD_CUT_SD * cut;
     }
     return parameters;
@@ -167,7 +167,7 @@ static void truth_of_state(uint64_t seed, const struct cvm_world_state *state, s
     if (treatment != IGNORE) {
         struct parameters world = world_parameters(seed, treatment);
         double person_reach = PERSON_REACH_SD * state->reachability;
-        truth.reach = cvm_world_logistic(cvm_world_logit(world.reach) + person_reach);
+        truth.reach = cvm_logistic(cvm_logit(world.reach) + person_reach);
         double accept = world.accept * state->responsiveness * fit_of_accept(state, treatment);
         if (world.is_marketing) {
             accept *= cvm_world_accept_season(state->until_day, state->segment);

@@ -2,7 +2,7 @@
 #include "world/world.h"
 
 #include "base/hash.h"
-#include "world/maths.h"
+#include "base/maths.h"
 #include "world/records.h"
 
 #define EVENTS_MIN 5
@@ -93,7 +93,7 @@ static struct cvm_world_plan make_plan(int events)
     /* Shoppers and those seen today (45 % together) have one visit at least. */
     plan.clicks = wanted;
     for (int i = 0; i < 8 && wanted < 4.0; i++) {
-        plan.clicks = wanted - 0.45 * cvm_world_exp(-plan.clicks);
+        plan.clicks = wanted - 0.45 * cvm_exp(-plan.clicks);
         plan.clicks = plan.clicks < 0.02 ? 0.02 : plan.clicks;
     }
     return plan;
