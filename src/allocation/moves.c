@@ -6,8 +6,9 @@
 #include "base/hash.h"
 #include "model/money.h"
 
-#define FILL_ROUNDS_MAX 64
-#define MOVES_ROOM      ((size_t)4096)
+#define FILL_ROUNDS_MAX       64
+#define MOVES_ROOM            ((size_t)4096)
+#define MOVES_OF_CUSTOMER_MAX 3
 
 /* ---- one move ---- */
 
@@ -151,26 +152,52 @@ struct cvm_move cvm_move_make(const struct cvm_repair *repair, size_t customer, 
     };
 }
 
-static enum cvm_status list_of_customer(struct cvm_moves *moves, size_t customer,
-                                        accepts_fn accepts, size_t *count, struct cvm_error *err)
+/* A customer's moves with the smallest regrets; the others wait for the next round. */
+static size_t best_of_customer(struct cvm_moves *moves, size_t customer, accepts_fn accepts,
+                               struct cvm_move best[MOVES_OF_CUSTOMER_MAX])
 {
     const struct cvm_repair *repair = moves->repair;
     size_t from = repair->treatments[customer];
     double score = cvm_move_score(repair, customer, from);
-    for (size_t place = 0; place <= repair->tariff->count; place++) {
-        size_t to =
-            place == repair->tariff->count ? CVM_NOTHING : repair->tariff->treatments[place];
-        if (to == from || (to != CVM_NOTHING && !cvm_move_is_eligible(repair, customer, to)) ||
+    size_t count = 0;
+    for (size_t place = 0; place < repair->tariff->count; place++) {
+        size_t to = repair->tariff->treatments[place];
+        if (to == from || !cvm_move_is_eligible(repair, customer, to)) {
+            continue;
+        }
+        struct cvm_move move = cvm_move_make(repair, customer, from, to, score);
+        bool is_full = count == MOVES_OF_CUSTOMER_MAX;
+        if ((is_full && cvm_move_compare(&move, &best[count - 1]) >= 0) ||
             !accepts(moves, customer, from, to)) {
             continue;
         }
-        enum cvm_status status =
-            add_move(moves, count, cvm_move_make(repair, customer, from, to, score), err);
-        if (status != CVM_OK) {
-            return status;
+        size_t at = is_full ? count - 1 : count++;
+        for (; at > 0 && cvm_move_compare(&move, &best[at - 1]) < 0; at--) {
+            best[at] = best[at - 1];
         }
+        best[at] = move;
     }
-    return CVM_OK;
+    return count;
+}
+
+static enum cvm_status list_of_customer(struct cvm_moves *moves, size_t customer,
+                                        accepts_fn accepts, size_t *count, struct cvm_error *err)
+{
+    const struct cvm_repair *repair = moves->repair;
+    struct cvm_move best[MOVES_OF_CUSTOMER_MAX];
+    size_t best_count = best_of_customer(moves, customer, accepts, best);
+    size_t from = repair->treatments[customer];
+    enum cvm_status status = CVM_OK;
+    for (size_t i = 0; status == CVM_OK && i < best_count; i++) {
+        status = add_move(moves, count, best[i], err);
+    }
+    /* To nothing is always possible: what makes a plan feasible in the end. */
+    if (status == CVM_OK && from != CVM_NOTHING && accepts(moves, customer, from, CVM_NOTHING)) {
+        double score = cvm_move_score(repair, customer, from);
+        status =
+            add_move(moves, count, cvm_move_make(repair, customer, from, CVM_NOTHING, score), err);
+    }
+    return status;
 }
 
 static enum cvm_status list_moves(struct cvm_moves *moves, accepts_fn accepts, size_t *out_count,
@@ -194,9 +221,8 @@ static enum cvm_status list_moves(struct cvm_moves *moves, accepts_fn accepts, s
 
 static bool may_relieve(struct cvm_moves *moves, size_t customer, size_t from, size_t to)
 {
-    (void)to;
     (void)customer;
-    return touches_overfull(moves, from);
+    return touches_overfull(moves, from) && !touches_overfull(moves, to);
 }
 
 enum cvm_status cvm_moves_make_feasible(struct cvm_moves *moves, struct cvm_error *err)

@@ -32,7 +32,8 @@
 #define BLUR_WIDEST_WARM 0x1p-6
 #define BLUR_NARROWEST   0x1p-17
 #define BLUR_STEP_SHARE  0.1
-#define BLUR_PASSES      8
+#define BLUR_PASSES      48 /* a width; few customers or a sample */
+#define BLUR_PASSES_WARM 8
 
 struct stage {
     struct cvm_search *search;
@@ -150,6 +151,17 @@ static bool is_settled(const struct stage *stage)
     return loose <= SETTLED_TOLERANCE * fabs(stage->bound);
 }
 
+/* How far the choices at these prices are from a plan, in money, as a share of the bound. */
+static double imbalance_of(const struct stage *stage)
+{
+    double money = 0.0;
+    for (size_t r = 0; r < stage->search->problem->row_count; r++) {
+        double excess = stage->uses[r] - stage->limits[r];
+        money += excess > 0.0 ? excess * stage->scales[r] : -excess * stage->prices[r];
+    }
+    return stage->bound > 0.0 ? money / stage->bound : 0.0;
+}
+
 static void step_row(struct stage *stage, size_t row)
 {
     double excess = stage->uses[row] - stage->limits[row];
@@ -201,6 +213,7 @@ static enum cvm_status descend(struct stage *stage, struct cvm_error *err)
         evaluate(stage);
         if (stage->bound < stage->best_bound) {
             stage->best_bound = stage->bound;
+            search->imbalance = imbalance_of(stage);
             memcpy(search->prices, stage->prices, row_count * sizeof(double));
         }
         if (is_settled(stage)) {
@@ -223,7 +236,8 @@ static enum cvm_status descend(struct stage *stage, struct cvm_error *err)
 /* Where many values are equal, all their customers prefer the same treatment, and no single price
  * can rise alone. A blur as wide as the values spreads them; prices follow while it narrows. The
  * bound of a blurred problem is not that of the problem, so descend() has to come after. */
-static enum cvm_status follow_blur(struct stage *stage, double widest, struct cvm_error *err)
+static enum cvm_status follow_blur(struct stage *stage, double widest, int passes,
+                                   struct cvm_error *err)
 {
     struct cvm_search *search = stage->search;
     const struct cvm_problem *problem = search->problem;
@@ -236,7 +250,7 @@ static enum cvm_status follow_blur(struct stage *stage, double widest, struct cv
             double step = BLUR_STEP_SHARE * width * stage->scales[r];
             stage->steps[r] = stage->steps[r] > step ? stage->steps[r] : step;
         }
-        for (int pass = 0; status == CVM_OK && pass < BLUR_PASSES; pass++) {
+        for (int pass = 0; status == CVM_OK && pass < passes; pass++) {
             status = check_cancelled(search, err);
             evaluate(stage);
             step_all(stage);
@@ -320,7 +334,7 @@ static enum cvm_status search_sample(struct cvm_search *search, struct cvm_error
     stage.tolerance = SAMPLE_TOLERANCE;
     stage.passes_max = SAMPLE_PASSES_MAX;
     if (search->is_blurred) {
-        status = follow_blur(&stage, BLUR_WIDEST, err);
+        status = follow_blur(&stage, BLUR_WIDEST, BLUR_PASSES, err);
     }
     return status == CVM_OK ? descend(&stage, err) : status;
 }
@@ -358,7 +372,8 @@ enum cvm_status cvm_search_run(struct cvm_search *search, struct cvm_error *err)
     stage.tolerance = FULL_TOLERANCE;
     stage.passes_max = passes_max > 0 ? passes_max : is_near ? NEAR_PASSES_MAX : FULL_PASSES_MAX;
     if (status == CVM_OK && search->is_blurred) {
-        status = follow_blur(&stage, is_near ? BLUR_WIDEST_WARM : BLUR_WIDEST, err);
+        status = is_near ? follow_blur(&stage, BLUR_WIDEST_WARM, BLUR_PASSES_WARM, err)
+                         : follow_blur(&stage, BLUR_WIDEST, BLUR_PASSES, err);
     }
     return status == CVM_OK ? descend(&stage, err) : status;
 }

@@ -16,6 +16,7 @@ struct cvm_search {
     struct cvm_tariff tariff;
     bool is_blurred; /* in: values lie on a grid, break ties from wide to narrow */
     double prices[CVM_PROBLEM_ROWS_MAX]; /* in: warm; out: the best found */
+    double imbalance;                    /* out: of the choices at them, a share of the bound */
     int passes;                          /* over all customers */
 };
 

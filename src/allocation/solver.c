@@ -10,8 +10,9 @@
 
 #define BLOCK     CVM_PROBLEM_BLOCK
 #define RETRY_GAP 5e-5
-/* So few customers that a second attempt costs nothing. */
-#define SMALL_COUNT 4096
+/* With so many customers so far from a plan the repair would be long and poor. */
+#define REPAIR_COUNT_MAX     16384
+#define REPAIR_IMBALANCE_MAX 0.05
 
 /* ---- one forced treatment ---- */
 
@@ -114,17 +115,12 @@ static enum cvm_status prepare(struct cvm_search *search, struct cvm_error *err)
     return CVM_OK;
 }
 
-/* Prices, choices, repair, certificate. */
-static enum cvm_status attempt(struct cvm_search *search, bool is_blurred, struct cvm_plan *plan,
-                               struct cvm_error *err)
+/* Choices at the prices found, repair, certificate. */
+static enum cvm_status finish(struct cvm_search *search, struct cvm_plan *plan,
+                              struct cvm_error *err)
 {
     const struct cvm_problem *problem = search->problem;
     struct cvm_pass_sums sums;
-    search->is_blurred = is_blurred;
-    enum cvm_status status = cvm_search_run(search, err);
-    if (status != CVM_OK) {
-        return status;
-    }
     cvm_tariff_set(problem, search->prices, &search->tariff);
     cvm_pass_run(&search->data, &search->tariff, search->pool, search->scratch, plan->treatments,
                  &sums);
@@ -139,8 +135,16 @@ static enum cvm_status attempt(struct cvm_search *search, bool is_blurred, struc
     };
     memcpy(plan->prices, search->prices, sizeof(plan->prices));
     plan->passes = search->passes;
-    status = cvm_repair_run(&repair, err);
+    enum cvm_status status = cvm_repair_run(&repair, err);
     return status == CVM_OK ? cvm_plan_verify(problem, search->pool, plan, err) : status;
+}
+
+static enum cvm_status search_blurred(struct cvm_search *search, struct cvm_plan *plan,
+                                      struct cvm_error *err)
+{
+    search->is_blurred = true;
+    enum cvm_status status = cvm_search_run(search, err);
+    return status == CVM_OK ? finish(search, plan, err) : status;
 }
 
 /* The last unit of a priced row may find no taker that fits: as much gap is nobody's fault. */
@@ -155,7 +159,7 @@ static bool is_explained(const struct cvm_problem *problem, const struct cvm_pla
         }
         loose += plan->prices[r] * most;
     }
-    return problem->customer_count > SMALL_COUNT && plan->dual_bound - plan->value <= loose;
+    return plan->dual_bound - plan->value <= loose;
 }
 
 /* A gap that integers do not explain means that many values are equal: once more with a blur. The
@@ -169,7 +173,7 @@ static enum cvm_status attempt_again(struct cvm_search *search, struct cvm_plan 
     if (second.treatments == NULL) {
         return CVM_FAIL(err, CVM_E_LIMIT, "no memory for %zu customers", problem->customer_count);
     }
-    enum cvm_status status = attempt(search, true, &second, err);
+    enum cvm_status status = search_blurred(search, &second, err);
     if (status != CVM_OK) {
         return status;
     }
@@ -189,8 +193,15 @@ static enum cvm_status solve_free(struct cvm_search *search, struct cvm_plan *pl
     const struct cvm_problem *problem = search->problem;
     enum cvm_status status = prepare(search, err);
     if (status == CVM_OK) {
-        status = attempt(search, false, plan, err);
+        status = cvm_search_run(search, err);
     }
+    if (status != CVM_OK) {
+        return status;
+    }
+    if (problem->customer_count > REPAIR_COUNT_MAX && search->imbalance > REPAIR_IMBALANCE_MAX) {
+        return search_blurred(search, plan, err);
+    }
+    status = finish(search, plan, err);
     if (status == CVM_OK && plan->gap > RETRY_GAP && !is_explained(problem, plan)) {
         status = attempt_again(search, plan, err);
     }

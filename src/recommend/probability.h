@@ -1,17 +1,11 @@
-/* probability.h - churn as a probability, from a declared score or a monthly rate.
- *
- * The C library's exp and log give different last bits on different processors and releases, which
- * would change a value and so a plan; the two here are made of plain arithmetic only.
- */
+/* probability.h - churn as a probability, from a declared score or a monthly rate. For files of
+ * recommend/ only. */
 #ifndef CVM_RECOMMEND_PROBABILITY_H
 #define CVM_RECOMMEND_PROBABILITY_H
 
 #include "model/catalogue.h"
 
 #define CVM_MONTH_DAYS 30.0
-
-double cvm_stable_log(double x); /* x > 0 and normal */
-double cvm_stable_exp(double x);
 
 /* p over `from` days to p over `to` days at a constant rate: 1 - (1 - p)^(to / from). */
 double cvm_probability_rescale(double p, double from_days, double to_days);

@@ -346,6 +346,29 @@ static void values_on_a_grid_are_solved_to_a_small_gap(void **state)
     base_finish(&base);
 }
 
+static void customers_who_are_all_alike_are_solved_under_many_rows(void **state)
+{
+    (void)state;
+    struct base base;
+    base_init(&base, 30000, 6);
+    set_all(&base, 1.0);
+    for (size_t t = 0; t < 6; t++) {
+        add_capacity(&base, t, 300 * (int64_t)(t + 1));
+    }
+    struct cvm_row *minutes = add_row(&base, CVM_ROW_UNITS, 700);
+    struct cvm_row *budget = add_row(&base, CVM_ROW_MONEY, INT64_C(15000000000));
+    for (size_t t = 0; t < 6; t++) {
+        minutes->units[t] = t < 3;
+        budget->flat[t] = (double)(t + 1);
+    }
+    solve(&base);
+    /* The cheap first: 300 x 1, 400 x 2 (minutes end), 1200 x 4, 1500 x 5, the rest of the money.
+     */
+    assert_int_equal(base.plan.treated, 300 + 400 + 1200 + 1500 + (15000 - 13400) / 6);
+    assert_true(base.plan.gap < 2e-2); /* the plan is the best; the prices are not quite */
+    base_finish(&base);
+}
+
 static void a_customers_tie_goes_to_lower_cost_then_priority_then_number(void **state)
 {
     (void)state;
@@ -569,6 +592,7 @@ int main(void)
         cmocka_unit_test(equal_values_fill_the_capacity_exactly),
         cmocka_unit_test(equal_values_of_all_treatments_fill_every_capacity),
         cmocka_unit_test(values_on_a_grid_are_solved_to_a_small_gap),
+        cmocka_unit_test(customers_who_are_all_alike_are_solved_under_many_rows),
         cmocka_unit_test(a_customers_tie_goes_to_lower_cost_then_priority_then_number),
         cmocka_unit_test(a_tie_between_customers_goes_by_key_and_not_by_place),
         cmocka_unit_test(without_rows_everybody_gets_the_best_positive_value),
