@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/columns.h"
 #include "base/csv.h"
@@ -265,6 +266,9 @@ enum cvm_status cvm_world_respond_run(struct cvm_store *store, const struct cvm_
     }
     if (job.truth != NULL) {
         (void)fclose(job.truth); /* opened for reading: nothing left to lose */
+    }
+    if (job.stream != NULL && status != CVM_OK) {
+        (void)unlink(request->out_path); /* half an answer is none */
     }
     if (status == CVM_OK) {
         *out_result = job.result;
