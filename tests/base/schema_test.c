@@ -225,8 +225,8 @@ static void a_missing_key_and_a_bad_name_are_refused(void **state)
                                       "_a",
                                       "\"\"",
                                       "a b",
-                                      "a23456789012345678901234567890123456789012345678901234567890"
-                                      "12345"};
+                                      ("a2345678901234567890123456789012345678901234567890123456789"
+                                       "012345")};
     struct sample sample;
     struct cvm_error err;
     assert_int_equal(read_sample(state, "# none\n\ntitle: x\n", &sample, &err), CVM_E_INVALID);

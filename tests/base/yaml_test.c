@@ -301,8 +301,8 @@ static void a_written_scalar_reads_back_as_the_same_text(void **state)
         "=",
         "2024-01-02",
         "12:30",
-        "a\xC2\x85"
-        "b",
+        ("a\xC2\x85"
+         "b"),
         "\xE2\x80\xA8",
         "\xEF\xBB\xBFx",
         "\xF0\x9F\x98\x80",
