@@ -107,12 +107,18 @@ static void keep_rule(struct explain_job *job, struct cvm_action_value *parts)
     }
 }
 
-static void explain_treatment(struct explain_job *job, size_t t)
+static enum cvm_status explain_treatment(struct explain_job *job, size_t t, struct cvm_error *err)
 {
     struct cvm_explained_treatment *out = &job->explanation->treatments[t];
     out->treatment = (int)t;
     cvm_recommend_explain(job->recommender, job->chunk, 0, t, &out->parts);
     keep_rule(job, &out->parts);
+    if (out->parts.failed_rule != NULL) { /* the recommender goes before the explanation does */
+        out->parts.failed_rule = cvm_arena_string(job->arena, out->parts.failed_rule);
+        if (out->parts.failed_rule == NULL) {
+            return CVM_FAIL(err, CVM_E_LIMIT, "no memory for an explanation");
+        }
+    }
     out->reason = out->parts.reason;
     out->value = out->parts.value;
     out->sd = out->parts.sd;
@@ -125,7 +131,7 @@ static void explain_treatment(struct explain_job *job, size_t t)
     out->is_eligible = out->reason == CVM_REASON_PERMITTED;
     if (!out->is_eligible) {
         out->value = out->price = out->margin = out->sd = NAN;
-        return;
+        return CVM_OK;
     }
     out->price = price_of(job, t, margin);
     out->margin = out->value - out->price;
@@ -202,8 +208,11 @@ static enum cvm_status explain_all(struct explain_job *job, struct cvm_error *er
         return CVM_FAIL(err, CVM_E_LIMIT, "no memory for an explanation");
     }
     explanation->treatment_count = count;
-    for (size_t t = 0; t < count; t++) {
-        explain_treatment(job, t);
+    for (size_t t = 0; status == CVM_OK && t < count; t++) {
+        status = explain_treatment(job, t, err);
+    }
+    if (status != CVM_OK) {
+        return status;
     }
     qsort(explanation->treatments, count, sizeof(*explanation->treatments), compare_treatments);
     explanation->reason = explanation->decision != NULL ? explanation->decision->reason

@@ -59,8 +59,9 @@ void cvm_recommend_chunk(const struct cvm_recommender *recommender, const struct
  * (as float). */
 struct cvm_action_value {
     enum cvm_reason reason;
-    const char *failed_rule;  /* text of the comparison that refused it, or NULL */
-    double failed_value;      /* the feature's value there; NaN = missing */
+    const char
+        *failed_rule;    /* text of the comparison that refused it, or NULL; the recommender's */
+    double failed_value; /* the feature's value there; NaN = missing */
     enum cvm_channel channel; /* resolved: "any" became one */
     int segment;
     double margin, annuity, worth;          /* margin, H, W */
