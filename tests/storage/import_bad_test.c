@@ -9,6 +9,14 @@
 
 static const struct import_settings plain = {0};
 
+/* Tests of many imports run in memory only: on a disk, making the stores takes all the time. */
+#define IN_MEMORY_ONLY()                                                                           \
+    do {                                                                                           \
+        if (support_is_shared()) {                                                                 \
+            skip();                                                                                \
+        }                                                                                          \
+    } while (0)
+
 /* Import what is in the folder into a new store. */
 static struct cvm_import_report import_new(const struct import_settings *settings)
 {
@@ -73,6 +81,7 @@ static void a_record_that_cannot_be_mapped_is_rejected_with_its_number_and_reaso
         {"{\"customer_id\":\"\xFF\xFE\",\"date\":\"2024-01-05\"}", "UTF-8"},
         {"{\"customer_id\":\"C\x01\",\"date\":\"2024-01-05\"}", "control character"},
     };
+    IN_MEMORY_ONLY();
     import_start();
     for (size_t c = 0; c < sizeof(cases) / sizeof(cases[0]); c++) {
         check_record(cases[c].text, strlen(cases[c].text), cases[c].reason);
@@ -131,6 +140,7 @@ static void a_record_beyond_the_limit_is_rejected_whatever_the_block_size(void *
 {
     (void)state;
     static const size_t blocks[] = {64, 1000, 5000, (size_t)1 << 20};
+    IN_MEMORY_ONLY();
     import_start();
     for (size_t b = 0; b < 4; b++) {
         for (int is_array = 0; is_array < 2; is_array++) {
@@ -215,6 +225,7 @@ static void a_file_is_read_in_every_form_that_sources_have(void **state)
         "{\"customer_id\":\"B\",\"date\":\"2024-01-05\",\"size\":1,\"x\":[[],{},\"\\\\\"]}]",
     };
     static const size_t blocks[] = {1, 7, 64, 1000};
+    IN_MEMORY_ONLY();
     import_start();
     for (size_t f = 0; f < sizeof(forms) / sizeof(forms[0]); f++) {
         for (size_t b = 0; b < 4; b++) {
@@ -238,6 +249,7 @@ static void every_cut_of_a_file_imports_a_part_of_its_records_or_names_the_file(
 {
     (void)state;
     static const char text[] = "{\"data\":[" GOOD("A") ",\n" GOOD("B") "],\"z\":{\"y\":\"]\"}}";
+    IN_MEMORY_ONLY();
     import_start();
     for (size_t length = 1; length < sizeof(text); length++) {
         import_write("notes.json", text, length);
