@@ -138,6 +138,7 @@ static enum cvm_status explain_treatment(struct explain_job *job, size_t t, stru
     const struct cvm_run_decision *decision = job->explanation->decision;
     out->reason =
         decision != NULL && decision->treatment == (int)t ? decision->reason : why_not(job, out);
+    return CVM_OK;
 }
 
 static int compare_treatments(const void *a, const void *b)
