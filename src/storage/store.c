@@ -17,6 +17,7 @@
 
 /* Sizes measured in docs/concepts/store.md: journeys are scanned by key through a memory map, rows
  * are loaded in key order. */
+#define STORE_PAGE_BYTES     8192
 #define STORE_CACHE_BYTES    ((size_t)64 << 20)
 #define JOURNEYS_PAGE_BYTES  16384
 #define JOURNEYS_CACHE_BYTES ((size_t)32 << 20)
@@ -101,6 +102,7 @@ static enum cvm_status open_main(struct cvm_store *store, const struct cvm_store
     struct cvm_db_options main_options = {
         .access = options->access,
         .may_create = options->may_create,
+        .page_bytes = STORE_PAGE_BYTES,
         .cache_bytes = STORE_CACHE_BYTES,
     };
     enum cvm_status status = cvm_db_open(store->url, &main_options, &store->db, err);
@@ -127,7 +129,7 @@ static enum cvm_status open_journeys(struct cvm_store *store,
         .is_rebuildable = true,
         .page_bytes = JOURNEYS_PAGE_BYTES,
         .cache_bytes = JOURNEYS_CACHE_BYTES,
-        .map_bytes = JOURNEYS_MAP_BYTES,
+        .map_bytes = is_writer ? 0 : JOURNEYS_MAP_BYTES,
     };
     enum cvm_status status = journeys_url(store->url, url, err);
     if (status == CVM_OK) {
@@ -214,7 +216,8 @@ enum cvm_status cvm_store_migrate(const char *url, int64_t now_ms, int *out_from
         return status;
     }
     status = take_lock(url, MIGRATE_LOCK_WAIT_MS, &cvm_clock_system, &store->lock, err);
-    struct cvm_db_options main_options = {.access = CVM_DB_WRITE, .may_create = true};
+    struct cvm_db_options main_options = {
+        .access = CVM_DB_WRITE, .may_create = true, .page_bytes = STORE_PAGE_BYTES};
     if (status == CVM_OK) {
         status = cvm_db_open(url, &main_options, &store->db, err);
     }
