@@ -99,20 +99,11 @@ static enum cvm_reason why_not(const struct explain_job *job,
     return job->explanation->decision != NULL ? CVM_REASON_LOST_TO_BETTER : CVM_REASON_NO_CAPACITY;
 }
 
-/* The rule's text is the recommender's, which does not outlive this call. */
-static void keep_rule(struct explain_job *job, struct cvm_action_value *parts)
-{
-    if (parts->failed_rule != NULL) {
-        parts->failed_rule = cvm_arena_string(job->arena, parts->failed_rule);
-    }
-}
-
 static enum cvm_status explain_treatment(struct explain_job *job, size_t t, struct cvm_error *err)
 {
     struct cvm_explained_treatment *out = &job->explanation->treatments[t];
     out->treatment = (int)t;
     cvm_recommend_explain(job->recommender, job->chunk, 0, t, &out->parts);
-    keep_rule(job, &out->parts);
     if (out->parts.failed_rule != NULL) { /* the recommender goes before the explanation does */
         out->parts.failed_rule = cvm_arena_string(job->arena, out->parts.failed_rule);
         if (out->parts.failed_rule == NULL) {
