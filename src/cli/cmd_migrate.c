@@ -1,18 +1,26 @@
 #include "cli/commands.h"
 #include "cli/document.h"
 
+/* Migrating would make a store that is missing; only `cvm init` does. */
+static enum cvm_status check_store(struct cvm_session *session, struct cvm_error *err)
+{
+    struct cvm_store *store = NULL;
+    enum cvm_status status = cvm_session_store(session, CVM_DB_READ, &store, err);
+    cvm_store_close(store);
+    return status == CVM_E_CONFLICT ? CVM_OK : status; /* of another version */
+}
+
 static enum cvm_status run_migrate(struct cvm_session *session,
                                    const struct cvm_arguments *arguments, struct cvm_error *err)
 {
     int from = 0;
     int to = 0;
     (void)arguments;
-    if (session->config.store_url == NULL) {
-        struct cvm_store *store = NULL;
-        return cvm_session_store(session, CVM_DB_READ, &store, err); /* says what is missing */
+    enum cvm_status status = check_store(session, err);
+    if (status == CVM_OK) {
+        status = cvm_store_migrate(session->config.store_url, cvm_context_now_ms(&session->context),
+                                   &from, &to, err);
     }
-    enum cvm_status status = cvm_store_migrate(
-        session->config.store_url, cvm_context_now_ms(&session->context), &from, &to, err);
     if (status != CVM_OK) {
         return status;
     }

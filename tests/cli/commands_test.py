@@ -422,6 +422,9 @@ def a_bench_on_a_named_store_leaves_its_data(world):
 def migrate_of_a_current_store_changes_nothing(world):
     document = world.json("migrate")
     same(document["from"], document["to"], "schema")
+    url = "sqlite:" + world.path("nothing.db")
+    same(world.json("migrate", "--store", url, allowed=(1,))["error"]["status"], "not_found", "no store")
+    expect(not os.path.exists(world.path("nothing.db")), "none is made")
 
 
 # ---- the driver ----
