@@ -1,5 +1,6 @@
 #include "support/store_support.h"
 
+#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,11 +11,27 @@ static char url[512];
 static char file_url[512];
 int64_t support_now_ms = SUPPORT_NOW_MS;
 
+/* At exit, so that a failed test leaves nothing behind either; children leave by _exit(). */
+static void remove_folder(void)
+{
+    DIR *listing = opendir(folder);
+    struct dirent *entry = NULL;
+    while (listing != NULL && (entry = readdir(listing)) != NULL) {
+        char path[400];
+        (void)snprintf(path, sizeof(path), "%s/%s", folder, entry->d_name);
+        (void)unlink(path);
+    }
+    if (listing != NULL) {
+        (void)closedir(listing);
+    }
+    (void)rmdir(folder);
+}
+
 const char *support_folder(void)
 {
     if (folder[0] == '\0') {
         (void)snprintf(folder, sizeof(folder), "/tmp/cvm-test-XXXXXX");
-        if (mkdtemp(folder) == NULL) {
+        if (mkdtemp(folder) == NULL || atexit(remove_folder) != 0) {
             abort();
         }
     }
@@ -76,8 +93,6 @@ int support_run(const char *name, const struct CMUnitTest *tests, size_t count)
         failed += run_once(name, tests, count);
     }
     remove_files(url);
-    remove_files(file_url);
-    (void)rmdir(support_folder());
     return failed;
 }
 
