@@ -258,9 +258,21 @@ static void map_identity(const struct cvm_mapper *mapper, const struct cvm_json_
 
 /* ---- text of attributes and private data ---- */
 
+/* The text is valid UTF-8: readers have seen to that. */
 static void add_string(struct cvm_text *out, struct cvm_slice value)
 {
     struct cvm_json_writer writer;
+    size_t plain = 0;
+    while (plain < value.length && (unsigned char)value.data[plain] >= 0x20 &&
+           value.data[plain] != '"' && value.data[plain] != '\\') {
+        plain++;
+    }
+    if (plain == value.length) {
+        cvm_text_add_char(out, '"');
+        cvm_text_add_bytes(out, value.data, value.length);
+        cvm_text_add_char(out, '"');
+        return;
+    }
     cvm_json_init(&writer, out, false);
     cvm_json_string_n(&writer, value.data, value.length);
 }
@@ -277,8 +289,8 @@ static void add_value(struct cvm_text *out, const struct cvm_import_field *field
         cvm_text_add(out, value->number != 0 ? "true" : "false");
         break;
     case CVM_ATTRIBUTE_WORD: {
-        const char *word = field->attribute->words[(size_t)value->number];
-        add_string(out, (struct cvm_slice){word, strlen(word)});
+        const struct cvm_slice *word = &field->json_words[(size_t)value->number];
+        cvm_text_add_bytes(out, word->data, word->length);
         break;
     }
     case CVM_ATTRIBUTE_DATE:

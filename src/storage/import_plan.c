@@ -4,10 +4,6 @@
 
 #include "base/json_writer.h"
 
-/* Letter triples are hashed to so many bits: small enough to clear per text. */
-#define GRAM_BITS  4096
-#define GRAM_WORDS (GRAM_BITS / 64)
-
 /* One source being compiled. */
 struct compiling {
     struct cvm_arena *arena;
@@ -66,20 +62,48 @@ static const struct cvm_import_path *compile_optional(struct compiling *c,
     return out;
 }
 
-static bool set_json_key(struct compiling *c, struct cvm_import_field *field)
+/* A text as a JSON string, with `ending` behind it; .data NULL when out of memory. */
+static struct cvm_slice quote(struct compiling *c, const char *string, const char *ending)
 {
     struct cvm_text text;
     struct cvm_json_writer writer;
+    struct cvm_slice quoted = {0};
     cvm_text_init(&text, 0);
     cvm_json_init(&writer, &text, false);
-    cvm_json_string(&writer, field->attribute->name);
-    cvm_text_add_char(&text, ':');
+    cvm_json_string(&writer, string);
+    cvm_text_add(&text, ending);
     if (!text.failed) {
-        field->json_key = cvm_arena_copy(c->arena, text.data, text.length);
-        field->json_key_length = text.length;
+        quoted.data = cvm_arena_copy(c->arena, text.data, text.length);
+        quoted.length = text.length;
     }
     cvm_text_finish(&text);
-    return field->json_key != NULL;
+    return quoted;
+}
+
+static bool quote_words(struct compiling *c, struct cvm_import_field *field)
+{
+    const char *const *words = field->attribute->words;
+    size_t count = 0;
+    while (words != NULL && words[count] != NULL) {
+        count++;
+    }
+    struct cvm_slice *quoted = CVM_NEW_ARRAY(c->arena, count + 1, struct cvm_slice);
+    for (size_t w = 0; quoted != NULL && w < count; w++) {
+        quoted[w] = quote(c, words[w], "");
+        if (quoted[w].data == NULL) {
+            return false;
+        }
+    }
+    field->json_words = quoted;
+    return quoted != NULL;
+}
+
+static bool set_json(struct compiling *c, struct cvm_import_field *field)
+{
+    struct cvm_slice key = quote(c, field->attribute->name, ":");
+    field->json_key = key.data;
+    field->json_key_length = key.length;
+    return key.data != NULL && quote_words(c, field);
 }
 
 static bool compile_fields(struct compiling *c, const struct cvm_catalogue *catalogue)
@@ -97,7 +121,7 @@ static bool compile_fields(struct compiling *c, const struct cvm_catalogue *cata
         fields[f].attribute = &catalogue->attributes[field->attribute];
         fields[f].paths = compile_paths(c, field->paths, field->path_count);
         fields[f].path_count = field->path_count;
-        if (fields[f].paths == NULL || !set_json_key(c, &fields[f])) {
+        if (fields[f].paths == NULL || !set_json(c, &fields[f])) {
             return false;
         }
         size_t at = f;
@@ -139,30 +163,49 @@ static bool compile_source(struct cvm_arena *arena, const struct cvm_catalogue *
 
 /* ---- phrases ---- */
 
-/* 1..26 for ASCII letters of either case, 0 for all else. */
-static unsigned letter_of(char c)
+static bool is_letter(char c)
 {
-    unsigned folded = ((unsigned char)c | 0x20U) - 'a';
-    return folded < 26 ? folded + 1 : 0;
+    return ((unsigned char)c | 0x20U) - 'a' < 26U;
 }
 
-static unsigned gram_bit(unsigned triple)
+static bool is_word_byte(char c)
 {
-    return (triple * 2654435761U) >> 20; /* Knuth's multiplicative hash to 12 bits */
+    return is_letter(c) || (unsigned)(c - '0') < 10U;
 }
 
-static void compile_phrase(struct cvm_import_phrase *phrase)
+/* Knuth's multiplicative hash of three letters of either case. */
+static size_t triple_of(const char *text)
 {
-    unsigned triple = 0;
-    size_t run = 0;
-    for (const char *p = phrase->text; *p != '\0'; p++) {
-        unsigned letter = letter_of(*p);
-        triple = ((triple << 5) | letter) & 0x7FFF;
-        run = letter == 0 ? 0 : run + 1;
-        if (run >= 3 && phrase->gram_count < CVM_IMPORT_GRAMS_MAX) {
-            phrase->grams[phrase->gram_count++] = (uint16_t)gram_bit(triple);
+    unsigned triple = ((unsigned char)text[0] & 0x1FU) << 10 |
+                      ((unsigned char)text[1] & 0x1FU) << 5 | ((unsigned char)text[2] & 0x1FU);
+    return (triple * 2654435761U) >> 22;
+}
+
+static bool begins_with_triple(const char *text, size_t length)
+{
+    return length >= 3 && is_letter(text[0]) && is_letter(text[1]) && is_letter(text[2]);
+}
+
+static bool is_ascii(const char *text, size_t length)
+{
+    for (size_t i = 0; i < length; i++) {
+        if ((unsigned char)text[i] >= 0x80) {
+            return false;
         }
     }
+    return true;
+}
+
+static void add_phrase(struct cvm_import_plan *plan, struct cvm_import_phrase *phrases,
+                       const char *text, size_t topic)
+{
+    struct cvm_import_phrase *phrase = &phrases[plan->phrase_count++];
+    size_t length = strlen(text);
+    bool is_quick = begins_with_triple(text, length) && is_ascii(text, length);
+    uint16_t *head = is_quick ? &plan->triples[triple_of(text)] : &plan->others;
+    *phrase = (struct cvm_import_phrase){
+        .topic_bit = UINT32_C(1) << topic, .text = text, .length = length, .next = *head};
+    *head = (uint16_t)plan->phrase_count;
 }
 
 static bool compile_phrases(struct cvm_arena *arena, struct cvm_import_plan *plan)
@@ -175,56 +218,67 @@ static bool compile_phrases(struct cvm_arena *arena, struct cvm_import_plan *pla
         }
     }
     struct cvm_import_phrase *phrases = CVM_NEW_ARRAY(arena, count + 1, struct cvm_import_phrase);
-    if (phrases == NULL) {
+    if (phrases == NULL || count >= UINT16_MAX) {
         return false;
     }
     for (size_t t = 0; t < catalogue->topic_count; t++) {
         for (const char *const *p = catalogue->topics[t].phrases; *p != NULL; p++) {
-            struct cvm_import_phrase *phrase = &phrases[plan->phrase_count++];
-            phrase->topic_bit = UINT32_C(1) << t;
-            phrase->text = *p;
-            compile_phrase(phrase);
+            add_phrase(plan, phrases, *p, t);
         }
     }
     plan->phrases = phrases;
     return true;
 }
 
-static void set_grams(uint64_t bits[GRAM_WORDS], const char *text, size_t length)
+/* Whether an ASCII phrase stands at text[at), where a word begins. What touches letters beyond
+ * ASCII is left to cvm_text_find_phrase(), which knows them. */
+static bool stands_at(const struct cvm_import_phrase *phrase, const char *text, size_t length,
+                      size_t at)
 {
-    unsigned triple = 0;
-    size_t run = 0;
-    memset(bits, 0, GRAM_WORDS * sizeof(*bits));
-    for (size_t i = 0; i < length; i++) {
-        unsigned letter = letter_of(text[i]);
-        triple = ((triple << 5) | letter) & 0x7FFF;
-        run = letter == 0 ? 0 : run + 1;
-        if (run >= 3) {
-            unsigned bit = gram_bit(triple);
-            bits[bit / 64] |= UINT64_C(1) << (bit % 64);
-        }
+    size_t end = at + phrase->length;
+    if (end > length) {
+        return false;
     }
-}
-
-static bool may_hold(const uint64_t bits[GRAM_WORDS], const struct cvm_import_phrase *phrase)
-{
-    for (size_t g = 0; g < phrase->gram_count; g++) {
-        unsigned bit = phrase->grams[g];
-        if ((bits[bit / 64] >> (bit % 64) & 1) == 0) {
+    for (size_t i = 0; i < phrase->length; i++) {
+        unsigned char a = (unsigned char)text[at + i];
+        unsigned char b = (unsigned char)phrase->text[i];
+        a = a >= 'A' && a <= 'Z' ? a + 0x20 : a;
+        b = b >= 'A' && b <= 'Z' ? b + 0x20 : b;
+        if (a != b) {
             return false;
         }
     }
-    return true;
+    bool touches_others = (at > 0 && (unsigned char)text[at - 1] >= 0x80) ||
+                          (end < length && (unsigned char)text[end] >= 0x80);
+    if (touches_others) {
+        return cvm_text_find_phrase(text, length, phrase->text) >= 0;
+    }
+    return end == length || !is_word_byte(text[end]) || !is_word_byte(text[end - 1]);
 }
 
 uint32_t cvm_import_topics(const struct cvm_import_plan *plan, const char *text, size_t length)
 {
-    uint64_t bits[GRAM_WORDS];
     uint32_t topics = 0;
-    set_grams(bits, text, length);
-    for (size_t p = 0; p < plan->phrase_count; p++) {
-        const struct cvm_import_phrase *phrase = &plan->phrases[p];
-        if ((topics & phrase->topic_bit) == 0 && may_hold(bits, phrase) &&
+    for (size_t at = 0; at + 2 < length;) {
+        if (begins_with_triple(text + at, length - at)) {
+            for (uint16_t p = plan->triples[triple_of(text + at)]; p != 0;
+                 p = plan->phrases[p - 1].next) {
+                const struct cvm_import_phrase *phrase = &plan->phrases[p - 1];
+                if ((topics & phrase->topic_bit) == 0 && stands_at(phrase, text, length, at)) {
+                    topics |= phrase->topic_bit;
+                }
+            }
+        }
+        while (at < length && is_word_byte(text[at])) { /* on to where the next word begins */
+            at++;
+        }
+        while (at < length && !is_word_byte(text[at])) {
+            at++;
+        }
+    }
+    for (uint16_t p = plan->others; p != 0; p = plan->phrases[p - 1].next) {
+        const struct cvm_import_phrase *phrase = &plan->phrases[p - 1];
+        if ((topics & phrase->topic_bit) == 0 &&
             cvm_text_find_phrase(text, length, phrase->text) >= 0) {
             topics |= phrase->topic_bit;
         }

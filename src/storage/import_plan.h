@@ -7,6 +7,7 @@
 #define CVM_STORAGE_IMPORT_PLAN_H
 
 #include "base/arena.h"
+#include "base/text.h"
 #include "model/catalogue.h"
 
 #define CVM_IMPORT_SLOT_NONE (-1)
@@ -27,6 +28,7 @@ struct cvm_import_field {
     size_t path_count;
     const char *json_key; /* "bill.extra": with its quotes and colon */
     size_t json_key_length;
+    const struct cvm_slice *json_words; /* of a word attribute, with their quotes */
 };
 
 struct cvm_import_source {
@@ -48,20 +50,22 @@ struct cvm_import_source {
     const struct cvm_import_path *language;
 };
 
-/* A phrase of a topic and what a text must hold to be worth searching. */
-#define CVM_IMPORT_GRAMS_MAX 6
+/* A phrase of a topic; those that begin with three ASCII letters are found by these. */
+#define CVM_IMPORT_TRIPLES 1024
 struct cvm_import_phrase {
     uint32_t topic_bit;
     const char *text;
-    uint16_t grams[CVM_IMPORT_GRAMS_MAX];
-    size_t gram_count;
+    size_t length;
+    uint16_t next; /* number + 1 of the next phrase of this triple, 0 = none */
 };
 
 struct cvm_import_plan {
     const struct cvm_catalogue *catalogue;
     const struct cvm_import_source *sources;
-    const struct cvm_import_phrase *phrases; /* by topic */
+    const struct cvm_import_phrase *phrases;
     size_t phrase_count;
+    uint16_t triples[CVM_IMPORT_TRIPLES]; /* hash of three letters -> number + 1 of a phrase */
+    uint16_t others;                      /* the same for phrases that begin otherwise */
 };
 
 CVM_MUST_CHECK enum cvm_status cvm_import_plan_make(struct cvm_arena *arena,
@@ -69,7 +73,7 @@ CVM_MUST_CHECK enum cvm_status cvm_import_plan_make(struct cvm_arena *arena,
                                                     const struct cvm_import_plan **out_plan,
                                                     struct cvm_error *err);
 
-/* Topic bits of a text: each phrase is looked for only where all its letter triples occur. */
+/* Topic bits of a text, as cvm_text_find_phrase() finds phrases, but all in one pass. */
 uint32_t cvm_import_topics(const struct cvm_import_plan *plan, const char *text, size_t length);
 
 /* Compared without case (ASCII). */

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "storage/import_plan.h"
 #include "support/db_faulty.h"
 #include "support/import_support.h"
 
@@ -326,6 +327,39 @@ static void the_report_counts_by_source_and_by_missing_attribute(void **state)
     import_stop();
 }
 
+static void topics_are_found_in_one_pass_as_phrase_by_phrase(void **state)
+{
+    (void)state;
+    static const char *const parts[] = {
+        "plan", "Plans", "no signal", "NO SIGNAL", "roaming", "\xC3\xA9",     "a",    "1",
+        " ",    "-",     ".",         "price",     "pri",     "\xE2\x80\x94", "data", " limit"};
+    uint64_t random = 1;
+    struct cvm_arena *arena = cvm_arena_create((size_t)16 << 20);
+    const struct cvm_import_plan *plan = NULL;
+    import_start();
+    ASSERT_OK(cvm_import_plan_make(arena, import_catalogue(), &plan, ERR));
+    for (int round = 0; round < 20000; round++) {
+        struct cvm_text text;
+        uint32_t expected = 0;
+        cvm_text_init(&text, 0);
+        for (int part = 0; part < 6; part++) {
+            random = random * UINT64_C(6364136223846793005) + 1442695040888963407;
+            cvm_text_add(&text, parts[random >> 60]);
+        }
+        for (size_t t = 0; t < import_catalogue()->topic_count; t++) {
+            const char *const *phrases = import_catalogue()->topics[t].phrases;
+            for (; *phrases != NULL; phrases++) {
+                bool is_found = cvm_text_find_phrase(text.data, text.length, *phrases) >= 0;
+                expected |= is_found ? UINT32_C(1) << t : 0;
+            }
+        }
+        assert_int_equal(cvm_import_topics(plan, text.data, text.length), expected);
+        cvm_text_finish(&text);
+    }
+    cvm_arena_destroy(arena);
+    import_stop();
+}
+
 /* ---- the same from every road ---- */
 
 static void order_files_blocks_threads_and_memory_do_not_change_what_is_stored(void **state)
@@ -563,6 +597,7 @@ int main(void)
         cmocka_unit_test(csv_becomes_what_the_same_json_becomes),
         cmocka_unit_test(an_unknown_word_rejects_only_where_the_attribute_is_required),
         cmocka_unit_test(the_report_counts_by_source_and_by_missing_attribute),
+        cmocka_unit_test(topics_are_found_in_one_pass_as_phrase_by_phrase),
         cmocka_unit_test(order_files_blocks_threads_and_memory_do_not_change_what_is_stored),
         cmocka_unit_test(memory_below_the_records_spills_to_temporary_files),
         cmocka_unit_test(a_base_imported_in_two_halves_is_the_base_imported_at_once),
