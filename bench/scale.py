@@ -125,6 +125,8 @@ def cost_table(sizes):
 def flatness_table(sizes):
     """Cost per customer against that at 10,000, round by round, so that both sides saw the same machine."""
     base = next((size for size in sizes if size.customers == 10000), sizes[0])
+    if sizes[-1].customers <= base.customers:
+        return
     print(
         f"\nCost per customer against {base.customers:,} customers, "
         f"median of {len(base.figures['run'])} interleaved pairs "
