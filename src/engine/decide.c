@@ -106,7 +106,22 @@ struct choice {
     double price;
 };
 
-/* The best value minus price among permitted treatments with room; a forced one also below zero. */
+static double price_of(const struct cvm_catalogue *catalogue, const double *prices,
+                       const struct cvm_ledger_amount *uses, size_t count)
+{
+    double price = 0;
+    for (size_t u = 0; u < count; u++) {
+        const struct cvm_constraint *constraint = &catalogue->constraints[uses[u].constraint];
+        double use = constraint->kind == CVM_CONSTRAINT_BUDGET ? cvm_micro_to_double(uses[u].amount)
+                                                               : (double)uses[u].amount;
+        double unit_price = prices[uses[u].constraint];
+        price += unit_price > 0 ? unit_price * use : 0;
+    }
+    return price;
+}
+
+/* The best value minus price among permitted treatments with room. A forced one is given also below
+ * zero; where it can not be, nothing is: the others are told as alternatives. */
 static enum cvm_status choose(struct cvm_engine *engine, struct cvm_store *writer,
                               const struct cvm_decide_request *request,
                               const struct cvm_verdicts *verdicts, const double *prices,
@@ -115,25 +130,18 @@ static enum cvm_status choose(struct cvm_engine *engine, struct cvm_store *write
     const struct cvm_catalogue *catalogue = engine->catalogue;
     struct choice best = {.treatment = CVM_INDEX_NONE};
     double best_margin = 0;
+    int forced = request->forced_treatment;
     for (size_t t = 0; t < catalogue->treatment_count; t++) {
         struct cvm_ledger_amount uses[CVM_CONSTRAINTS_MAX];
-        double value = verdicts->values[t];
-        double price = 0;
         bool is_free = false;
-        if (verdicts->reasons[t] != CVM_REASON_PERMITTED) {
+        if (verdicts->reasons[t] != CVM_REASON_PERMITTED ||
+            (forced != CVM_INDEX_NONE && forced != (int)t)) {
             continue;
         }
         size_t count = uses_of(catalogue, t, verdicts->margins[0], uses);
-        for (size_t u = 0; u < count; u++) {
-            const struct cvm_constraint *constraint = &catalogue->constraints[uses[u].constraint];
-            double use = constraint->kind == CVM_CONSTRAINT_BUDGET
-                             ? cvm_micro_to_double(uses[u].amount)
-                             : (double)uses[u].amount;
-            double unit_price = prices[uses[u].constraint];
-            price += unit_price > 0 ? unit_price * use : 0;
-        }
-        bool is_forced = request->forced_treatment == (int)t;
-        if (!is_forced && value - price <= best_margin) {
+        double value = verdicts->values[t];
+        double price = price_of(catalogue, prices, uses, count);
+        if (forced == CVM_INDEX_NONE && value - price <= best_margin) {
             continue;
         }
         enum cvm_status status =
@@ -272,52 +280,48 @@ static enum cvm_status take(struct decide_job *job, const struct choice *choice,
     return status;
 }
 
-static enum cvm_status find_live(void *state, uint64_t key, struct cvm_error *err)
+/* Nothing more is given: also the entry says so. */
+static void mark_decided(struct decide_job *job)
 {
-    struct {
-        uint64_t key;
-        bool is_found;
-    } *search = state;
-    (void)err;
-    search->is_found |= search->key == key;
-    return CVM_OK;
+    unsigned char *reasons = job->values.reasons.data;
+    size_t count = job->engine->catalogue->treatment_count;
+    for (size_t t = 0; t < count; t++) {
+        reasons[cvm_values_at(count, 0, t)] = CVM_REASON_ALREADY_DECIDED;
+        job->verdicts.reasons[t] = CVM_REASON_ALREADY_DECIDED;
+    }
 }
 
-/* The day's decision of this customer, from whichever run. */
+/* The day's decision of this customer, from whichever run. One that the request does not allow (it
+ * asks for another treatment or channel) is not repeated, and leaves no room for a second. */
 static enum cvm_status earlier_decision(struct decide_job *job, bool *out_is_found,
                                         struct cvm_error *err)
 {
+    int forced = job->request->forced_treatment;
     struct cvm_decision found;
-    struct {
-        uint64_t key;
-        bool is_found;
-    } search = {job->key, false};
-    enum cvm_status status =
-        cvm_decision_get(job->writer, job->arena, job->run.run_id, job->key, &found, err);
-    if (status == CVM_OK) {
-        job->decision = (struct cvm_run_decision){
-            .key = job->key,
-            .customer_id = job->request->customer_id,
-            .treatment = cvm_catalogue_treatment(job->engine->catalogue, found.treatment),
-            .reason = (enum cvm_reason)found.reason,
-            .value = found.value,
-            .sd = found.sd,
-            .price = found.price,
-        };
-        *out_is_found = job->decision.treatment != CVM_INDEX_NONE;
+    *out_is_found = false;
+    enum cvm_status status = cvm_decision_of_day(job->writer, job->arena, job->request->as_of_day,
+                                                 job->key, &found, err);
+    if (status != CVM_OK) {
+        return status == CVM_E_NOT_FOUND ? CVM_OK : status;
+    }
+    int treatment = cvm_catalogue_treatment(job->engine->catalogue, found.treatment);
+    if (treatment == CVM_INDEX_NONE || (forced != CVM_INDEX_NONE && forced != treatment) ||
+        job->verdicts.reasons[treatment] == CVM_REASON_NOT_ALLOWED) {
+        mark_decided(job);
         return CVM_OK;
     }
-    if (status != CVM_E_NOT_FOUND) {
-        return status;
-    }
-    status = cvm_decision_live(job->writer, job->request->as_of_day, job->run.run_id, find_live,
-                               &search, err);
-    for (size_t t = 0; search.is_found && t < job->engine->catalogue->treatment_count; t++) {
-        job->verdicts.values[t] = CVM_VALUE_INELIGIBLE;
-        job->verdicts.reasons[t] = CVM_REASON_ALREADY_DECIDED;
-    }
-    *out_is_found = false;
-    return status;
+    job->decision = (struct cvm_run_decision){
+        .key = job->key,
+        .customer_id = job->request->customer_id,
+        .treatment = treatment,
+        .reason = (enum cvm_reason)found.reason,
+        .value = found.value,
+        .sd = found.sd,
+        .price = found.price,
+    };
+    job->run.run_id = found.run_id; /* what its id begins with */
+    *out_is_found = true;
+    return CVM_OK;
 }
 
 static enum cvm_status decide_in_transaction(struct decide_job *job, struct cvm_error *err)

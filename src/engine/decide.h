@@ -1,7 +1,8 @@
 /* decide.h - one customer now: the best value minus price among what has room, and its capacity
  * taken at once.
  *
- * A customer gets at most one live decision a day: asked again, the same one comes back.
+ * A customer gets at most one live decision a day, a run's included: asked again, the same one
+ * comes back; a request that does not allow it gets nothing (CVM_REASON_ALREADY_DECIDED).
  */
 #ifndef CVM_ENGINE_DECIDE_H
 #define CVM_ENGINE_DECIDE_H
@@ -13,7 +14,7 @@ struct cvm_decide_request {
     int32_t as_of_day;
     enum cvm_channel channel;     /* CVM_CHANNEL_UNSET = all */
     enum cvm_direction direction; /* inbound: the customer is on the line */
-    int forced_treatment;         /* CVM_INDEX_NONE */
+    int forced_treatment;         /* this one or nothing; CVM_INDEX_NONE = the best */
     uint64_t allowed;             /* bit per treatment */
     const char *who;
 };

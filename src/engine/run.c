@@ -265,15 +265,21 @@ static enum cvm_status start_run(struct cvm_run_job *job, struct cvm_error *err)
 static enum cvm_status check_window(const struct cvm_run_job *job, struct cvm_error *err)
 {
     uint64_t dated = 0;
+    size_t customers = 0;
     int32_t first_day = CVM_DAY_NONE;
     int32_t last_day = CVM_DAY_NONE;
     for (size_t s = 0; s < job->memory->shard_count; s++) {
         dated += job->memory->values[s].dated_events;
+        customers += job->memory->values[s].count;
     }
     if (dated > 0 || job->request->customers != NULL) {
         return CVM_OK;
     }
     enum cvm_status status = cvm_event_days(job->engine->readers[0], &first_day, &last_day, err);
+    if (status == CVM_OK && customers == 0) {
+        status = CVM_FAIL(err, CVM_E_NOT_FOUND, "the store has no customers");
+        return cvm_error_hint(err, status, "Bring them in with `cvm import PATH`.");
+    }
     if (status != CVM_OK || last_day == CVM_DAY_NONE) {
         return status; /* only undated attributes: nothing can be out of date */
     }

@@ -146,6 +146,24 @@ enum cvm_status cvm_decision_get(struct cvm_store *store, struct cvm_arena *aren
     return status;
 }
 
+enum cvm_status cvm_decision_of_day(struct cvm_store *store, struct cvm_arena *arena,
+                                    int32_t as_of_day, uint64_t customer_key,
+                                    struct cvm_decision *out_decision, struct cvm_error *err)
+{
+    struct cvm_db *db = cvm_store_db(store);
+    struct decision_copy copy = {.arena = arena};
+    struct cvm_db_value params[] = {cvm_db_int(as_of_day), cvm_db_int((int64_t)customer_key)};
+    enum cvm_status status = cvm_db_query(db, cvm_db_sql(db, CVM_SQL_DECISION_OF_DAY), params,
+                                          CVM_DB_COUNT(params), copy_decision, &copy, err);
+    if (status == CVM_OK && !copy.is_there) {
+        return CVM_FAIL(err, CVM_E_NOT_FOUND, "this customer has no decision of the day");
+    }
+    if (status == CVM_OK) {
+        *out_decision = copy.decision;
+    }
+    return status;
+}
+
 struct decision_scan {
     cvm_decision_fn on_decision;
     void *state;

@@ -100,6 +100,11 @@ CVM_MUST_CHECK enum cvm_status cvm_decision_get(struct cvm_store *store, struct 
                                                 const char *run_id, uint64_t customer_key,
                                                 struct cvm_decision *out_decision,
                                                 struct cvm_error *err);
+/* The live decision of a customer for this day, whichever run made it; CVM_E_NOT_FOUND. */
+CVM_MUST_CHECK enum cvm_status cvm_decision_of_day(struct cvm_store *store, struct cvm_arena *arena,
+                                                   int32_t as_of_day, uint64_t customer_key,
+                                                   struct cvm_decision *out_decision,
+                                                   struct cvm_error *err);
 typedef enum cvm_status (*cvm_decision_fn)(void *state, const struct cvm_decision *decision,
                                            struct cvm_error *err);
 /* In key order. */

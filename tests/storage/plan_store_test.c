@@ -392,6 +392,20 @@ static void check_live(struct fixture *f, int32_t day, const char *except, const
     assert_string_equal(keys, expected);
 }
 
+static void check_of_day(struct fixture *f, int32_t day, uint64_t key, const char *run_id)
+{
+    struct cvm_arena *arena = cvm_arena_create((size_t)1 << 20);
+    struct cvm_decision found;
+    struct cvm_error err;
+    enum cvm_status status = cvm_decision_of_day(f->store, arena, day, key, &found, &err);
+    assert_int_equal(status, run_id == NULL ? CVM_E_NOT_FOUND : CVM_OK);
+    if (run_id != NULL) {
+        assert_string_equal(found.run_id, run_id);
+        assert_int_equal(found.customer_key, key);
+    }
+    cvm_arena_destroy(arena);
+}
+
 static void live_decisions_of_all_plans_come_in_key_order_once(void **state)
 {
     (void)state;
@@ -409,6 +423,10 @@ static void live_decisions_of_all_plans_come_in_key_order_once(void **state)
     check_live(&f, DAY, "z", "3 4 5 ");
     check_live(&f, DAY, NULL, "1 2 3 4 5 ");
     check_live(&f, DAY + 1, "", "");
+    check_of_day(&f, DAY, 1, "z");
+    check_of_day(&f, DAY, 5, "a");
+    check_of_day(&f, DAY + 1, 1, NULL);
+    check_of_day(&f, DAY, 6, NULL);
     support_exec(cvm_store_db(f.store), "UPDATE decision SET state = 11 WHERE customer_key = 2");
     support_exec(cvm_store_db(f.store), "UPDATE decision SET state = 5 WHERE customer_key = 5");
     check_live(&f, DAY, "", "1 3 4 5 "); /* not sent is not live, accepted is */

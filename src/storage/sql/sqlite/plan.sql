@@ -181,6 +181,24 @@ WHERE d.run_id IN (
 ) AND d.state NOT IN (11, 12, 14, 15)
 ORDER BY d.customer_key
 
+-- The newest live one of a customer, whichever run made it.
+-- name: decision_of_day
+SELECT d.run_id, d.customer_key, d.customer_id, d.treatment, d.offer, d.content, d.language,
+    d.value, d.sd, d.price, d.cost_micro, d.incentive_micro, d.reason, d.arm,
+    d.selection_probability, d.ghost, d.earliest_at, d.latest_at,
+    CASE
+        WHEN d.state > 1 THEN d.state
+        WHEN p.state IN ('released', 'closed') THEN 1
+        ELSE d.state
+    END
+FROM run r
+JOIN plan p ON p.run_id = r.run_id
+JOIN decision d ON d.run_id = r.run_id AND d.customer_key = ?2
+WHERE r.as_of_day = ?1 AND p.state NOT IN ('building', 'recalled')
+    AND d.state NOT IN (11, 12, 14, 15)
+ORDER BY r.created_at DESC, r.run_id DESC
+LIMIT 1
+
 -- name: decision_withdrawable
 SELECT d.run_id, d.customer_key, d.customer_id, d.treatment, d.offer, d.content, d.language,
     d.value, d.sd, d.price, d.cost_micro, d.incentive_micro, d.reason, d.arm,
