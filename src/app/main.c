@@ -170,6 +170,12 @@ static int run_line(struct cvm_arena *arena, int argc, char **argv)
     if (line.wants_version) {
         return puts("cvm " CVM_VERSION) == EOF ? EXIT_FAILED : EXIT_DONE;
     }
+    if (line.command == NULL && !line.wants_help && line.is_json) {
+        (void)CVM_FAIL(&err, CVM_E_INVALID, "no command was given");
+        (void)cvm_error_hint(&err, CVM_E_INVALID, "'cvm --help' lists the commands.");
+        print_error(&err, true);
+        return EXIT_USAGE;
+    }
     if (line.command == NULL || line.wants_help) {
         bool is_asked = line.wants_help;
         cvm_help_print(is_asked ? stdout : stderr, line.command);

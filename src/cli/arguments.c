@@ -46,6 +46,27 @@ static const struct cvm_command *find_command(char *const *words, size_t word_co
     return found;
 }
 
+/* "plan" alone is an error that names the commands which begin with it; CVM_OK = there are none. */
+static enum cvm_status check_family(const char *word, struct cvm_error *err)
+{
+    struct cvm_text family;
+    size_t length = strlen(word);
+    enum cvm_status status = CVM_OK;
+    cvm_text_init(&family, 0);
+    for (size_t i = 0; cvm_commands[i] != NULL; i++) {
+        const char *name = cvm_commands[i]->name;
+        if (strncmp(name, word, length) == 0 && name[length] == ' ') {
+            cvm_text_add_format(&family, "%s'cvm %s'", family.length == 0 ? "" : ", ", name);
+        }
+    }
+    if (family.length > 0) {
+        status = CVM_FAIL(err, CVM_E_INVALID, "'cvm %s' needs one more word", word);
+        status = cvm_error_hint(err, status, "There are %s.", cvm_text_string(&family));
+    }
+    cvm_text_finish(&family);
+    return status;
+}
+
 static enum cvm_status unknown_command(char *const *words, size_t word_count, struct cvm_error *err)
 {
     const char *nearest = NULL;
@@ -166,8 +187,8 @@ static enum cvm_status take_option(struct parser *parser, int argc, char *const 
     if (option->value != NULL) {
         if (word[length] == '=') {
             value = word + length + 1;
-        } else if (*index + 1 < argc) {
-            value = argv[++*index];
+        } else if (*index + 1 < argc && strncmp(argv[*index + 1], "--", 2) != 0) {
+            value = argv[++*index]; /* one that begins with "--" is written --name=value */
         } else {
             return CVM_FAIL(err, CVM_E_INVALID, "option '%s' needs a value: %s %s", option->name,
                             option->name, option->value);
@@ -213,6 +234,8 @@ static enum cvm_status take_rest(struct parser *parser, struct cvm_arena *arena,
         enum cvm_status status = CVM_OK;
         if (!options_end && strcmp(argv[i], "--") == 0) {
             options_end = true;
+        } else if (!options_end && strcmp(argv[i], "-h") == 0) {
+            line->wants_help = true;
         } else if (!options_end && strncmp(argv[i], "--", 2) == 0) {
             status = take_option(parser, argc, argv, &i, err);
         } else {
@@ -246,6 +269,15 @@ static enum cvm_status check_positional(const struct cvm_command_line *line, str
     return cvm_error_hint(err, status, "Usage: cvm %s %s", command->name, command->arguments);
 }
 
+static bool asks_for_help(int argc, char *const *argv)
+{
+    bool asks = false;
+    for (int i = 1; i < argc; i++) {
+        asks |= strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0;
+    }
+    return asks;
+}
+
 enum cvm_status cvm_command_line_parse(struct cvm_arena *arena, int argc, char *const *argv,
                                        struct cvm_command_line *out_line, struct cvm_error *err)
 {
@@ -270,7 +302,14 @@ enum cvm_status cvm_command_line_parse(struct cvm_arena *arena, int argc, char *
     }
     line.command = find_command(parser.words, parser.word_count, &matched);
     if (line.command == NULL && parser.word_count > 0) {
-        return unknown_command(parser.words, parser.word_count, err);
+        enum cvm_status family =
+            parser.word_count == 1 ? check_family(parser.words[0], err) : CVM_OK;
+        if (family != CVM_OK && asks_for_help(argc, argv)) {
+            line.wants_help = true;
+            *out_line = line;
+            return CVM_OK;
+        }
+        return family != CVM_OK ? family : unknown_command(parser.words, parser.word_count, err);
     }
     enum cvm_status status = take_rest(&parser, arena, argc, argv, 1 + (int)matched, err);
     if (status == CVM_OK && line.command != NULL && !line.wants_help) {
@@ -332,6 +371,11 @@ enum cvm_status cvm_argument_day(const struct cvm_arguments *arguments, const ch
     return CVM_OK;
 }
 
+static int compare_items(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
 enum cvm_status cvm_argument_list(struct cvm_arena *arena, const char *text,
                                   const char *const **out_items, size_t *out_count,
                                   struct cvm_error *err)
@@ -354,7 +398,14 @@ enum cvm_status cvm_argument_list(struct cvm_arena *arena, const char *text,
     if (count == 0) {
         return CVM_FAIL(err, CVM_E_INVALID, "an empty list was given");
     }
+    qsort(items, count, sizeof(*items), compare_items);
+    size_t kept = 1;
+    for (size_t i = 1; i < count; i++) {
+        if (strcmp(items[i], items[kept - 1]) != 0) {
+            items[kept++] = items[i];
+        }
+    }
     *out_items = items;
-    *out_count = count;
+    *out_count = kept;
     return CVM_OK;
 }

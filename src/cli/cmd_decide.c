@@ -65,6 +65,9 @@ static enum cvm_status choose_treatments(struct cvm_session *session,
     request->forced_treatment = CVM_INDEX_NONE;
     enum cvm_status status = cvm_find_treatments(
         session->arena, catalogue, cvm_argument(arguments, "--allowed"), &request->allowed, err);
+    if (status == CVM_E_INVALID) {
+        return cvm_session_usage(session, status);
+    }
     if (status == CVM_OK && forced != NULL) {
         status = cvm_find_treatment(catalogue, forced, &request->forced_treatment, err);
         if (status == CVM_OK && request->forced_treatment == CVM_INDEX_NONE) {
@@ -165,7 +168,7 @@ static const struct cvm_option decide_options[] = {
     {"--channel", "C", "only treatments on this channel: call, email, sms, push"},
     {"--direction", "W", "outbound (default), or inbound: the customer is on the line"},
     {"--allowed", "A,B", "choose among these treatments only"},
-    {"--treatment", "ID", "give this treatment, if consent and capacity let it"},
+    {"--treatment", "ID", "give this treatment, if consent and capacity let it, else none"},
     {NULL, NULL, NULL},
 };
 

@@ -1,6 +1,9 @@
+#include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/date.h"
+#include "base/file.h"
 #include "cli/commands.h"
 #include "cli/document.h"
 #include "cli/run_refused.h"
@@ -105,6 +108,9 @@ static enum cvm_status choose_treatments(struct run_job *job, struct cvm_error *
     enum cvm_status status =
         cvm_find_treatments(job->session->arena, catalogue,
                             cvm_argument(job->arguments, "--allowed"), &job->request.allowed, err);
+    if (status == CVM_E_INVALID) {
+        return cvm_session_usage(job->session, status);
+    }
     if (status != CVM_OK || forced == NULL) {
         return status;
     }
@@ -175,8 +181,10 @@ static enum cvm_status write_results(struct run_job *job, struct cvm_error *err)
     }
     struct cvm_run_file_options options = {
         .path = job->out_path,
-        .includes_everybody =
-            cvm_argument_given(job->arguments, "--all") || job->request.customers != NULL,
+        /* also who was refused what was asked for */
+        .includes_everybody = cvm_argument_given(job->arguments, "--all") ||
+                              job->request.customers != NULL ||
+                              job->request.forced_treatment != CVM_INDEX_NONE,
         .store = job->work.store,
     };
     cvm_session_progress(job->session, "results", -1, 0);
@@ -208,12 +216,34 @@ static enum cvm_status report(struct run_job *job, struct cvm_error *err)
     return cvm_document_print(&document, session, err);
 }
 
+/* Before anything is decided: a plan must not be released by a command that then fails. */
+static enum cvm_status check_out_path(const char *path, struct cvm_error *err)
+{
+    if (path == NULL) {
+        return CVM_OK;
+    }
+    bool was_there = cvm_file_exists(path);
+    FILE *stream = cvm_file_is_folder(path) ? NULL : fopen(path, "ab");
+    if (stream == NULL) {
+        return CVM_FAIL(err, CVM_E_UNAVAILABLE, "cannot write '%s': %s", path,
+                        cvm_file_is_folder(path) ? "it is a folder" : strerror(errno));
+    }
+    (void)fclose(stream);
+    if (!was_there) {
+        (void)remove(path);
+    }
+    return CVM_OK;
+}
+
 static enum cvm_status decide_everybody(struct run_job *job, struct cvm_error *err)
 {
     struct cvm_session *session = job->session;
     struct cvm_store *writer = job->request.is_dry ? NULL : job->work.store;
-    enum cvm_status status =
-        cvm_run(job->work.engine, writer, &job->request, session->arena, &job->result, err);
+    enum cvm_status status = check_out_path(job->out_path, err);
+    if (status != CVM_OK) {
+        return status;
+    }
+    status = cvm_run(job->work.engine, writer, &job->request, session->arena, &job->result, err);
     if (status == CVM_OK) {
         status = restore_unknown(job, err);
     }

@@ -34,6 +34,8 @@ static const struct cvm_schema_field limits_fields[] = {
         .max = COUNT_MAX, PRESENT(has_remaining)),
     KEY(struct limits_item, "cost_per_contact_pounds", cost_micro, CVM_SCHEMA_MICRO, .min = 0,
         .max = MONEY_MAX, PRESENT(has_cost)),
+    KEY(struct limits_item, "cost_per_contact", cost_micro, CVM_SCHEMA_MICRO, .min = 0,
+        .max = MONEY_MAX, PRESENT(has_cost)),
     KEY(struct limits_item, "priority", priority, CVM_SCHEMA_INT, .min = 1, .max = 1e6,
         PRESENT(has_priority)),
     {.key = NULL},
