@@ -152,23 +152,33 @@ static enum cvm_status note_dead_run(void *state, const struct cvm_run_record *r
     return CVM_OK;
 }
 
-/* This process is the store's only writer, so a run of another id that is still "running" has died:
- * what it held is free again. */
+static enum cvm_status free_hold(struct cvm_run_job *job, const char *run_id, struct cvm_error *err)
+{
+    struct cvm_db *db = cvm_store_db(job->writer);
+    enum cvm_status status = cvm_db_begin(db, err);
+    if (status == CVM_OK) {
+        status = cvm_ledger_release(job->writer, run_id, err);
+    }
+    if (status == CVM_OK) {
+        status = cvm_db_commit(db, err);
+    }
+    if (status != CVM_OK) {
+        cvm_db_rollback(db);
+    }
+    return status;
+}
+
+/* This process is the store's only writer, so a run that is still "running" has died: what it held
+ * is free again, also what this very run held in an earlier life. */
 static enum cvm_status bury_dead_runs(struct cvm_run_job *job, struct cvm_error *err)
 {
     struct dead_runs dead = {.arena = job->arena, .mine = job->result->run_id};
-    struct cvm_db *db = cvm_store_db(job->writer);
     enum cvm_status status = cvm_run_list(job->writer, job->arena, 1000, note_dead_run, &dead, err);
+    if (status == CVM_OK) {
+        status = free_hold(job, dead.mine, err);
+    }
     for (size_t i = 0; status == CVM_OK && i < dead.count; i++) {
-        status = cvm_db_begin(db, err);
-        if (status == CVM_OK) {
-            status = cvm_ledger_release(job->writer, dead.runs[i].run_id, err);
-        }
-        if (status == CVM_OK) {
-            status = cvm_db_commit(db, err);
-        } else {
-            cvm_db_rollback(db);
-        }
+        status = free_hold(job, dead.runs[i].run_id, err);
         if (status == CVM_OK) {
             status = cvm_run_fail(job->writer, dead.runs[i].run_id, dead.runs[i].epoch, err);
         }
