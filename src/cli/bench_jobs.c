@@ -74,6 +74,12 @@ static enum cvm_status open_import(struct import_job *job, struct cvm_error *err
                             : status;
 }
 
+static struct cvm_import_work import_work(const struct import_job *job)
+{
+    return (struct cvm_import_work){job->work.store, job->work.catalogue, &job->options, job->pool,
+                                    &job->bench->session->context};
+}
+
 static void close_import(struct import_job *job)
 {
     cvm_pool_destroy(job->pool);
@@ -92,9 +98,9 @@ enum cvm_status cvm_bench_fill_store(struct cvm_bench *bench, struct cvm_bench_s
         status = cvm_world_input_create(&options, &input, err);
     }
     if (status == CVM_OK) {
-        status = cvm_import_records(
-            job.work.store, job.work.catalogue, cvm_world_input_records(input), &job.options,
-            job.pool, &bench->session->context, bench->session->arena, &job.report, err);
+        struct cvm_import_work work = import_work(&job);
+        status = cvm_import_records(&work, cvm_world_input_records(input), bench->session->arena,
+                                    &job.report, err);
     }
     if (status == CVM_OK) {
         out_sample->customers = job.report.customers;
@@ -127,9 +133,9 @@ enum cvm_status cvm_bench_ingest(struct cvm_bench *bench, struct cvm_bench_sampl
     enum cvm_status status = open_import(&job, err);
     double start = cvm_context_seconds(&bench->session->context);
     if (status == CVM_OK) {
-        status = cvm_import_files(job.work.store, job.work.catalogue, paths, 1, NULL, &job.options,
-                                  job.pool, &bench->session->context, bench->session->arena,
-                                  &job.report, err);
+        struct cvm_import_work work = import_work(&job);
+        status = cvm_import_files(&work, &(struct cvm_import_paths){paths, 1, NULL},
+                                  bench->session->arena, &job.report, err);
     }
     if (status == CVM_OK) {
         *out_sample = (struct cvm_bench_sample){

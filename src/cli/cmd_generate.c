@@ -71,9 +71,10 @@ static enum cvm_status import_world(struct generate_job *job, struct cvm_store *
         status = cvm_pool_create((size_t)job->threads, &pool, err);
     }
     if (status == CVM_OK) {
-        status =
-            cvm_import_records(store, job->options.catalogue, cvm_world_input_records(input),
-                               &options, pool, &session->context, session->arena, out_report, err);
+        struct cvm_import_work work = {store, job->options.catalogue, &options, pool,
+                                       &session->context};
+        status = cvm_import_records(&work, cvm_world_input_records(input), session->arena,
+                                    out_report, err);
     }
     cvm_pool_destroy(pool);
     cvm_world_input_destroy(input);

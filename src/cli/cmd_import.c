@@ -135,9 +135,11 @@ static enum cvm_status import_files(struct import_job *job, struct cvm_error *er
         status = cvm_pool_create((size_t)job->threads, &job->pool, err);
     }
     if (status == CVM_OK) {
-        status = cvm_import_files(job->store, job->catalogue, job->arguments->positional,
-                                  job->arguments->positional_count, job->mapping, &options,
-                                  job->pool, &session->context, session->arena, &job->report, err);
+        struct cvm_import_work work = {job->store, job->catalogue, &options, job->pool,
+                                       &session->context};
+        struct cvm_import_paths paths = {job->arguments->positional,
+                                         job->arguments->positional_count, job->mapping};
+        status = cvm_import_files(&work, &paths, session->arena, &job->report, err);
     }
     return status;
 }

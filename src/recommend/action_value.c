@@ -10,7 +10,7 @@
 #include "recommend/probability.h"
 
 #define RULES_BYTES_MAX ((size_t)4 << 20)
-#define VALUE_MAX       1e29 /* a value never looks like CVM_VALUE_INELIGIBLE nor overflows a float */
+#define VALUE_MAX       1e29 /* never looks like CVM_VALUE_INELIGIBLE nor overflows a float */
 
 struct segment_terms {
     double annuity;

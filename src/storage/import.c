@@ -702,28 +702,32 @@ static enum cvm_status import(struct importing *im, struct cvm_file_input *files
     return status;
 }
 
-enum cvm_status cvm_import_files(struct cvm_store *store, const struct cvm_catalogue *catalogue,
-                                 const char *const *paths, size_t path_count, const char *mapping,
-                                 const struct cvm_import_options *options, struct cvm_pool *pool,
-                                 const struct cvm_context *context, struct cvm_arena *arena,
+static struct importing start_of(const struct cvm_import_work *work)
+{
+    return (struct importing){.store = work->store,
+                              .catalogue = work->catalogue,
+                              .options = *work->options,
+                              .pool = work->pool,
+                              .context = work->context};
+}
+
+enum cvm_status cvm_import_files(const struct cvm_import_work *work,
+                                 const struct cvm_import_paths *paths, struct cvm_arena *arena,
                                  struct cvm_import_report *out_report, struct cvm_error *err)
 {
-    struct importing im = {.store = store,
-                           .catalogue = catalogue,
-                           .options = *options,
-                           .pool = pool,
-                           .context = context};
+    const struct cvm_import_options *options = work->options;
+    struct importing im = start_of(work);
     struct cvm_file_input_options file_options = {
-        .paths = paths,
-        .path_count = path_count,
-        .mapping = mapping,
+        .paths = paths->paths,
+        .path_count = paths->count,
+        .mapping = paths->mapping,
         .block_bytes = options->block_bytes == 0 ? BLOCK_BYTES_DEFAULT : options->block_bytes,
         .record_bytes_max =
             options->record_bytes_max == 0 ? RECORD_BYTES_DEFAULT : options->record_bytes_max,
-        .block_count = cvm_pool_thread_count(pool) * 2 + 2,
+        .block_count = cvm_pool_thread_count(work->pool) * 2 + 2,
     };
     struct cvm_file_input *files = NULL;
-    enum cvm_status status = cvm_file_input_open(catalogue, &file_options, &files, err);
+    enum cvm_status status = cvm_file_input_open(work->catalogue, &file_options, &files, err);
     if (status == CVM_OK) {
         im.input = cvm_file_input_records(files);
         status = import(&im, files, arena, out_report, err);
@@ -732,17 +736,11 @@ enum cvm_status cvm_import_files(struct cvm_store *store, const struct cvm_catal
     return status;
 }
 
-enum cvm_status cvm_import_records(struct cvm_store *store, const struct cvm_catalogue *catalogue,
-                                   struct cvm_record_input *input,
-                                   const struct cvm_import_options *options, struct cvm_pool *pool,
-                                   const struct cvm_context *context, struct cvm_arena *arena,
+enum cvm_status cvm_import_records(const struct cvm_import_work *work,
+                                   struct cvm_record_input *input, struct cvm_arena *arena,
                                    struct cvm_import_report *out_report, struct cvm_error *err)
 {
-    struct importing im = {.store = store,
-                           .catalogue = catalogue,
-                           .options = *options,
-                           .pool = pool,
-                           .context = context,
-                           .input = input};
+    struct importing im = start_of(work);
+    im.input = input;
     return import(&im, NULL, arena, out_report, err);
 }

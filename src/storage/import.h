@@ -98,21 +98,35 @@ struct cvm_import_report {
     int64_t spilled_bytes;               /* to temporary files */
 };
 
+/* What an import works with: all borrowed. */
+struct cvm_import_work {
+    struct cvm_store *store; /* opened for writing */
+    const struct cvm_catalogue *catalogue;
+    const struct cvm_import_options *options;
+    struct cvm_pool *pool;
+    const struct cvm_context *context;
+};
+
 /* Files and folders. mapping NULL = any source whose file pattern matches; "name" = only sources of
  * that mapping (then a single file with one source needs no matching name). */
-CVM_MUST_CHECK enum cvm_status
-cvm_import_files(struct cvm_store *store, const struct cvm_catalogue *catalogue,
-                 const char *const *paths, size_t path_count, const char *mapping,
-                 const struct cvm_import_options *options, struct cvm_pool *pool,
-                 const struct cvm_context *context, struct cvm_arena *arena,
-                 struct cvm_import_report *out_report, struct cvm_error *err);
+struct cvm_import_paths {
+    const char *const *paths;
+    size_t count;
+    const char *mapping;
+};
+
+/* The report's texts live in the arena. */
+CVM_MUST_CHECK enum cvm_status cvm_import_files(const struct cvm_import_work *work,
+                                                const struct cvm_import_paths *paths,
+                                                struct cvm_arena *arena,
+                                                struct cvm_import_report *out_report,
+                                                struct cvm_error *err);
 /* The same from any input. */
-CVM_MUST_CHECK enum cvm_status
-cvm_import_records(struct cvm_store *store, const struct cvm_catalogue *catalogue,
-                   struct cvm_record_input *input, const struct cvm_import_options *options,
-                   struct cvm_pool *pool, const struct cvm_context *context,
-                   struct cvm_arena *arena, struct cvm_import_report *out_report,
-                   struct cvm_error *err);
+CVM_MUST_CHECK enum cvm_status cvm_import_records(const struct cvm_import_work *work,
+                                                  struct cvm_record_input *input,
+                                                  struct cvm_arena *arena,
+                                                  struct cvm_import_report *out_report,
+                                                  struct cvm_error *err);
 
 /* The report as JSON, one object: what `cvm import --json` prints and what the batch keeps. */
 void cvm_import_report_write(const struct cvm_import_report *report,

@@ -253,7 +253,7 @@ static void a_file_cut_anywhere_is_read_or_refused_with_its_line(void **state)
 }
 
 static void a_written_scalar_reads_back_as_the_same_text(void **state)
-{
+{ /* lint: long, because it is one table */
     static const char *const values[] = {
         "",
         "plain",

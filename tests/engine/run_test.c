@@ -104,9 +104,9 @@ static int set_up(void **state)
     options.rejects_path = rejects;
     const char *paths[] = {base->folder};
     must(cvm_pool_create(2, &pool, &err), &err);
-    must(cvm_import_files(base->store, base->catalogue, paths, 1, NULL, &options, pool,
-                          &base->context, base->arena, &report, &err),
-         &err);
+    struct cvm_import_work work = {base->store, base->catalogue, &options, pool, &base->context};
+    struct cvm_import_paths all = {paths, 1, NULL};
+    must(cvm_import_files(&work, &all, base->arena, &report, &err), &err);
     cvm_pool_destroy(pool);
     assert_int_equal(report.rejected, 0);
     assert_int_equal(report.customers, CUSTOMERS);

@@ -361,9 +361,10 @@ static void a_rejects_file_that_cannot_be_written_fails_the_import(void **state)
     const char *path = import_path("notes.json");
     struct cvm_store *store = support_fresh();
     ASSERT_OK(cvm_pool_create(1, &pool, ERR));
-    assert_int_equal(cvm_import_files(store, import_catalogue(), &path, 1, NULL, &options, pool,
-                                      &context, arena, &report, &err),
-                     CVM_E_DENIED);
+    struct cvm_import_work work = {store, import_catalogue(), &options, pool, &context};
+    assert_int_equal(
+        cvm_import_files(&work, &(struct cvm_import_paths){&path, 1, NULL}, arena, &report, &err),
+        CVM_E_DENIED);
     assert_non_null(strstr(err.message, "rejects"));
     cvm_pool_destroy(pool);
     cvm_arena_destroy(arena);

@@ -571,9 +571,10 @@ static void a_cancelled_import_leaves_an_abandoned_batch(void **state)
     struct cvm_arena *arena = cvm_arena_create((size_t)1 << 24);
     const char *path = import_path("notes.ndjson");
     ASSERT_OK(cvm_pool_create(2, &pool, ERR));
-    assert_int_equal(cvm_import_files(store, import_catalogue(), &path, 1, NULL, &options, pool,
-                                      &context, arena, &report, NULL),
-                     CVM_E_TIMEOUT);
+    struct cvm_import_work work = {store, import_catalogue(), &options, pool, &context};
+    assert_int_equal(
+        cvm_import_files(&work, &(struct cvm_import_paths){&path, 1, NULL}, arena, &report, NULL),
+        CVM_E_TIMEOUT);
     assert_int_equal(NUMBER(store, "SELECT count(*) FROM batch WHERE state = 'abandoned'"), 1);
     cvm_arena_destroy(arena);
     cvm_pool_destroy(pool);

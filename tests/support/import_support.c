@@ -155,8 +155,9 @@ enum cvm_status import_try(struct cvm_store *store, const struct import_settings
     const char *path = settings->path == NULL ? folder : settings->path;
     (void)unlink(rejects_path());
     ASSERT_OK(cvm_pool_create(settings->threads == 0 ? 1 : settings->threads, &pool, ERR));
-    enum cvm_status status = cvm_import_files(store, catalogue, &path, 1, settings->mapping,
-                                              &options, pool, &context, arena, out_report, err);
+    struct cvm_import_work work = {store, catalogue, &options, pool, &context};
+    struct cvm_import_paths paths = {&path, 1, settings->mapping};
+    enum cvm_status status = cvm_import_files(&work, &paths, arena, out_report, err);
     cvm_pool_destroy(pool);
     return status;
 }
