@@ -10,8 +10,8 @@
 #include "engine/run_internal.h"
 #include "engine/run_results.h"
 
-/* A decision of one customer lives in a run of its own kind: one a day, made on the first decision.
- */
+/* A decision of one customer lives in a run of its own kind: one a day and catalogue version, made
+ * on the first decision. */
 static enum cvm_status daily_run(struct cvm_engine *engine, struct cvm_store *writer,
                                  const struct cvm_decide_request *request, struct cvm_arena *arena,
                                  struct cvm_run_record *out_run, struct cvm_error *err)
@@ -21,8 +21,9 @@ static enum cvm_status daily_run(struct cvm_engine *engine, struct cvm_store *wr
     char digest[64];
     int64_t epoch = 0;
     cvm_day_format(request->as_of_day, day);
-    (void)snprintf(run_id, sizeof(run_id), "%s-decide", day);
-    (void)snprintf(digest, sizeof(digest), "decide %s", day);
+    long long version = (long long)engine->catalogue->version;
+    (void)snprintf(run_id, sizeof(run_id), "%s-decide-v%lld", day, version);
+    (void)snprintf(digest, sizeof(digest), "decide %s v%lld", day, version);
     struct cvm_run_record run = {
         .run_id = cvm_arena_string(arena, run_id),
         .request = cvm_arena_string(arena, digest),

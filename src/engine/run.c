@@ -186,58 +186,6 @@ static enum cvm_status bury_dead_runs(struct cvm_run_job *job, struct cvm_error 
     return status;
 }
 
-struct withdrawal {
-    struct cvm_run_job *job;
-};
-
-/* Give back what a withdrawn decision used of every constraint. */
-static enum cvm_status return_capacity(void *state, const struct cvm_decision *decision,
-                                       struct cvm_error *err)
-{
-    struct cvm_run_job *job = ((struct withdrawal *)state)->job;
-    const struct cvm_catalogue *catalogue = job->engine->catalogue;
-    struct cvm_ledger_amount amounts[CVM_CONSTRAINTS_MAX];
-    size_t count = 0;
-    int t = cvm_catalogue_treatment(catalogue, decision->treatment);
-    if (t == CVM_INDEX_NONE) {
-        return CVM_OK; /* the treatment is gone, and its constraint with it */
-    }
-    for (size_t c = 0; c < catalogue->constraint_count; c++) {
-        const struct cvm_constraint *constraint = &catalogue->constraints[c];
-        if (constraint->limit < 0 || (constraint->treatments >> t & 1) == 0) {
-            continue;
-        }
-        struct cvm_row row;
-        cvm_run_fill_row(catalogue, constraint, constraint->limit, &row);
-        int64_t amount = row.units[t];
-        if (constraint->kind == CVM_CONSTRAINT_BUDGET) {
-            amount = (constraint->measure != CVM_MEASURE_INCENTIVE ? decision->cost_micro : 0) +
-                     (constraint->measure != CVM_MEASURE_MARGINAL ? decision->incentive_micro : 0);
-        }
-        amounts[count++] = (struct cvm_ledger_amount){(int)c, amount};
-    }
-    return cvm_ledger_return(job->writer, catalogue, job->request->as_of_day, decision->run_id,
-                             amounts, count, err);
-}
-
-static enum cvm_status withdraw_earlier(struct cvm_run_job *job, struct cvm_error *err)
-{
-    struct cvm_db *db = cvm_store_db(job->writer);
-    struct withdrawal withdrawal = {.job = job};
-    enum cvm_status status = cvm_db_begin(db, err);
-    if (status == CVM_OK) {
-        status = cvm_decision_withdraw(job->writer, job->request->as_of_day, return_capacity,
-                                       &withdrawal, err);
-    }
-    if (status == CVM_OK) {
-        status = cvm_db_commit(db, err);
-    }
-    if (status != CVM_OK) {
-        cvm_db_rollback(db);
-    }
-    return status;
-}
-
 static enum cvm_status start_run(struct cvm_run_job *job, struct cvm_error *err)
 {
     struct cvm_text options;
@@ -257,7 +205,7 @@ static enum cvm_status start_run(struct cvm_run_job *job, struct cvm_error *err)
     };
     enum cvm_status status = bury_dead_runs(job, err);
     if (status == CVM_OK && job->request->is_replacing) {
-        status = withdraw_earlier(job, err);
+        status = cvm_run_withdraw(job, err);
     }
     if (status == CVM_OK) {
         status = cvm_run_start(job->writer, &run, &job->epoch, err);
@@ -286,7 +234,7 @@ static enum cvm_status check_window(const struct cvm_run_job *job, struct cvm_er
         return CVM_OK;
     }
     enum cvm_status status = cvm_event_days(job->engine->readers[0], &first_day, &last_day, err);
-    if (status == CVM_OK && customers == 0) {
+    if (status == CVM_OK && last_day == CVM_DAY_NONE && customers == 0) {
         status = CVM_FAIL(err, CVM_E_NOT_FOUND, "the store has no customers");
         return cvm_error_hint(err, status, "Bring them in with `cvm import PATH`.");
     }

@@ -40,6 +40,10 @@ struct cvm_run_job {
  */
 CVM_MUST_CHECK enum cvm_status cvm_run_make_values(struct cvm_run_job *job, struct cvm_error *err);
 
+/* run_withdraw.c: withdraw the day's decisions that are not yet sent, and give back what they used,
+ * by the catalogue that they were made with. A transaction of its own. */
+CVM_MUST_CHECK enum cvm_status cvm_run_withdraw(struct cvm_run_job *job, struct cvm_error *err);
+
 /* run_solve.c: the ledger's rows, the hold, the solve. */
 CVM_MUST_CHECK enum cvm_status cvm_run_allocate(struct cvm_run_job *job, struct cvm_error *err);
 

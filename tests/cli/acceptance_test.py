@@ -9,6 +9,7 @@ poc_test.py the cases, bad_input_test.py the bad input; this file has what cross
 import json
 import os
 import random
+import re
 import subprocess
 import sys
 
@@ -215,6 +216,30 @@ def day_number(text):
     import datetime
 
     return cvm_program.day_number(datetime.date.fromisoformat(text))
+
+
+def what_a_withdrawn_decision_used_comes_back_by_the_catalogue_it_was_made_with(world):
+    folder = world.path("catalogue", "treatments")
+    world.json("run", "--as-of", DAY)
+    world.json("decide", "C0000000002", "--as-of", DAY)
+    document = world.capacity()
+    used = {n for n, r in document["treatments"].items() if r["confirmed"] > 0}
+    expect(len(used) > 3 and document["resources"]["call_centre_minutes"]["confirmed"] > 0, f"{used}")
+    os.unlink(os.path.join(folder, next(n for n in sorted(used) if "call" not in n) + ".yaml"))
+    for name in ("marketing_call_back", "service_call_back"):  # calls take twice as long from now on
+        path = os.path.join(folder, name + ".yaml")
+        with open(path, encoding="utf-8") as stream:
+            text = stream.read()
+        changed = re.sub(r"(call_centre_minutes: )(\d+)", lambda m: m[1] + str(2 * int(m[2])), text)
+        expect(changed != text, path)
+        with open(path, "w", encoding="utf-8") as stream:
+            stream.write(changed)
+    world.json("apply")
+    world.json("run", "--as-of", DAY, "--replace", "--allowed", "ignore")
+    document = world.capacity()
+    for kind in ("treatments", "resources", "budgets"):
+        for name, row in document[kind].items():
+            same((row["held"], row["confirmed"]), (0, 0), name)
 
 
 # ---- one customer ----

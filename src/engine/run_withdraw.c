@@ -1,0 +1,87 @@
+#include <string.h>
+
+#include "engine/run_internal.h"
+#include "storage/catalogue_store.h"
+#include "storage/plan_store.h"
+
+/* Decisions come run by run, and each run used what its own catalogue version says. */
+struct withdrawal {
+    struct cvm_run_job *job;
+    const char *run_id; /* whose catalogue is at hand */
+    const struct cvm_catalogue *catalogue;
+};
+
+static enum cvm_status find_catalogue(struct withdrawal *withdrawal, const char *run_id,
+                                      struct cvm_error *err)
+{
+    struct cvm_run_job *job = withdrawal->job;
+    struct cvm_run_record run;
+    if (withdrawal->run_id != NULL && strcmp(withdrawal->run_id, run_id) == 0) {
+        return CVM_OK;
+    }
+    enum cvm_status status = cvm_run_get(job->engine->readers[0], job->arena, run_id, &run, err);
+    if (status != CVM_OK) {
+        return status;
+    }
+    withdrawal->run_id = run.run_id;
+    withdrawal->catalogue = job->engine->catalogue;
+    if (run.catalogue_version == job->engine->catalogue->version) {
+        return CVM_OK;
+    }
+    return cvm_catalogue_store_load(job->engine->readers[0], job->arena, run.catalogue_version,
+                                    &withdrawal->catalogue, err);
+}
+
+/* Give back what a withdrawn decision used of every constraint. */
+static enum cvm_status return_capacity(void *state, const struct cvm_decision *decision,
+                                       struct cvm_error *err)
+{
+    struct withdrawal *withdrawal = state;
+    struct cvm_run_job *job = withdrawal->job;
+    struct cvm_ledger_amount amounts[CVM_CONSTRAINTS_MAX];
+    size_t count = 0;
+    enum cvm_status status = find_catalogue(withdrawal, decision->run_id, err);
+    if (status != CVM_OK) {
+        return status;
+    }
+    const struct cvm_catalogue *catalogue = withdrawal->catalogue;
+    int t = cvm_catalogue_treatment(catalogue, decision->treatment);
+    if (t == CVM_INDEX_NONE) {
+        return CVM_FAIL(err, CVM_E_INTERNAL, "run '%s' gave '%s', which its catalogue has not",
+                        decision->run_id, decision->treatment);
+    }
+    for (size_t c = 0; c < catalogue->constraint_count; c++) {
+        const struct cvm_constraint *constraint = &catalogue->constraints[c];
+        if (constraint->limit < 0 || (constraint->treatments >> t & 1) == 0) {
+            continue;
+        }
+        struct cvm_row row;
+        cvm_run_fill_row(catalogue, constraint, constraint->limit, &row);
+        int64_t amount = row.units[t];
+        if (constraint->kind == CVM_CONSTRAINT_BUDGET) {
+            amount = (constraint->measure != CVM_MEASURE_INCENTIVE ? decision->cost_micro : 0) +
+                     (constraint->measure != CVM_MEASURE_MARGINAL ? decision->incentive_micro : 0);
+        }
+        amounts[count++] = (struct cvm_ledger_amount){(int)c, amount};
+    }
+    return cvm_ledger_return(job->writer, catalogue, job->request->as_of_day, decision->run_id,
+                             amounts, count, err);
+}
+
+enum cvm_status cvm_run_withdraw(struct cvm_run_job *job, struct cvm_error *err)
+{
+    struct cvm_db *db = cvm_store_db(job->writer);
+    struct withdrawal withdrawal = {.job = job};
+    enum cvm_status status = cvm_db_begin(db, err);
+    if (status == CVM_OK) {
+        status = cvm_decision_withdraw(job->writer, job->request->as_of_day, return_capacity,
+                                       &withdrawal, err);
+    }
+    if (status == CVM_OK) {
+        status = cvm_db_commit(db, err);
+    }
+    if (status != CVM_OK) {
+        cvm_db_rollback(db);
+    }
+    return status;
+}
