@@ -215,18 +215,39 @@ enum cvm_status cvm_decision_live(struct cvm_store *store, int32_t as_of_day,
                         scan_key, &scan, err);
 }
 
-enum cvm_status cvm_decision_withdraw(struct cvm_store *store, int32_t as_of_day,
-                                      cvm_decision_fn on_withdrawn, void *state,
+static enum cvm_status withdraw_range(struct cvm_store *store, int32_t as_of_day,
+                                      const int64_t keys[2], struct decision_scan *scan,
                                       struct cvm_error *err)
 {
     struct cvm_db *db = cvm_store_db(store);
     assert(cvm_db_in_transaction(db));
-    struct decision_scan scan = {.on_decision = on_withdrawn, .state = state};
-    struct cvm_db_value param = cvm_db_int(as_of_day);
-    enum cvm_status status = cvm_db_query(db, cvm_db_sql(db, CVM_SQL_DECISION_WITHDRAWABLE), &param,
-                                          1, scan_decision, &scan, err);
+    struct cvm_db_value params[] = {
+        cvm_db_int(as_of_day),
+        cvm_db_int(keys[0]),
+        cvm_db_int(keys[1]),
+    };
+    enum cvm_status status = cvm_db_query(db, cvm_db_sql(db, CVM_SQL_DECISION_WITHDRAWABLE), params,
+                                          CVM_DB_COUNT(params), scan_decision, scan, err);
     if (status == CVM_OK) {
-        status = cvm_db_exec(db, cvm_db_sql(db, CVM_SQL_DECISION_WITHDRAW), &param, 1, NULL, err);
+        status = cvm_db_exec(db, cvm_db_sql(db, CVM_SQL_DECISION_WITHDRAW), params,
+                             CVM_DB_COUNT(params), NULL, err);
     }
     return status;
+}
+
+enum cvm_status cvm_decision_withdraw(struct cvm_store *store, int32_t as_of_day,
+                                      cvm_decision_fn on_withdrawn, void *state,
+                                      struct cvm_error *err)
+{
+    struct decision_scan scan = {.on_decision = on_withdrawn, .state = state};
+    return withdraw_range(store, as_of_day, (const int64_t[]){0, INT64_MAX}, &scan, err);
+}
+
+enum cvm_status cvm_decision_withdraw_customer(struct cvm_store *store, int32_t as_of_day,
+                                               uint64_t customer_key, cvm_decision_fn on_withdrawn,
+                                               void *state, struct cvm_error *err)
+{
+    struct decision_scan scan = {.on_decision = on_withdrawn, .state = state};
+    int64_t key = (int64_t)customer_key;
+    return withdraw_range(store, as_of_day, (const int64_t[]){key, key}, &scan, err);
 }

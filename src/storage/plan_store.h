@@ -123,5 +123,9 @@ CVM_MUST_CHECK enum cvm_status cvm_decision_live(struct cvm_store *store, int32_
 CVM_MUST_CHECK enum cvm_status cvm_decision_withdraw(struct cvm_store *store, int32_t as_of_day,
                                                      cvm_decision_fn on_withdrawn, void *state,
                                                      struct cvm_error *err);
+/* The same for one customer. */
+CVM_MUST_CHECK enum cvm_status
+cvm_decision_withdraw_customer(struct cvm_store *store, int32_t as_of_day, uint64_t customer_key,
+                               cvm_decision_fn on_withdrawn, void *state, struct cvm_error *err);
 
 #endif

@@ -242,6 +242,17 @@ def what_a_withdrawn_decision_used_comes_back_by_the_catalogue_it_was_made_with(
             same((row["held"], row["confirmed"]), (0, 0), name)
 
 
+def replacing_some_customers_takes_nothing_from_the_others(world):
+    _, entries = world.run()
+    first, second = sorted(entries)[:2]
+    world.json("run", "--as-of", DAY, "--replace", "--customers", f"{first},nobody", "--allowed", "ignore", allowed=(3,))
+    live = dict(world.deployment.query(cvm_program.LIVE_DECISIONS, (day_number(DAY),)))
+    expect(first not in live and second in live, "withdrawn and kept")
+    same(len(live), len(entries) - 1, "live decisions")
+    for name, row in world.capacity()["treatments"].items():
+        same(sum(t == name for t in live.values()), row["confirmed"], name)
+
+
 # ---- one customer ----
 
 

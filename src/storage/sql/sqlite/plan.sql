@@ -209,7 +209,7 @@ WHERE d.run_id IN (
     FROM run r
     JOIN plan p ON p.run_id = r.run_id
     WHERE r.as_of_day = ?1 AND p.state NOT IN ('building', 'recalled', 'closed')
-) AND d.state IN (0, 1)
+) AND d.customer_key BETWEEN ?2 AND ?3 AND d.state IN (0, 1)
 ORDER BY d.run_id, d.customer_key
 
 -- name: decision_withdraw
@@ -220,4 +220,4 @@ WHERE run_id IN (
     FROM run r
     JOIN plan p ON p.run_id = r.run_id
     WHERE r.as_of_day = ?1 AND p.state NOT IN ('building', 'recalled', 'closed')
-) AND state IN (0, 1)
+) AND customer_key BETWEEN ?2 AND ?3 AND state IN (0, 1)
