@@ -88,7 +88,7 @@ static enum cvm_status unknown_command(char *const *words, size_t word_count, st
         size_t first = cvm_text_distance(words[0], name);
         distance = first < distance ? first : distance;
         bool is_family = strncmp(name, words[0], strlen(words[0])) == 0;
-        if (distance < nearest_distance || (nearest == NULL && is_family)) {
+        if ((distance < nearest_distance && distance < length) || (nearest == NULL && is_family)) {
             nearest_distance = distance;
             nearest = name;
         }

@@ -219,7 +219,10 @@ static enum cvm_status explain_steps(struct explain_job *job, const char *run_id
 {
     enum cvm_status status = cvm_run_get(job->store, job->arena, run_id, &job->run, err);
     if (status == CVM_OK && job->run.summary == NULL) {
-        status = CVM_FAIL(err, CVM_E_CONFLICT, "run '%s' is not finished", job->run.run_id);
+        bool is_done = strcmp(job->run.state, "done") == 0;
+        status = CVM_FAIL(err, CVM_E_CONFLICT, "run '%s' %s", job->run.run_id,
+                          is_done ? "holds decisions of single customers, which keep no values"
+                                  : "is not finished");
     }
     if (status == CVM_OK) {
         status = cvm_customer_find(job->store, job->explanation->customer_id, &job->key, err);

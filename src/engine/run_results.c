@@ -22,6 +22,7 @@ struct results_file {
     FILE *stream;
     bool is_lines; /* .ndjson */
     int64_t written;
+    int64_t stored_customers; /* found in stored blocks */
     /* of the block at hand */
     struct cvm_values_view view;
     struct cvm_text
@@ -334,7 +335,25 @@ static enum cvm_status write_stored_block(void *state, const struct cvm_value_bl
 {
     struct results_file *file = state;
     enum cvm_status status = cvm_values_open(block->body, block->length, &file->view, err);
+    file->stored_customers += block->customers;
     return status == CVM_OK ? write_block(state, block, err) : status;
+}
+
+/* A run of an earlier day, loaded: its values may have made room for those of newer runs. */
+static enum cvm_status write_stored_blocks(struct results_file *file, struct cvm_error *err)
+{
+    const struct cvm_run_result *result = file->result;
+    enum cvm_status status =
+        cvm_value_block_scan(file->options->store, result->run_id, write_stored_block, file, err);
+    if (status == CVM_OK && file->stored_customers < result->customers) {
+        status = CVM_FAIL(err, CVM_E_CONFLICT,
+                          "run '%s' was done before, and its values are no longer kept for a file",
+                          result->run_id);
+        return cvm_error_hint(err, status,
+                              "Use --replace to decide anew; keep_runs in cvm.yaml says how many "
+                              "runs are kept.");
+    }
+    return status;
 }
 
 static enum cvm_status write_blocks(struct results_file *file, struct cvm_error *err)
@@ -342,8 +361,7 @@ static enum cvm_status write_blocks(struct results_file *file, struct cvm_error 
     const struct cvm_run_memory *memory = file->result->memory;
     enum cvm_status status = CVM_OK;
     if (memory->values == NULL) {
-        return cvm_value_block_scan(file->options->store, file->result->run_id, write_stored_block,
-                                    file, err);
+        return write_stored_blocks(file, err);
     }
     for (size_t s = 0; status == CVM_OK && s < memory->shard_count; s++) {
         struct cvm_value_block block = {

@@ -155,6 +155,19 @@ def an_empty_store_is_an_error_and_no_plan(world):
     same([p for p in empty.json("plan", "list")["plans"] if p["state"] == "done"], [], "plans")
 
 
+def a_file_of_a_run_whose_values_are_gone_is_an_error_and_not_an_empty_file(world):
+    first, entries = world.run("--all")
+    again, found = world.run("--all")
+    same((again["reused"], found), (True, entries), "as long as they are kept")
+    for seed in range(2, 6):
+        world.json("run", "--as-of", DAY, "--seed", seed)
+    out = world.path("late.json")
+    error = world.json("run", "--as-of", DAY, "--out", out, allowed=(1,))["error"]
+    expect(first["run_id"] in error["message"] and "--replace" in error["hint"], str(error))
+    expect(not os.path.exists(out), "no file")
+    same(world.json("run", "--as-of", DAY)["summary"]["plan_digest"], first["summary"]["plan_digest"], "the summary")
+
+
 def who_is_asked_for_twice_is_decided_once(world):
     document, entries = world.run("--customers", "C0000000001,nobody,C0000000001,nobody", code=3)
     same((document["summary"]["total_processed"], document["summary"]["failed"]), (2, 1), "counts")
