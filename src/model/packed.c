@@ -13,7 +13,12 @@ int32_t cvm_packed_period(int32_t day)
         return CVM_PERIOD_PROFILE;
     }
     struct cvm_date date = cvm_date_from_day(day);
-    return date.year * 4 + (date.month - 1) / 3;
+    return date.year * 2 + (date.month - 1) / 6;
+}
+
+int32_t cvm_packed_first_day(int32_t period)
+{
+    return cvm_day_from_date((struct cvm_date){period / 2, period % 2 * 6 + 1, 1});
 }
 
 static enum cvm_status corrupt(struct cvm_error *err, const char *what)

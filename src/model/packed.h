@@ -1,6 +1,6 @@
 /* packed.h - a customer's journey in columns: the derived form that runs read.
  *
- * One body per customer and calendar quarter, plus one for the profile (period 0: id, consent,
+ * One body per customer and calendar half-year, plus one for the profile (period 0: id, consent,
  * undated attributes). A body holds a section per source, its events in journey order (day, second,
  * source rank, identity), each numeric attribute a column in the smallest exact encoding. Free text
  * is not here: only its topic bits are. Numbers of sources, attributes and topics are those of the
@@ -20,8 +20,10 @@
 
 #define CVM_PERIOD_PROFILE 0
 
-/* Calendar quarter of a day: year * 4 + quarter (0..3); > 0 for every valid day. */
+/* Calendar half-year of a day: year * 2 + half (0, 1); > 0 for every valid day. Longer periods mean
+ * fewer rows to scan, shorter ones less to write again for a late event. */
 int32_t cvm_packed_period(int32_t day);
+int32_t cvm_packed_first_day(int32_t period); /* not of CVM_PERIOD_PROFILE */
 
 #define CVM_PACKED_ATTRIBUTE_MAX 4095
 

@@ -2,7 +2,7 @@
  * numbers are little-endian; nothing is aligned.
  *
  *   body      u8 format, then for a profile   u16 length, id, consent (26 bytes)
- *                        for another period   i32 first day of the quarter
+ *                        for another period   i32 first day of the half-year
  *             sections until the end, ordered by (rank, source)
  *   section   u8 source, u8 flags, u8 columns, u16 events, u32 bytes that follow
  *             u16 per column: attribute (12 bits), encoding (4 bits)

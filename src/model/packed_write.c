@@ -11,11 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int32_t first_day_of(int32_t period)
-{
-    return cvm_day_from_date((struct cvm_date){period / 4, period % 4 * 3 + 1, 1});
-}
-
 struct cvm_packer {
     struct cvm_buffer values;  /* double per event: the column at hand */
     struct cvm_buffer cursors; /* uint16_t per event: the next cell */
@@ -263,7 +258,7 @@ static enum cvm_status write_section(struct cvm_packer *packer,
                                      int32_t base_day, struct cvm_text *out, struct cvm_error *err)
 {
     if (count > CVM_PACKED_EVENTS_MAX) {
-        return CVM_FAIL(err, CVM_E_LIMIT, "more than %d events of one source in one quarter",
+        return CVM_FAIL(err, CVM_E_LIMIT, "more than %d events of one source in one half-year",
                         CVM_PACKED_EVENTS_MAX);
     }
     enum cvm_status status = find_attributes(packer, events, count, err);
@@ -388,12 +383,12 @@ enum cvm_status cvm_packer_write(struct cvm_packer *packer, const char *customer
     if (customer_id != NULL) {
         status = write_profile(customer_id, consent, out, err);
     } else {
-        int32_t period = event_count == 0 ? 1970 * 4 : cvm_packed_period(events[0].day);
+        int32_t period = event_count == 0 ? cvm_packed_period(0) : cvm_packed_period(events[0].day);
         if (period <= CVM_PERIOD_PROFILE) {
             return CVM_FAIL(err, CVM_E_INVALID, "an event outside the profile has no valid date");
         }
-        first_day = first_day_of(period);
-        next_day = first_day_of(period + 1);
+        first_day = cvm_packed_first_day(period);
+        next_day = cvm_packed_first_day(period + 1);
         if (first_day < -FIRST_DAY_LIMIT || first_day > FIRST_DAY_LIMIT) {
             return CVM_FAIL(err, CVM_E_INVALID, "day %d of an event is impossible", events[0].day);
         }

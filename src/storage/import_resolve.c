@@ -350,18 +350,19 @@ static enum cvm_status add_existing_events(struct resolving *r, int32_t period,
                                            struct cvm_error *err)
 {
     struct cvm_db *db = r->view->db;
-    int32_t day = CVM_DAY_NONE;
     bool has_rows = false;
     for (size_t e = 0; !has_rows && e < r->existing_count; e++) {
         has_rows = r->existing[e].is_in_force && period_of(r->existing[e].day) == period;
-        day = r->existing[e].day;
     }
     if (!has_rows) {
         return CVM_OK;
     }
-    int32_t first = 0;
-    int32_t last = 0;
-    cvm_import_period_days(day, &first, &last);
+    int32_t first = CVM_DAY_NONE;
+    int32_t last = CVM_DAY_NONE;
+    if (period != CVM_PERIOD_PROFILE) {
+        first = cvm_packed_first_day(period);
+        last = cvm_packed_first_day(period + 1) - 1;
+    }
     struct cvm_db_value params[] = {cvm_db_int((int64_t)r->customer->key), cvm_db_int(first),
                                     cvm_db_int(last)};
     return cvm_db_query(db, cvm_db_sql(db, CVM_SQL_IMPORT_EVENT_TEXTS), params, 3, on_text, r, err);

@@ -50,7 +50,5 @@ CVM_MUST_CHECK enum cvm_status cvm_import_resolve(struct cvm_import_view *view,
 /* Columns of import_consents_between and import_consents_all. */
 void cvm_import_read_consent(const struct cvm_db_value *columns,
                              struct cvm_import_old_consent *out_consent);
-/* First and last day of the period of a day. */
-void cvm_import_period_days(int32_t day, int32_t *out_first, int32_t *out_last);
 
 #endif

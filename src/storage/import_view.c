@@ -154,25 +154,6 @@ void cvm_import_read_consent(const struct cvm_db_value *columns,
     *out_consent = old;
 }
 
-void cvm_import_period_days(int32_t day, int32_t *out_first, int32_t *out_last)
-{
-    if (day == CVM_DAY_NONE) {
-        *out_first = CVM_DAY_NONE;
-        *out_last = CVM_DAY_NONE;
-        return;
-    }
-    struct cvm_date date = cvm_date_from_day(day);
-    date.day = 1;
-    date.month -= (date.month - 1) % 3;
-    *out_first = cvm_day_from_date(date);
-    date.month += 3;
-    if (date.month > 12) {
-        date.month = 1;
-        date.year++;
-    }
-    *out_last = cvm_day_from_date(date) - 1;
-}
-
 /* ---- rows of a slab's customers ---- */
 
 struct loading {

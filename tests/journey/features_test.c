@@ -783,8 +783,8 @@ static void the_periods_to_scan_span_the_history_window(void **state)
     struct world *world = new_world();
     struct machine machine = start_machine(world, 1);
     /* 2023-03-22 to 2024-03-20 */
-    assert_int_equal(cvm_feature_first_period(machine.program), 2023 * 4);
-    assert_int_equal(cvm_feature_last_period(machine.program), 2024 * 4);
+    assert_int_equal(cvm_feature_first_period(machine.program), 2023 * 2);
+    assert_int_equal(cvm_feature_last_period(machine.program), 2024 * 2);
     stop_machine(&machine);
     free_world(world);
 }

@@ -273,7 +273,7 @@ static void the_body_does_not_depend_on_the_order_of_the_input(void **state)
     }
 }
 
-static void a_quarter_of_25_events_takes_less_than_1_kib(void **state)
+static void a_half_year_of_25_events_takes_less_than_1_kib(void **state)
 {
     struct bench *bench = *state;
     struct cvm_random random;
@@ -333,15 +333,15 @@ static void a_profile_holds_id_consent_and_undated_attributes(void **state)
         CVM_E_CORRUPT);
 }
 
-static void periods_are_calendar_quarters(void **state)
+static void periods_are_calendar_half_years(void **state)
 {
     (void)state;
     assert_int_equal(cvm_packed_period(CVM_DAY_NONE), CVM_PERIOD_PROFILE);
-    assert_int_equal(cvm_packed_period(day_of(1900, 1, 1)), 1900 * 4);
-    assert_int_equal(cvm_packed_period(day_of(2024, 2, 29)), 2024 * 4);
-    assert_int_equal(cvm_packed_period(day_of(2024, 3, 31)), 2024 * 4);
-    assert_int_equal(cvm_packed_period(day_of(2024, 4, 1)), 2024 * 4 + 1);
-    assert_int_equal(cvm_packed_period(day_of(2199, 12, 31)), 2199 * 4 + 3);
+    assert_int_equal(cvm_packed_period(day_of(1900, 1, 1)), 1900 * 2);
+    assert_int_equal(cvm_packed_period(day_of(2024, 2, 29)), 2024 * 2);
+    assert_int_equal(cvm_packed_period(day_of(2024, 6, 30)), 2024 * 2);
+    assert_int_equal(cvm_packed_period(day_of(2024, 7, 1)), 2024 * 2 + 1);
+    assert_int_equal(cvm_packed_period(day_of(2199, 12, 31)), 2199 * 2 + 1);
 }
 
 static void days_of_1900_2199_and_leap_days_read_back(void **state)
@@ -379,8 +379,8 @@ static void events_that_break_a_rule_are_refused(void **state)
 {
     struct bench *bench = *state;
     struct cvm_error err;
-    add_event(bench, 0, day_of(2024, 3, 31), 1);
-    add_event(bench, 0, day_of(2024, 4, 1), 1);
+    add_event(bench, 0, day_of(2024, 6, 30), 1);
+    add_event(bench, 0, day_of(2024, 7, 1), 1);
     assert_int_equal(pack(bench, &err), CVM_E_INVALID);
     assert_string_equal(err.message, "events of more than one period in one body");
     bench->events[1].day = CVM_DAY_NONE;
@@ -536,9 +536,9 @@ int main(void)
         RULE(random_columns_read_back_to_the_bit),
         RULE(events_come_back_in_journey_order_by_source_rank),
         RULE(the_body_does_not_depend_on_the_order_of_the_input),
-        RULE(a_quarter_of_25_events_takes_less_than_1_kib),
+        RULE(a_half_year_of_25_events_takes_less_than_1_kib),
         RULE(a_profile_holds_id_consent_and_undated_attributes),
-        RULE(periods_are_calendar_quarters),
+        RULE(periods_are_calendar_half_years),
         RULE(days_of_1900_2199_and_leap_days_read_back),
         RULE(a_section_holds_65535_events_and_not_one_more),
         RULE(events_that_break_a_rule_are_refused),

@@ -108,7 +108,7 @@ static void a_changed_record_becomes_version_2_of_its_event(void **state)
     import_stop();
 }
 
-static void a_new_version_with_another_date_leaves_its_old_quarter(void **state)
+static void a_new_version_with_another_date_leaves_its_old_half_year(void **state)
 {
     (void)state;
     import_start();
@@ -587,7 +587,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(importing_again_stores_nothing_twice),
         cmocka_unit_test(a_changed_record_becomes_version_2_of_its_event),
-        cmocka_unit_test(a_new_version_with_another_date_leaves_its_old_quarter),
+        cmocka_unit_test(a_new_version_with_another_date_leaves_its_old_half_year),
         cmocka_unit_test(the_last_of_several_records_with_one_key_counts),
         cmocka_unit_test(
             equal_records_of_one_file_are_as_many_events_and_of_two_files_the_same_ones),

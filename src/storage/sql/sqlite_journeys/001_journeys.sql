@@ -1,7 +1,7 @@
 -- Packed journeys: derived from the rows of the store, kept in a file of their own, rebuilt at will.
 CREATE TABLE packed (
     customer_key INTEGER NOT NULL,
-    period       INTEGER NOT NULL, -- 0 = profile, else year * 4 + quarter
+    period       INTEGER NOT NULL, -- 0 = profile, else year * 2 + half-year
     body         BLOB NOT NULL,    -- model/packed.h
     PRIMARY KEY (customer_key, period)
 ) STRICT, WITHOUT ROWID;
