@@ -428,6 +428,8 @@ static enum cvm_status close_batch(struct importing *im, const struct cvm_import
         cvm_db_text(cvm_text_string(&text)),
         first_day == CVM_DAY_NONE ? cvm_db_null() : cvm_db_int(first_day),
         last_day == CVM_DAY_NONE ? cvm_db_null() : cvm_db_int(last_day),
+        /* What brings nothing new leaves the last batch, and so the same run, as it is. */
+        cvm_db_text(report->stored > 0 ? "closed" : "empty"),
     };
     enum cvm_status status = text.failed ? CVM_FAIL(err, CVM_E_LIMIT, "no memory for the report")
                                          : cvm_db_begin(db, err);
@@ -685,8 +687,8 @@ static enum cvm_status run(struct importing *im, struct cvm_file_input *files,
         return status;
     }
     im->is_batch_open = false;
-    return cvm_import_journeys_done(cvm_store_journeys(im->store), im->catalogue, im->view.batch,
-                                    err);
+    int64_t last_batch = report->stored > 0 ? im->view.batch : im->view.last_closed;
+    return cvm_import_journeys_done(cvm_store_journeys(im->store), im->catalogue, last_batch, err);
 }
 
 static enum cvm_status import(struct importing *im, struct cvm_file_input *files,

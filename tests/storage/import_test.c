@@ -78,6 +78,9 @@ static void importing_again_stores_nothing_twice(void **state)
     struct cvm_import_report again = import_run(store, &plain);
     assert_int_equal(again.stored, 0);
     assert_int_equal(again.duplicate, 2 * BASE_RECORDS);
+    int64_t last_batch = 0;
+    ASSERT_OK(cvm_batch_last(store, &last_batch, ERR));
+    assert_int_equal(last_batch, 1); /* a run made before is still the same run */
     assert_int_equal(again.new_customers, 0);
     assert_string_equal(import_digest(store), digest);
     cvm_store_close(store);

@@ -21,10 +21,11 @@ CREATE TABLE catalogue_file (
     PRIMARY KEY (version, name)
 ) STRICT, WITHOUT ROWID;
 
--- One import. Rows of a batch count once it is closed; abandoned = its process died, retracted = taken back.
+-- One import. Rows of a batch count once it is closed; empty = it brought nothing new,
+-- abandoned = its process died, retracted = taken back.
 CREATE TABLE batch (
     batch             INTEGER PRIMARY KEY,
-    state             TEXT NOT NULL CHECK (state IN ('open', 'closed', 'abandoned', 'retracted')),
+    state             TEXT NOT NULL CHECK (state IN ('open', 'closed', 'empty', 'abandoned', 'retracted')),
     catalogue_version INTEGER NOT NULL,
     started_at        INTEGER NOT NULL,
     finished_at       INTEGER,

@@ -10,7 +10,7 @@ UPDATE batch SET state = 'abandoned', finished_at = ?1 WHERE state = 'open'
 INSERT INTO batch (batch, state, catalogue_version, started_at) VALUES (?1, 'open', ?2, ?3)
 
 -- name: import_batch_close
-UPDATE batch SET state = 'closed', finished_at = ?2, report = ?3, first_day = ?4, last_day = ?5
+UPDATE batch SET state = ?6, finished_at = ?2, report = ?3, first_day = ?4, last_day = ?5
 WHERE batch = ?1 AND state = 'open'
 
 -- name: import_sources
