@@ -411,6 +411,26 @@ static enum cvm_status add_audit(struct importing *im, const char *report, struc
     return cvm_audit_add(im->store, &row, err);
 }
 
+/* A first permission record is news of the import; a changed one is a change of its own. */
+static enum cvm_status audit_consents(struct importing *im, struct cvm_error *err)
+{
+    struct cvm_db *db = im->view.db;
+    int64_t changed = 0;
+    for (size_t s = 0; s < im->catalogue->source_count; s++) {
+        if (im->catalogue->sources[s].kind == CVM_SOURCE_CONSENT) {
+            changed += im->view.changed[s];
+        }
+    }
+    struct cvm_db_value params[] = {
+        cvm_db_int(im->view.batch),
+        cvm_db_int(cvm_store_now_ms(im->store)),
+        cvm_db_text(im->options.who == NULL ? "import" : im->options.who),
+    };
+    return changed == 0 ? CVM_OK
+                        : cvm_db_exec(db, cvm_db_sql(db, CVM_SQL_IMPORT_CONSENT_AUDIT), params,
+                                      CVM_DB_COUNT(params), NULL, err);
+}
+
 static enum cvm_status close_batch(struct importing *im, const struct cvm_import_report *report,
                                    struct cvm_error *err)
 {
@@ -439,6 +459,9 @@ static enum cvm_status close_batch(struct importing *im, const struct cvm_import
     }
     if (status == CVM_OK) {
         status = add_audit(im, cvm_text_string(&text), err);
+    }
+    if (status == CVM_OK) {
+        status = audit_consents(im, err);
     }
     if (status == CVM_OK) {
         status = cvm_db_commit(db, err);

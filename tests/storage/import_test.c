@@ -212,6 +212,8 @@ static void the_newest_consent_counts_whatever_the_order_of_records_and_imports(
     import_text("permissions.ndjson", CONSENT("2024-03-02", "Y"));
     assert_int_equal(import_run(store, &plain).changed, 1);
     assert_true(NUMBER(store, "SELECT granted FROM consent WHERE version = 2") != 0);
+    assert_int_equal(NUMBER(store, "SELECT count(*) FROM audit WHERE action = 'consent'"), 1);
+    assert_string_equal(TEXT(store, "SELECT object FROM audit WHERE action = 'consent'"), "A");
     const char *digest = import_digest(store);
     import_rebuild(store);
     assert_string_equal(import_digest(store), digest);

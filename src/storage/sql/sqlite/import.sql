@@ -65,6 +65,26 @@ INSERT OR REPLACE INTO consent
     preferred_time, language, private, key_id)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, 0)
 
+-- One audit row per customer whose permissions changed, in the transaction that closes the batch. The numbers are bits of
+-- (channel, direction, purpose): model/consent.h.
+-- name: import_consent_audit
+INSERT INTO audit (at, who, action, object, why, before, after)
+SELECT ?2, ?3, 'consent', c.customer_id, 'import, batch ' || ?1,
+    json_object('recorded', o.recorded, 'granted', o.granted, 'quiet_start_min', o.quiet_start_min,
+        'quiet_end_min', o.quiet_end_min, 'language', o.language),
+    json_object('recorded', n.recorded, 'granted', n.granted, 'quiet_start_min', n.quiet_start_min,
+        'quiet_end_min', n.quiet_end_min, 'language', n.language)
+FROM consent n
+JOIN customer c ON c.customer_key = n.customer_key
+JOIN consent o ON o.customer_key = n.customer_key
+    AND o.version = (
+        SELECT max(p.version)
+        FROM consent p
+        JOIN batch b ON b.batch = p.batch
+        WHERE p.customer_key = n.customer_key AND p.version < n.version AND (b.state = 'closed' OR p.batch = ?1))
+WHERE n.batch = ?1 AND n.version > 1
+ORDER BY n.customer_key, n.version
+
 -- All rows, for building journeys anew.
 
 -- name: import_customers_all
