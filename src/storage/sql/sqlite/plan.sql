@@ -30,10 +30,14 @@ WHERE r.state = 'done' AND r.summary IS NOT NULL
 ORDER BY r.created_at DESC, r.run_id DESC
 LIMIT 1
 
+-- A run of single decisions grows during its day, so what its plan holds is counted.
 -- name: run_list
 SELECT r.run_id, r.request, r.state, p.state, r.epoch, r.as_of_day, r.seed, r.catalogue_version,
-    r.last_batch, r.options, r.created_at, r.finished_at, r.summary, p.plan_digest, p.decisions,
-    p.value, p.dual_bound, p.spend_micro
+    r.last_batch, r.options, r.created_at, r.finished_at, r.summary, p.plan_digest,
+    CASE WHEN r.summary IS NULL THEN (SELECT count(*) FROM decision d WHERE d.run_id = r.run_id) ELSE p.decisions END,
+    CASE WHEN r.summary IS NULL THEN (SELECT coalesce(sum(d.value), 0.0) FROM decision d WHERE d.run_id = r.run_id)
+        ELSE p.value END,
+    p.dual_bound, p.spend_micro
 FROM run r
 JOIN plan p ON p.run_id = r.run_id
 ORDER BY r.created_at DESC, r.run_id DESC
