@@ -566,7 +566,8 @@ enum cvm_status read_document(reading &r, const char *text, size_t length,
             capacity *= 2;
         }
         capacity = std::min(capacity, parser.max_capacity());
-        error_code code = parser.allocate(capacity, CVM_JSON_DEPTH_MAX + 1);
+        /* simdjson opens a level, and the scalar in it, before ours are counted and refused. */
+        error_code code = parser.allocate(capacity, CVM_JSON_DEPTH_MAX + 4);
         if (code) {
             return fail_code(r, code);
         }
