@@ -66,23 +66,6 @@ static enum cvm_status daily_run(struct cvm_engine *engine, struct cvm_store *wr
     return CVM_OK;
 }
 
-/* What treatment t of this customer uses of every limited constraint. */
-static size_t uses_of(const struct cvm_catalogue *catalogue, size_t treatment, double margin,
-                      struct cvm_ledger_amount amounts[CVM_CONSTRAINTS_MAX])
-{
-    size_t count = 0;
-    for (size_t c = 0; c < catalogue->constraint_count; c++) {
-        const struct cvm_constraint *constraint = &catalogue->constraints[c];
-        struct cvm_row row;
-        if (constraint->limit < 0 || (constraint->treatments >> treatment & 1) == 0) {
-            continue;
-        }
-        cvm_run_fill_row(catalogue, constraint, constraint->limit, &row);
-        amounts[count++] = (struct cvm_ledger_amount){(int)c, cvm_row_use(&row, treatment, margin)};
-    }
-    return count;
-}
-
 static enum cvm_status has_room(struct cvm_engine *engine, struct cvm_store *writer, int32_t day,
                                 const struct cvm_ledger_amount *uses, size_t count,
                                 bool *out_has_room, struct cvm_error *err)
@@ -107,20 +90,6 @@ struct choice {
     double price;
 };
 
-static double price_of(const struct cvm_catalogue *catalogue, const double *prices,
-                       const struct cvm_ledger_amount *uses, size_t count)
-{
-    double price = 0;
-    for (size_t u = 0; u < count; u++) {
-        const struct cvm_constraint *constraint = &catalogue->constraints[uses[u].constraint];
-        double use = constraint->kind == CVM_CONSTRAINT_BUDGET ? cvm_micro_to_double(uses[u].amount)
-                                                               : (double)uses[u].amount;
-        double unit_price = prices[uses[u].constraint];
-        price += unit_price > 0 ? unit_price * use : 0;
-    }
-    return price;
-}
-
 /* The best value minus price among permitted treatments with room. A forced one is given also below
  * zero; where it can not be, nothing is: the others are told as alternatives. */
 static enum cvm_status choose(struct cvm_engine *engine, struct cvm_store *writer,
@@ -139,9 +108,9 @@ static enum cvm_status choose(struct cvm_engine *engine, struct cvm_store *write
             (forced != CVM_INDEX_NONE && forced != (int)t)) {
             continue;
         }
-        size_t count = uses_of(catalogue, t, verdicts->margins[0], uses);
+        size_t count = cvm_usage_of(catalogue, t, verdicts->margins[0], uses);
         double value = verdicts->values[t];
-        double price = price_of(catalogue, prices, uses, count);
+        double price = cvm_usage_price(catalogue, prices, t, verdicts->margins[0]);
         if (forced == CVM_INDEX_NONE && value - price <= best_margin) {
             continue;
         }
@@ -234,7 +203,7 @@ static enum cvm_status take(struct decide_job *job, const struct choice *choice,
     struct cvm_ledger_amount uses[CVM_CONSTRAINTS_MAX];
     char decision_id[CVM_DECISION_ID_SIZE];
     double margin = job->verdicts.margins[0];
-    size_t count = uses_of(catalogue, (size_t)choice->treatment, margin, uses);
+    size_t count = cvm_usage_of(catalogue, (size_t)choice->treatment, margin, uses);
     struct cvm_ledger_holder holder = {
         .holder = cvm_decision_id(job->run.run_id, job->key, decision_id),
         .epoch = 1,

@@ -71,21 +71,6 @@ static enum cvm_status load_block(struct explain_job *job, struct cvm_error *err
     return status;
 }
 
-static double price_of(const struct explain_job *job, size_t treatment, double margin)
-{
-    const struct cvm_catalogue *catalogue = job->engine->catalogue;
-    double price = 0;
-    for (size_t c = 0; c < catalogue->constraint_count; c++) {
-        const struct cvm_constraint *constraint = &catalogue->constraints[c];
-        if (job->summary.prices[c] > 0 && (constraint->treatments >> treatment & 1) != 0) {
-            struct cvm_row row;
-            cvm_run_fill_row(catalogue, constraint, constraint->limit, &row);
-            price += cvm_run_row_price(&row, job->summary.prices[c], treatment, margin);
-        }
-    }
-    return price;
-}
-
 /* Of a permitted treatment that was not chosen. */
 static enum cvm_reason why_not(const struct explain_job *job,
                                const struct cvm_explained_treatment *treatment)
@@ -124,7 +109,7 @@ static enum cvm_status explain_treatment(struct explain_job *job, size_t t, stru
         out->value = out->price = out->margin = out->sd = NAN;
         return CVM_OK;
     }
-    out->price = price_of(job, t, margin);
+    out->price = cvm_usage_price(job->engine->catalogue, job->summary.prices, t, margin);
     out->margin = out->value - out->price;
     const struct cvm_run_decision *decision = job->explanation->decision;
     out->reason =

@@ -82,11 +82,4 @@ CVM_MUST_CHECK enum cvm_status cvm_run_load(struct cvm_engine *engine, struct cv
                                             struct cvm_error *err);
 void cvm_run_result_destroy(struct cvm_run_result *result);
 
-/* Rows of the solver from what the ledger still has; `row_of` constraint index per row. */
-struct cvm_run_rows {
-    struct cvm_row rows[CVM_PROBLEM_ROWS_MAX];
-    int constraint[CVM_PROBLEM_ROWS_MAX];
-    size_t count;
-};
-
 #endif

@@ -5,8 +5,16 @@
 #include "base/date.h"
 #include "base/json_writer.h"
 #include "engine/run.h"
+#include "engine/usage.h"
 #include "engine/values.h"
 #include "storage/ledger.h"
+
+/* Rows of the solver from what the ledger still has, and which constraint each is. */
+struct cvm_run_rows {
+    struct cvm_row rows[CVM_PROBLEM_ROWS_MAX];
+    int constraint[CVM_PROBLEM_ROWS_MAX];
+    size_t count;
+};
 
 /* The columns of a run between its steps. */
 struct cvm_run_memory {
@@ -52,12 +60,6 @@ CVM_MUST_CHECK enum cvm_status cvm_run_publish(struct cvm_run_job *job, struct c
 
 /* Over (customer id TAB treatment id LF) of the treated in byte order of id. */
 CVM_MUST_CHECK enum cvm_status cvm_run_digest(struct cvm_run_result *result, struct cvm_error *err);
-
-/* run_solve.c: the solver's row of a constraint. */
-void cvm_run_fill_row(const struct cvm_catalogue *catalogue,
-                      const struct cvm_constraint *constraint, int64_t limit, struct cvm_row *row);
-/* What one treatment uses of a row at a price. */
-double cvm_run_row_price(const struct cvm_row *row, double price, size_t treatment, double margin);
 
 /* run_summary.c */
 void cvm_run_options_write(const struct cvm_run_job *job, struct cvm_json_writer *json);

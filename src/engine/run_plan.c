@@ -10,22 +10,6 @@
 /* Decisions are stored in transactions of this many rows. */
 #define DECISIONS_PER_COMMIT 65536
 
-static double price_of(const struct cvm_run_memory *memory, size_t treatment, double margin)
-{
-    double price = 0;
-    for (size_t r = 0; r < memory->rows.count; r++) {
-        const struct cvm_row *row = &memory->rows.rows[r];
-        price += cvm_run_row_price(row, memory->solved.prices[r], treatment, margin);
-    }
-    return price;
-}
-
-double cvm_run_row_price(const struct cvm_row *row, double price, size_t treatment, double margin)
-{
-    int64_t use = cvm_row_use(row, treatment, margin);
-    return row->kind == CVM_ROW_MONEY ? price * cvm_micro_to_double(use) : price * (double)use;
-}
-
 static enum cvm_reason reason_of(const struct cvm_run_request *request, double value)
 {
     if (request->forced_treatment == CVM_INDEX_NONE) {
@@ -58,7 +42,7 @@ static void decide_shard(struct cvm_run_job *job, const struct cvm_shard_values 
             .reason = reason_of(job->request, value),
             .value = value,
             .sd = cvm_action_value_sd(memory->recommender, segment, margin, churn, t),
-            .price = price_of(memory, t, margin),
+            .price = cvm_usage_price(catalogue, result->prices, t, margin),
             .cost_micro = cvm_recommend_cost_micro(treatment, CVM_MEASURE_MARGINAL, margin),
             .incentive_micro = cvm_recommend_cost_micro(treatment, CVM_MEASURE_INCENTIVE, margin),
         };
@@ -73,8 +57,6 @@ static void decide_shard(struct cvm_run_job *job, const struct cvm_shard_values 
 static void count_refusals(struct cvm_run_result *result, const struct cvm_shard_values *shard)
 {
     const unsigned char *reasons = shard->reasons.data;
-    const uint64_t *keys = shard->keys.data;
-    (void)keys;
     for (size_t i = 0; i < shard->count; i++) {
         bool was_decided = false;
         for (size_t t = 0; t < shard->treatment_count; t++) {

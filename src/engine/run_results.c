@@ -29,21 +29,6 @@ struct results_file {
         *texts; /* per part of the block, so that parts made in parallel are written in order */
 };
 
-static double price_at(const struct cvm_run_result *result, size_t treatment, double margin)
-{
-    const struct cvm_catalogue *catalogue = result->catalogue;
-    double price = 0;
-    for (size_t c = 0; c < catalogue->constraint_count; c++) {
-        const struct cvm_constraint *constraint = &catalogue->constraints[c];
-        if (result->prices[c] > 0 && (constraint->treatments >> treatment & 1) != 0) {
-            struct cvm_row row;
-            cvm_run_fill_row(catalogue, constraint, constraint->limit, &row);
-            price += cvm_run_row_price(&row, result->prices[c], treatment, margin);
-        }
-    }
-    return price;
-}
-
 static const struct cvm_run_decision *find_decision(const struct cvm_run_result *result,
                                                     uint64_t key)
 {
@@ -78,8 +63,9 @@ static size_t best_alternatives(const struct results_file *file, size_t row, int
         if ((int)t == chosen || cvm_values_reason(&file->view, row, t) != CVM_REASON_PERMITTED) {
             continue;
         }
-        struct offer offer = {t, cvm_values_value(&file->view, row, t),
-                              price_at(file->result, t, margin)};
+        struct offer offer = {
+            t, cvm_values_value(&file->view, row, t),
+            cvm_usage_price(file->result->catalogue, file->result->prices, t, margin)};
         size_t at = count < ALTERNATIVES ? count++ : ALTERNATIVES;
         while (at > 0 && best[at - 1].value - best[at - 1].price < offer.value - offer.price) {
             if (at < ALTERNATIVES) {

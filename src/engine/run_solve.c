@@ -60,31 +60,18 @@ static enum cvm_status gather(struct cvm_run_memory *memory, size_t treatment_co
 }
 
 /* What a constraint asks of a pair, in the solver's terms. */
-void cvm_run_fill_row(const struct cvm_catalogue *catalogue,
-                      const struct cvm_constraint *constraint, int64_t limit, struct cvm_row *row)
+static void fill_row(const struct cvm_catalogue *catalogue, size_t constraint, int64_t limit,
+                     struct cvm_row *row)
 {
-    *row = (struct cvm_row){.name = constraint->id, .limit = limit};
-    row->kind = constraint->kind == CVM_CONSTRAINT_BUDGET ? CVM_ROW_MONEY : CVM_ROW_UNITS;
-    int number = (int)(constraint - catalogue->constraints);
+    const struct cvm_constraint *from = &catalogue->constraints[constraint];
+    *row = (struct cvm_row){.name = from->id, .limit = limit};
+    row->kind = from->kind == CVM_CONSTRAINT_BUDGET ? CVM_ROW_MONEY : CVM_ROW_UNITS;
     for (size_t t = 0; t < catalogue->treatment_count; t++) {
-        const struct cvm_treatment *treatment = &catalogue->treatments[t];
-        if ((constraint->treatments >> t & 1) == 0) {
-            continue;
-        }
-        switch (constraint->kind) {
-        case CVM_CONSTRAINT_CAPACITY:
-            row->units[t] = 1;
-            break;
-        case CVM_CONSTRAINT_RESOURCE:
-            for (size_t u = 0; u < treatment->use_count; u++) {
-                if (treatment->uses[u].constraint == number) {
-                    row->units[t] = llrint(treatment->uses[u].units * 1000);
-                }
-            }
-            break;
-        case CVM_CONSTRAINT_BUDGET:
-            cvm_recommend_cost_rate(treatment, constraint->measure, &row->flat[t], &row->rate[t]);
-            break;
+        if (row->kind == CVM_ROW_UNITS) {
+            row->units[t] = cvm_usage_units(catalogue, constraint, t);
+        } else if ((from->treatments >> t & 1) != 0) {
+            cvm_recommend_cost_rate(&catalogue->treatments[t], from->measure, &row->flat[t],
+                                    &row->rate[t]);
         }
     }
 }
@@ -117,8 +104,7 @@ static enum cvm_status make_rows(struct cvm_run_job *job, struct cvm_error *err)
         if (rows->count == CVM_PROBLEM_ROWS_MAX) {
             return CVM_FAIL(err, CVM_E_LIMIT, "more than %d constraints", CVM_PROBLEM_ROWS_MAX);
         }
-        cvm_run_fill_row(catalogue, constraint, available > 0 ? available : 0,
-                         &rows->rows[rows->count]);
+        fill_row(catalogue, c, available > 0 ? available : 0, &rows->rows[rows->count]);
         rows->constraint[rows->count] = (int)c;
         rows->count++;
     }

@@ -56,9 +56,7 @@ static enum cvm_status return_capacity(void *state, const struct cvm_decision *d
         if (constraint->limit < 0 || (constraint->treatments >> t & 1) == 0) {
             continue;
         }
-        struct cvm_row row;
-        cvm_run_fill_row(catalogue, constraint, constraint->limit, &row);
-        int64_t amount = row.units[t];
+        int64_t amount = cvm_usage_units(catalogue, c, (size_t)t);
         if (constraint->kind == CVM_CONSTRAINT_BUDGET) {
             amount = (constraint->measure != CVM_MEASURE_INCENTIVE ? decision->cost_micro : 0) +
                      (constraint->measure != CVM_MEASURE_MARGINAL ? decision->incentive_micro : 0);

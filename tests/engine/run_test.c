@@ -117,10 +117,8 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     struct base *base = *state;
-    char command[128];
     cvm_store_close(base->store);
     cvm_arena_destroy(base->arena);
-    (void)snprintf(command, sizeof(command), "%s", base->folder);
     struct cvm_arena *arena = cvm_arena_create(1 << 20);
     struct cvm_file_list list;
     if (cvm_folder_list(arena, base->folder, 0, &list, NULL) == CVM_OK) {

@@ -1,0 +1,68 @@
+#include "engine/usage.h"
+
+#include <math.h>
+
+#include "model/money.h"
+#include "recommend/action_value.h"
+
+static bool counts(const struct cvm_constraint *constraint, size_t treatment)
+{
+    return constraint->limit >= 0 && (constraint->treatments >> treatment & 1) != 0;
+}
+
+int64_t cvm_usage_units(const struct cvm_catalogue *catalogue, size_t constraint, size_t treatment)
+{
+    const struct cvm_constraint *limit = &catalogue->constraints[constraint];
+    const struct cvm_treatment *user = &catalogue->treatments[treatment];
+    if (!counts(limit, treatment) || limit->kind == CVM_CONSTRAINT_BUDGET) {
+        return 0;
+    }
+    if (limit->kind == CVM_CONSTRAINT_CAPACITY) {
+        return 1;
+    }
+    int64_t units = 0;
+    for (size_t u = 0; u < user->use_count; u++) {
+        if (user->uses[u].constraint == (int)constraint) {
+            units = llrint(user->uses[u].units * 1000);
+        }
+    }
+    return units;
+}
+
+static int64_t use_of(const struct cvm_catalogue *catalogue, size_t constraint, size_t treatment,
+                      double margin)
+{
+    const struct cvm_constraint *limit = &catalogue->constraints[constraint];
+    return limit->kind == CVM_CONSTRAINT_BUDGET
+               ? cvm_recommend_cost_micro(&catalogue->treatments[treatment], limit->measure, margin)
+               : cvm_usage_units(catalogue, constraint, treatment);
+}
+
+size_t cvm_usage_of(const struct cvm_catalogue *catalogue, size_t treatment, double margin,
+                    struct cvm_ledger_amount amounts[CVM_CONSTRAINTS_MAX])
+{
+    size_t count = 0;
+    for (size_t c = 0; c < catalogue->constraint_count; c++) {
+        if (counts(&catalogue->constraints[c], treatment)) {
+            amounts[count++] =
+                (struct cvm_ledger_amount){(int)c, use_of(catalogue, c, treatment, margin)};
+        }
+    }
+    return count;
+}
+
+double cvm_usage_price(const struct cvm_catalogue *catalogue, const double *prices,
+                       size_t treatment, double margin)
+{
+    double price = 0;
+    for (size_t c = 0; c < catalogue->constraint_count; c++) {
+        const struct cvm_constraint *constraint = &catalogue->constraints[c];
+        if (prices[c] > 0 && counts(constraint, treatment)) {
+            int64_t use = use_of(catalogue, c, treatment, margin);
+            price +=
+                prices[c] * (constraint->kind == CVM_CONSTRAINT_BUDGET ? cvm_micro_to_double(use)
+                                                                       : (double)use);
+        }
+    }
+    return price;
+}

@@ -1,0 +1,26 @@
+/* usage.h - what one treatment of one customer uses of the constraints, and what that costs at
+ * their prices.
+ *
+ * Amounts are those of the ledger: units, thousandths of a resource unit, millionths of money.
+ */
+#ifndef CVM_ENGINE_USAGE_H
+#define CVM_ENGINE_USAGE_H
+
+#include "model/catalogue.h"
+#include "storage/ledger.h"
+
+/* Of a capacity or a resource, whoever the customer is; 0 for a budget or a treatment that does not
+ * count. */
+int64_t cvm_usage_units(const struct cvm_catalogue *catalogue, size_t constraint, size_t treatment);
+
+/* Of every limited constraint that counts the treatment, for a customer of this monthly margin;
+ * returns how many. */
+size_t cvm_usage_of(const struct cvm_catalogue *catalogue, size_t treatment, double margin,
+                    struct cvm_ledger_amount amounts[CVM_CONSTRAINTS_MAX]);
+
+/* prices[c] is per unit (or major unit of money) of constraint c; what is not above 0, NaN too,
+ * costs nothing. */
+double cvm_usage_price(const struct cvm_catalogue *catalogue, const double *prices,
+                       size_t treatment, double margin);
+
+#endif
