@@ -62,17 +62,7 @@ static void write_amount(struct cvm_json_writer *json, const char *key,
         cvm_json_null(json);
         return;
     }
-    switch (capacity->constraint->kind) {
-    case CVM_CONSTRAINT_BUDGET:
-        cvm_json_micro(json, amount);
-        break;
-    case CVM_CONSTRAINT_RESOURCE:
-        cvm_json_double(json, (double)amount / 1000);
-        break;
-    case CVM_CONSTRAINT_CAPACITY:
-        cvm_json_int(json, amount);
-        break;
-    }
+    cvm_constraint_write_amount(capacity->constraint, amount, json);
 }
 
 static void write_capacity(struct cvm_json_writer *json, const char *name,
@@ -169,10 +159,15 @@ static void print_capacities(struct cvm_session *session, const struct cvm_catal
     cvm_table_print(&table, session->out);
 }
 
-static enum cvm_status run_show(struct cvm_session *session, const struct cvm_arguments *arguments,
+/* Both commands end with the state of everything scarce; `act` loads or changes it first. */
+static enum cvm_status run_with(struct cvm_session *session, const struct cvm_arguments *arguments,
+                                enum cvm_db_access access,
+                                enum cvm_status (*act)(struct cvm_work *work, int32_t day,
+                                                       struct capacity *capacities,
+                                                       struct cvm_error *err),
                                 struct cvm_error *err)
 {
-    struct cvm_work_options options = {.access = CVM_DB_READ};
+    struct cvm_work_options options = {.access = access};
     struct cvm_work work;
     struct capacity capacities[CVM_CONSTRAINTS_MAX];
     int32_t day = 0;
@@ -183,7 +178,7 @@ static enum cvm_status run_show(struct cvm_session *session, const struct cvm_ar
     if (status != CVM_OK) {
         return status;
     }
-    status = load(&work, day, capacities, err);
+    status = act(&work, day, capacities, err);
     if (status == CVM_OK && session->is_json) {
         status = print_document(session, work.catalogue, capacities, day, err);
     } else if (status == CVM_OK) {
@@ -191,6 +186,12 @@ static enum cvm_status run_show(struct cvm_session *session, const struct cvm_ar
     }
     cvm_work_close(&work);
     return status;
+}
+
+static enum cvm_status run_show(struct cvm_session *session, const struct cvm_arguments *arguments,
+                                struct cvm_error *err)
+{
+    return run_with(session, arguments, CVM_DB_READ, load, err);
 }
 
 static const struct cvm_option show_options[] = {
@@ -277,25 +278,7 @@ static enum cvm_status reset(struct cvm_work *work, int32_t day, struct capacity
 static enum cvm_status run_reset(struct cvm_session *session, const struct cvm_arguments *arguments,
                                  struct cvm_error *err)
 {
-    struct cvm_work_options options = {.access = CVM_DB_WRITE};
-    struct cvm_work work;
-    struct capacity capacities[CVM_CONSTRAINTS_MAX];
-    int32_t day = 0;
-    enum cvm_status status = parse(session, arguments, &day, err);
-    if (status == CVM_OK) {
-        status = cvm_work_open(session, &options, &work, err);
-    }
-    if (status != CVM_OK) {
-        return status;
-    }
-    status = reset(&work, day, capacities, err);
-    if (status == CVM_OK && session->is_json) {
-        status = print_document(session, work.catalogue, capacities, day, err);
-    } else if (status == CVM_OK) {
-        print_capacities(session, work.catalogue, capacities);
-    }
-    cvm_work_close(&work);
-    return status;
+    return run_with(session, arguments, CVM_DB_WRITE, reset, err);
 }
 
 const struct cvm_command cvm_command_capacity_reset = {

@@ -84,17 +84,7 @@ static enum cvm_status run_list(struct cvm_session *session, const struct cvm_ar
     }
     cvm_store_close(store);
     cvm_json_array_end(&job.document.json);
-    if (status == CVM_OK && session->is_json) {
-        cvm_text_finish(&job.table.cells);
-        return cvm_document_print(&job.document, session, err);
-    }
-    cvm_document_finish(&job.document);
-    if (status != CVM_OK) {
-        cvm_text_finish(&job.table.cells);
-        return status;
-    }
-    cvm_table_print(&job.table, session->out);
-    return CVM_OK;
+    return cvm_document_or_table(&job.document, &job.table, session, status, err);
 }
 
 static const struct cvm_option list_options[] = {

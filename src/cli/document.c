@@ -26,6 +26,22 @@ enum cvm_status cvm_document_print(struct cvm_document *document, struct cvm_ses
     return status;
 }
 
+enum cvm_status cvm_document_or_table(struct cvm_document *document, struct cvm_table *table,
+                                      struct cvm_session *session, enum cvm_status status,
+                                      struct cvm_error *err)
+{
+    if (status == CVM_OK && !session->is_json) {
+        cvm_table_print(table, session->out);
+    } else {
+        cvm_text_finish(&table->cells);
+    }
+    if (status == CVM_OK && session->is_json) {
+        return cvm_document_print(document, session, err);
+    }
+    cvm_document_finish(document);
+    return status;
+}
+
 void cvm_json_key_day(struct cvm_json_writer *json, const char *key, int32_t day)
 {
     char text[CVM_DAY_TEXT_SIZE];

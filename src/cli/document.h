@@ -16,6 +16,13 @@ CVM_MUST_CHECK enum cvm_status cvm_document_print(struct cvm_document *document,
                                                   struct cvm_session *session,
                                                   struct cvm_error *err);
 
+/* The end of a command that filled both: the document with --json, else the table; after an error
+ * neither. Both are finished. Returns `status`, or what went wrong with printing. */
+CVM_MUST_CHECK enum cvm_status cvm_document_or_table(struct cvm_document *document,
+                                                     struct cvm_table *table,
+                                                     struct cvm_session *session,
+                                                     enum cvm_status status, struct cvm_error *err);
+
 /* "2024-03-20", null for no day. */
 void cvm_json_key_day(struct cvm_json_writer *json, const char *key, int32_t day);
 void cvm_json_key_moment(struct cvm_json_writer *json, const char *key, int64_t moment_ms);

@@ -7,23 +7,6 @@
 
 #define SUMMARY_BYTES_MAX ((size_t)1 << 20)
 
-/* Units as people count them: resources are kept in thousandths, budgets in millionths. */
-static void write_amount(struct cvm_json_writer *json, const struct cvm_constraint *constraint,
-                         int64_t amount)
-{
-    switch (constraint->kind) {
-    case CVM_CONSTRAINT_BUDGET:
-        cvm_json_micro(json, amount);
-        break;
-    case CVM_CONSTRAINT_RESOURCE:
-        cvm_json_double(json, (double)amount / 1000);
-        break;
-    case CVM_CONSTRAINT_CAPACITY:
-        cvm_json_int(json, amount);
-        break;
-    }
-}
-
 /* A capacity is of one treatment. */
 static const struct cvm_treatment *treatment_of(const struct cvm_catalogue *catalogue,
                                                 const struct cvm_constraint *constraint)
@@ -50,13 +33,13 @@ static void write_constraint(const struct cvm_run_result *result, struct cvm_jso
     }
     cvm_json_key(json, limit_key);
     if (is_limited) {
-        write_amount(json, constraint, result->limits[c]);
+        cvm_constraint_write_amount(constraint, result->limits[c], json);
     } else {
         cvm_json_null(json);
     }
     cvm_json_key(json, remaining_key);
     if (is_limited) {
-        write_amount(json, constraint, result->remaining[c]);
+        cvm_constraint_write_amount(constraint, result->remaining[c], json);
     } else {
         cvm_json_null(json);
     }

@@ -43,3 +43,19 @@ int cvm_catalogue_constraint(const struct cvm_catalogue *catalogue, const char *
 {
     FIND(catalogue->constraints, catalogue->constraint_count, id, id);
 }
+
+void cvm_constraint_write_amount(const struct cvm_constraint *constraint, int64_t amount,
+                                 struct cvm_json_writer *json)
+{
+    switch (constraint->kind) {
+    case CVM_CONSTRAINT_BUDGET:
+        cvm_json_micro(json, amount);
+        break;
+    case CVM_CONSTRAINT_RESOURCE:
+        cvm_json_double(json, (double)amount / 1000);
+        break;
+    case CVM_CONSTRAINT_CAPACITY:
+        cvm_json_int(json, amount);
+        break;
+    }
+}

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "base/hash.h"
+#include "base/json_writer.h"
 #include "model/condition.h"
 #include "model/consent.h"
 
@@ -350,5 +351,10 @@ int cvm_catalogue_attribute(const struct cvm_catalogue *catalogue, const char *n
 int cvm_catalogue_feature(const struct cvm_catalogue *catalogue, const char *name);
 int cvm_catalogue_treatment(const struct cvm_catalogue *catalogue, const char *id);
 int cvm_catalogue_constraint(const struct cvm_catalogue *catalogue, const char *id);
+
+/* An amount of the ledger as people count it: whole units, resource units from thousandths, money
+ * from millionths. */
+void cvm_constraint_write_amount(const struct cvm_constraint *constraint, int64_t amount,
+                                 struct cvm_json_writer *json);
 
 #endif

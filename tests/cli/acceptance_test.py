@@ -22,10 +22,6 @@ DAY = "2026-03-02"
 CUSTOMERS = 300
 
 
-class Skip(Exception):
-    pass
-
-
 def expect(claim, message):
     if not claim:
         raise AssertionError(message)
@@ -278,7 +274,7 @@ def somebody(world, claim):
         if claim(treatments):
             world.json("run", "--as-of", DAY, "--replace", "--allowed", "ignore")
             return customer, treatments
-    raise Skip("nobody is like that")
+    raise cvm_program.Skip("nobody is like that")
 
 
 def the_treatment_that_is_asked_for_is_given_also_where_another_is_better(world):
@@ -395,7 +391,7 @@ def the_same_seed_is_the_same_world(world):
 def telco_churn_goes_through_the_whole_main_job(world):
     path = os.path.join(SHARED, "data", "telco_churn", "Telco-Customer-Churn.csv")
     if not os.path.exists(path):
-        raise Skip(f"there is no {path}")
+        raise cvm_program.Skip(f"there is no {path}")
     base = cvm_program.Deployment.create(world.program, world.path("telco"), 7000)
     report = base.json("import", path, "--mapping", "telco_churn")
     same((report["read"], report["stored"], report["rejected"], report["customers"]), (7043, 7043, 0, 7043), "import")
@@ -441,35 +437,19 @@ def what_changes_the_store_is_audited(world):
 
 # ---- the driver ----
 
-
-def rules():
-    skipped = {"expect", "same", "rules", "main", "somebody", "day_number"}
-    return [
-        (name, function)
-        for name, function in globals().items()
-        if callable(function) and getattr(function, "__code__", None) and name not in skipped
-    ]
+HELPERS = {"expect", "same", "main", "somebody", "day_number"}
 
 
 def main():
     program, words = sys.argv[1], sys.argv[2:]
-    failed = 0
     with cvm_program.scratch("cvm-acceptance-") as folder:
         template = cvm_program.Deployment.create(program, os.path.join(folder, "template"), 1000)
         template.json("generate", "--customers", CUSTOMERS, "--until", DAY)
-        for name, rule in rules():
-            if words and not any(word in name for word in words):
-                continue
-            try:
-                rule(World(template.copy(os.path.join(folder, "work"))))
-                print(f"ok   {name}", flush=True)
-            except Skip as reason:
-                print(f"skip {name}: {reason}", flush=True)
-            except (AssertionError, cvm_program.Failure, OSError, ValueError, KeyError, IndexError) as error:
-                failed += 1
-                print(f"FAIL {name}:\n    {type(error).__name__}: {error}", flush=True)
-    print(f"{failed} failed")
-    return 1 if failed else 0
+        return cvm_program.run_rules(
+            cvm_program.rules_of(globals(), HELPERS),
+            lambda: World(template.copy(os.path.join(folder, "work"))),
+            words,
+        )
 
 
 if __name__ == "__main__":

@@ -20,10 +20,6 @@ SANITIZER = re.compile(r"AddressSanitizer|LeakSanitizer|ThreadSanitizer|runtime 
 MIB = 1 << 20
 
 
-class Skip(Exception):
-    pass
-
-
 def expect(claim, message):
     if not claim:
         raise AssertionError(message)
@@ -169,7 +165,7 @@ def a_csv_field_without_end_is_rejected(world):
 
 def a_line_of_a_gibibyte_is_rejected_in_bounded_memory(world):
     if os.environ.get("CVM_SOAK") != "1":
-        raise Skip("only with CVM_SOAK=1")
+        raise cvm_program.Skip("only with CVM_SOAK=1")
     path = world.write(
         "in/usage_data.ndjson", lines(usage(1)) + b'{"customer_id": "C2", "date": "2024-03-01", "note": "'
     )
@@ -624,7 +620,7 @@ def a_read_only_folder_is_an_error_and_nothing_changes(world):
     prefix = []
     if os.geteuid() == 0:
         if shutil.which("setpriv") is None:
-            raise Skip("root without setpriv can not become somebody else")
+            raise cvm_program.Skip("root without setpriv can not become somebody else")
         prefix = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
     parent = os.path.dirname(world.folder)
     os.chmod(parent, 0o755)
@@ -650,7 +646,7 @@ def a_result_file_that_can_not_be_written_is_an_error(world):
 
 def a_full_disk_is_an_error_and_the_store_goes_on_once_there_is_room(world):
     if os.geteuid() != 0 or subprocess.run(["unshare", "-m", "true"], stderr=subprocess.DEVNULL).returncode != 0:
-        raise Skip("a small disk needs root and mount namespaces")
+        raise cvm_program.Skip("a small disk needs root and mount namespaces")
     result = subprocess.run(
         ["unshare", "-m", sys.executable, __file__, world.deployment.program, "--full-disk", world.folder],
         capture_output=True,
@@ -692,26 +688,19 @@ def full_disk(program, folder):
 # ---- the driver ----
 
 
-def rules():
-    skipped = {
-        "expect",
-        "watched",
-        "usage",
-        "check_import",
-        "check_rejects",
-        "lines",
-        "edit",
-        "append",
-        "check_mistake",
-        "full_disk",
-        "rules",
-        "main",
-    }
-    return [
-        (name, function)
-        for name, function in globals().items()
-        if callable(function) and getattr(function, "__code__", None) and name not in skipped
-    ]
+HELPERS = {
+    "expect",
+    "watched",
+    "usage",
+    "check_import",
+    "check_rejects",
+    "lines",
+    "edit",
+    "append",
+    "check_mistake",
+    "full_disk",
+    "main",
+}
 
 
 def main():
@@ -719,23 +708,13 @@ def main():
         full_disk(sys.argv[1], sys.argv[3])
         return 0
     program, words = sys.argv[1], sys.argv[2:]
-    failed = 0
     with cvm_program.scratch("cvm-bad-") as folder:
         template = cvm_program.Deployment.create(program, os.path.join(folder, "template"), 1000)
-        for name, rule in rules():
-            if words and not any(word in name for word in words):
-                continue
-            world = World(template.copy(os.path.join(folder, "work")))
-            try:
-                rule(world)
-                print(f"ok   {name}", flush=True)
-            except Skip as reason:
-                print(f"skip {name}: {reason}", flush=True)
-            except (AssertionError, cvm_program.Failure, OSError, ValueError, KeyError, sqlite3.Error) as error:
-                failed += 1
-                print(f"FAIL {name}:\n    {type(error).__name__}: {error}", flush=True)
-    print(f"{failed} failed")
-    return 1 if failed else 0
+        return cvm_program.run_rules(
+            cvm_program.rules_of(globals(), HELPERS),
+            lambda: World(template.copy(os.path.join(folder, "work"))),
+            words,
+        )
 
 
 if __name__ == "__main__":

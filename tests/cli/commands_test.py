@@ -429,33 +429,19 @@ def migrate_of_a_current_store_changes_nothing(world):
 
 # ---- the driver ----
 
-
-def rules():
-    skipped = {"expect", "same", "has", "rules", "main"}
-    return [
-        (name, function)
-        for name, function in globals().items()
-        if callable(function) and getattr(function, "__code__", None) and name not in skipped
-    ]
+HELPERS = {"expect", "same", "has", "main"}
 
 
 def main():
     program, words = sys.argv[1], sys.argv[2:]
-    failed = 0
     with cvm_program.scratch("cvm-commands-") as folder:
         template = cvm_program.Deployment.create(program, os.path.join(folder, "template"), 10000)
         template.json("generate", "--customers", CUSTOMERS, "--until", DAY)
-        for name, rule in rules():
-            if words and not any(word in name for word in words):
-                continue
-            try:
-                rule(World(template.copy(os.path.join(folder, "work"))))
-                print(f"ok   {name}", flush=True)
-            except (AssertionError, cvm_program.Failure, OSError, ValueError, KeyError, AttributeError) as error:
-                failed += 1
-                print(f"FAIL {name}:\n    {type(error).__name__}: {error}", flush=True)
-    print(f"{failed} failed")
-    return 1 if failed else 0
+        return cvm_program.run_rules(
+            cvm_program.rules_of(globals(), HELPERS),
+            lambda: World(template.copy(os.path.join(folder, "work"))),
+            words,
+        )
 
 
 if __name__ == "__main__":

@@ -533,14 +533,7 @@ def explanations_add_up(world):
 
 # ---- the driver ----
 
-
-def rules():
-    skipped = {"expect", "same", "close", "rules", "main"}
-    return [
-        (name, function)
-        for name, function in globals().items()
-        if callable(function) and getattr(function, "__code__", None) and name not in skipped
-    ]
+HELPERS = {"expect", "same", "close", "main"}
 
 
 def main():
@@ -548,22 +541,15 @@ def main():
     if not os.path.isdir(DATA):
         print(f"skipped: there is no folder {DATA}; CVM_SHARED names the folder that has data/poc")
         return 77
-    failed = 0
     with cvm_program.scratch("cvm-poc-") as folder:
         template = cvm_program.Deployment.create(program, os.path.join(folder, "template"), 100000)
         template.json("import", DATA)
         template.json("treatment", "import", CONFIG)
-        for name, rule in rules():
-            if words and not any(word in name for word in words):
-                continue
-            try:
-                rule(World(template.copy(os.path.join(folder, "work"))))
-                print(f"ok   {name}", flush=True)
-            except (AssertionError, cvm_program.Failure, OSError, ValueError, KeyError, IndexError) as error:
-                failed += 1
-                print(f"FAIL {name}:\n    {type(error).__name__}: {error}", flush=True)
-    print(f"{failed} failed")
-    return 1 if failed else 0
+        return cvm_program.run_rules(
+            cvm_program.rules_of(globals(), HELPERS),
+            lambda: World(template.copy(os.path.join(folder, "work"))),
+            words,
+        )
 
 
 if __name__ == "__main__":

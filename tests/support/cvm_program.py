@@ -180,3 +180,36 @@ def median(values):
 def scratch(prefix):
     """A folder for the work of one script, on disk and not in memory: CVM_SCRATCH, else /var/tmp."""
     return tempfile.TemporaryDirectory(prefix=prefix, dir=os.environ.get("CVM_SCRATCH", "/var/tmp"))
+
+
+class Skip(Exception):
+    """A rule that this machine can not check; its text says why."""
+
+
+def rules_of(names, but):
+    """The functions of a script (its globals()), in order, that are rules: all but its own helpers."""
+    return [
+        (name, function)
+        for name, function in names.items()
+        if callable(function) and getattr(function, "__code__", None) and name not in but
+    ]
+
+
+def run_rules(rules, world, words=()):
+    """Each rule in a world of its own; only those with one of the words in their name. The exit status."""
+    failed = 0
+    for name, rule in rules:
+        if words and not any(word in name for word in words):
+            continue
+        try:
+            rule(world())
+            print(f"ok   {name}", flush=True)
+        except Skip as reason:
+            print(f"skip {name}: {reason}", flush=True)
+        except (
+            AssertionError, Failure, OSError, ValueError, KeyError, IndexError, AttributeError, sqlite3.Error
+        ) as error:
+            failed += 1
+            print(f"FAIL {name}:\n    {type(error).__name__}: {error}", flush=True)
+    print(f"{failed} failed")
+    return 1 if failed else 0
