@@ -7,6 +7,7 @@
 #include "cli/event_text.h"
 #include "cli/work.h"
 #include "engine/customer.h"
+#include "engine/key_events.h"
 #include "journey/summary.h"
 
 #define EVENTS_MAX 1000000
@@ -26,6 +27,8 @@ struct journey_job {
     struct cvm_event_texts texts;
     struct cvm_journey_insight *insights;
     size_t insight_count;
+    struct cvm_key_event *key_events;
+    size_t key_event_count;
     struct cvm_text summary;
 };
 
@@ -99,6 +102,12 @@ static enum cvm_status analyse(struct journey_job *job, struct cvm_error *err)
                                       &job->insights, &job->insight_count, err);
     }
     if (status == CVM_OK) {
+        struct cvm_key_event_request request = {job->key, job->as_of_day, job->insights,
+                                                job->insight_count};
+        status = cvm_engine_key_events(job->work.engine, &request, job->session->arena,
+                                       &job->key_events, &job->key_event_count, err);
+    }
+    if (status == CVM_OK) {
         cvm_journey_summary(catalogue, values_of(job), &job->summary);
         status = cvm_event_texts_open(catalogue, &job->texts, err);
     }
@@ -117,22 +126,86 @@ static size_t included_count(const struct journey_job *job)
     return job->max > 0 && (size_t)job->max < total ? (size_t)job->max : total;
 }
 
+/* Key events that an earlier one of the list already names are not told again. */
+static bool is_told_before(const struct journey_job *job, size_t number)
+{
+    const struct cvm_key_event *event = &job->key_events[number];
+    for (size_t i = 0; i < number; i++) {
+        if (job->key_events[i].source == event->source &&
+            job->key_events[i].ordinal == event->ordinal) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Its row: rows and packed journeys have the same order within a source. NULL if they disagree. */
+static const struct cvm_event_row *row_of(const struct journey_job *job,
+                                          const struct cvm_key_event *event)
+{
+    size_t ordinal = 0;
+    for (size_t i = job->first; i < job->end; i++) {
+        if (job->rows[i].source == event->source && ordinal++ == event->ordinal) {
+            return job->rows[i].day == event->day ? &job->rows[i] : NULL;
+        }
+    }
+    return NULL;
+}
+
 /* ---- JSON ---- */
 
-static enum cvm_status write_event(struct journey_job *job, const struct cvm_event_row *row,
-                                   struct cvm_json_writer *json, struct cvm_error *err)
+/* The members of an event; the caller opens and closes its object. */
+static enum cvm_status write_event_members(struct journey_job *job, const struct cvm_event_row *row,
+                                           struct cvm_json_writer *json, struct cvm_error *err)
 {
     struct cvm_text text;
     cvm_text_init(&text, 0);
     enum cvm_status status = cvm_event_text_write(&job->texts, row, &text, err);
-    cvm_json_object(json);
     if (row->day != CVM_DAY_NONE) {
         cvm_json_key_day(json, "date", row->day);
     }
     cvm_json_key_string(json, "source", row->source_name);
     cvm_json_key_string(json, "summary", cvm_text_string(&text));
-    cvm_json_object_end(json);
     cvm_text_finish(&text);
+    return status;
+}
+
+static enum cvm_status write_event(struct journey_job *job, const struct cvm_event_row *row,
+                                   struct cvm_json_writer *json, struct cvm_error *err)
+{
+    cvm_json_object(json);
+    enum cvm_status status = write_event_members(job, row, json, err);
+    cvm_json_object_end(json);
+    return status;
+}
+
+static enum cvm_status write_key_events(struct journey_job *job, struct cvm_json_writer *json,
+                                        struct cvm_error *err)
+{
+    enum cvm_status status = CVM_OK;
+    cvm_json_key_array(json, "key_events");
+    for (size_t i = 0; status == CVM_OK && i < job->key_event_count; i++) {
+        const struct cvm_key_event *event = &job->key_events[i];
+        const struct cvm_event_row *row = row_of(job, event);
+        const struct cvm_insight *last = NULL;
+        if (row == NULL || is_told_before(job, i)) {
+            continue;
+        }
+        cvm_json_object(json);
+        status = write_event_members(job, row, json, err);
+        cvm_json_key_array(json, "insights");
+        for (size_t n = i; n < job->key_event_count; n++) {
+            const struct cvm_key_event *other = &job->key_events[n];
+            if (other->source == event->source && other->ordinal == event->ordinal &&
+                other->insight != last) {
+                last = other->insight;
+                cvm_json_string(json, last->name);
+            }
+        }
+        cvm_json_array_end(json);
+        cvm_json_object_end(json);
+    }
+    cvm_json_array_end(json);
     return status;
 }
 
@@ -254,6 +327,9 @@ static enum cvm_status print_document(struct journey_job *job, struct cvm_error 
     cvm_json_key_string(json, "customer_id", job->customer_id);
     cvm_json_key_day(json, "as_of", job->as_of_day);
     enum cvm_status status = write_events(job, json, err);
+    if (status == CVM_OK) {
+        status = write_key_events(job, json, err);
+    }
     if (status != CVM_OK) {
         cvm_document_finish(&document);
         return status;
@@ -289,6 +365,22 @@ static enum cvm_status print_event(struct journey_job *job, const struct cvm_eve
     return status;
 }
 
+static enum cvm_status print_key_events(struct journey_job *job, struct cvm_error *err)
+{
+    enum cvm_status status = CVM_OK;
+    bool has_any = false;
+    for (size_t i = 0; status == CVM_OK && i < job->key_event_count; i++) {
+        const struct cvm_event_row *row = row_of(job, &job->key_events[i]);
+        if (row != NULL && !is_told_before(job, i)) {
+            fputs(has_any ? "" : "The events behind these:\n", job->session->out);
+            has_any = true;
+            status = print_event(job, row, err);
+        }
+    }
+    fputs(has_any ? "\nEverything:\n" : "", job->session->out);
+    return status;
+}
+
 static enum cvm_status print_timeline(struct journey_job *job, struct cvm_error *err)
 {
     FILE *out = job->session->out;
@@ -302,6 +394,7 @@ static enum cvm_status print_timeline(struct journey_job *job, struct cvm_error 
         fprintf(out, "  %-8s %s\n", job->insights[i].insight->severity, job->insights[i].sentence);
     }
     fputs(job->insight_count > 0 ? "\n" : "", out);
+    status = print_key_events(job, err);
     for (size_t i = 0; status == CVM_OK && i < job->first; i++) {
         status = print_event(job, &job->rows[i], err);
     }

@@ -263,6 +263,22 @@ def case_9_the_analysis_of_u124(world):
     same(metrics["churn_risk"], 0.75, "churn")
 
 
+def the_key_events_of_u124_are_the_ones_behind_its_insights(world):
+    document = world.json("journey", "U124", "--as-of", AS_OF)
+    behind = {name: (e["date"], e["source"]) for e in document["key_events"] for name in e["insights"]}
+    same(behind["high_churn_risk"], ("2024-03-03", "churn_score"), "the newest score")
+    same(behind["low_satisfaction"], ("2024-03-03", "churn_score"), "the newest satisfaction")
+    same(behind["billing_dispute"], ("2024-03-04", "call_transcripts"), "the newest call about the dispute")
+    same(behind["bill_shock"], ("2024-03-01", "billing_data"), "the bill with the largest extra charges")
+    same(behind["roaming"], ("2024-02-28", "usage_data"), "the largest part of a sum")
+    same(behind["shopping"], ("2024-03-02", "web_clicks"), "the visit of /plans/compare")
+    names = {insight["name"] for insight in document["insights"]}
+    expect(set(behind) <= names, f"key events of insights that do not hold: {set(behind) - names}")
+    for event in document["key_events"]:
+        told = {key: event[key] for key in ("date", "source", "summary")}
+        expect(told in document["events"], f"a key event that is not in the journey: {told}")
+
+
 def old_data_is_looked_at_as_of_its_newest_event(world):
     document = world.json("journey", "U124")
     same((document["as_of"], document["metrics"]["journey_length"]), ("2024-03-04", 23), "without --as-of")
