@@ -44,7 +44,7 @@ struct shape {
     struct cvm_source sources[SOURCES];
     struct cvm_attribute attributes[ATTRIBUTES];
     struct cvm_feature features[FEATURES];
-    struct cvm_comparison comparisons[FEATURES];
+    struct cvm_rule_clause clauses[FEATURES];
 };
 
 static double seconds_now(void)
@@ -68,11 +68,12 @@ static void add(struct shape *shape, enum cvm_aggregate aggregate, int attribute
 static void add_where(struct shape *shape, uint64_t sources, int window_days, int operand,
                       double value)
 {
-    struct cvm_comparison *comparison = &shape->comparisons[shape->catalogue.feature_count];
-    *comparison = (struct cvm_comparison){(uint16_t)operand, CVM_EQUAL, value};
+    struct cvm_rule_clause *clause = &shape->clauses[shape->catalogue.feature_count];
+    clause->whole = (struct cvm_rule_part){.is_simple = true,
+                                           .comparison = {(uint16_t)operand, CVM_EQUAL, value}};
     add(shape, CVM_AGGREGATE_COUNT, CVM_INDEX_NONE, sources, window_days);
     struct cvm_feature *feature = &shape->features[shape->catalogue.feature_count - 1];
-    feature->where = (struct cvm_condition){.comparisons = comparison, .count = 1};
+    feature->where = (struct cvm_rule){.clauses = clause, .clause_count = 1};
 }
 
 static void make_shape(struct shape *shape)

@@ -1,11 +1,11 @@
 #!/bin/sh
-# A file includes its own folder and lower layers; folders of layer 2 do not see each other.
+# A file includes its own folder and lower layers; folders of layer 3 do not see each other.
 set -eu
 cd "$(dirname "$0")/.."
 awk '
 BEGIN {
-    split("base model messaging storage rules journey recommend llm allocation evaluation world engine workflows agents server cli app", names, " ")
-    split("0    1     2         2       2     2       2         2   2          2          2     3      4         5      6      6   7", layers, " ")
+    split("base rules model messaging storage journey recommend llm allocation evaluation world engine workflows agents server cli app", names, " ")
+    split("0    1     2     3         3       3       3         3   3          3          3     4      5         6      7      7   8", layers, " ")
     for (i in names) layer[names[i]] = layers[i]
 }
 FNR == 1 { split(FILENAME, parts, "/"); mine = parts[2] }

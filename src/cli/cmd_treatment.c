@@ -54,7 +54,7 @@ static void write_constraints(const struct cvm_catalogue *catalogue,
     cvm_json_object_end(json);
 }
 
-static const char *text_of(const struct cvm_condition *condition)
+static const char *text_of(const struct cvm_rule *condition)
 {
     return condition->text == NULL || condition->text[0] == '\0' ? NULL : condition->text;
 }

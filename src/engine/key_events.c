@@ -40,11 +40,11 @@ static bool has_topic(const struct cvm_packed_section *section, uint32_t event, 
     return (topics >> (unsigned)topic & 1) != 0;
 }
 
-static bool passes(const struct cvm_condition *where, const struct cvm_packed_section *section,
+static bool passes(const struct cvm_rule *where, const struct cvm_packed_section *section,
                    uint32_t event)
 {
-    for (size_t i = 0; i < where->count; i++) {
-        const struct cvm_comparison *comparison = &where->comparisons[i];
+    for (size_t i = 0; i < where->clause_count; i++) {
+        const struct cvm_comparison *comparison = &where->clauses[i].whole.comparison;
         bool holds =
             comparison->operand == CVM_OPERAND_TOPIC
                 ? has_topic(section, event, comparison->value) == (comparison->compare == CVM_EQUAL)
@@ -152,7 +152,7 @@ enum cvm_status cvm_engine_key_events(struct cvm_engine *engine,
                                       struct cvm_arena *arena, struct cvm_key_event **out_events,
                                       size_t *out_count, struct cvm_error *err)
 {
-    size_t capacity = request->insight_count * CVM_COMPARISONS_MAX;
+    size_t capacity = request->insight_count * CVM_RULE_CLAUSES_MAX;
     struct search search = {.catalogue = engine->catalogue, .as_of_day = request->as_of_day};
     struct cvm_key_event *events = CVM_NEW_ARRAY(arena, capacity + 1, struct cvm_key_event);
     search.candidates = CVM_NEW_ARRAY(arena, capacity + 1, struct candidate);
@@ -161,9 +161,10 @@ enum cvm_status cvm_engine_key_events(struct cvm_engine *engine,
     }
     for (size_t i = 0; i < request->insight_count; i++) {
         const struct cvm_insight *insight = request->insights[i].insight;
-        for (size_t n = 0; n < insight->when.count; n++) {
+        for (size_t n = 0; n < insight->when.clause_count; n++) {
             search.candidates[search.count++] = (struct candidate){
-                .feature = &engine->catalogue->features[insight->when.comparisons[n].operand],
+                .feature =
+                    &engine->catalogue->features[insight->when.clauses[n].whole.comparison.operand],
                 .event = {.insight = insight},
             };
         }

@@ -66,34 +66,18 @@ static uint16_t find_slot(struct feature_source *source, int attribute)
     return source->slot_of[attribute];
 }
 
-static bool same_condition(const struct cvm_condition *a, const struct cvm_condition *b)
-{
-    if (a->count != b->count) {
-        return false;
-    }
-    for (size_t i = 0; i < a->count; i++) {
-        const struct cvm_comparison *left = &a->comparisons[i];
-        const struct cvm_comparison *right = &b->comparisons[i];
-        if (left->operand != right->operand || left->compare != right->compare ||
-            memcmp(&left->value, &right->value, sizeof(left->value)) != 0) {
-            return false;
-        }
-    }
-    return true;
-}
-
-static uint16_t find_filter(struct feature_source *source, const struct cvm_condition *where)
+static uint16_t find_filter(struct feature_source *source, const struct cvm_rule *where)
 {
     for (uint32_t f = 0; f < source->filter_count; f++) {
-        if (same_condition(source->filters[f].where, where)) {
+        if (cvm_rule_same(source->filters[f].where, where)) {
             return (uint16_t)f;
         }
     }
     struct feature_filter *filter = &source->filters[source->filter_count];
     filter->where = where;
-    filter->test_count = where->count;
-    for (size_t i = 0; i < where->count; i++) {
-        const struct cvm_comparison *comparison = &where->comparisons[i];
+    filter->test_count = where->clause_count;
+    for (size_t i = 0; i < where->clause_count; i++) {
+        const struct cvm_comparison *comparison = &where->clauses[i].whole.comparison;
         bool is_topic = comparison->operand == CVM_OPERAND_TOPIC;
         source->needs_topics = source->needs_topics || is_topic;
         filter->tests[i] = (struct feature_test){
@@ -143,7 +127,7 @@ static enum cvm_status check_feature(const struct cvm_catalogue *catalogue,
         (feature->attribute != CVM_INDEX_NONE &&
          (size_t)feature->attribute >= catalogue->attribute_count) ||
         (needs_attribute && feature->attribute == CVM_INDEX_NONE) ||
-        feature->where.count > CVM_COMPARISONS_MAX) {
+        feature->where.clause_count > CVM_RULE_CLAUSES_MAX) {
         return CVM_FAIL(err, CVM_E_INVALID, "feature '%s' can not be computed", feature->name);
     }
     return CVM_OK;
@@ -212,7 +196,7 @@ static uint32_t state_of(const struct feature_output *output, const struct cvm_f
 static bool plan_source(struct cvm_feature_program *program, const struct cvm_catalogue *catalogue,
                         const struct source_order *order, size_t s)
 {
-    static const struct cvm_condition always;
+    static const struct cvm_rule always;
     struct feature_source *source = &program->sources[s];
     source->slot_count = 1;
     source->is_needed = (program->needed >> s & 1) != 0;

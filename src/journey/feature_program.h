@@ -48,8 +48,8 @@ struct feature_test {
 };
 
 struct feature_filter {
-    const struct cvm_condition *where; /* while compiling: equal filters are shared */
-    struct feature_test tests[CVM_COMPARISONS_MAX];
+    const struct cvm_rule *where; /* while compiling: equal filters are shared */
+    struct feature_test tests[CVM_RULE_CLAUSES_MAX];
     size_t test_count;
 };
 

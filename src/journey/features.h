@@ -26,8 +26,18 @@ struct cvm_feature_builder; /* one per thread */
 /* What a run looks at: days since_day .. as_of_day, both included. */
 struct cvm_feature_window {
     int32_t as_of_day;
-    int32_t since_day; /* CVM_DAY_NONE: the catalogue's history window */
+    int32_t since_day;                    /* CVM_DAY_NONE: the catalogue's history window */
+    const struct cvm_feature_set *needed; /* NULL = all; others are left missing, which is faster */
 };
+struct cvm_feature_set {
+    uint64_t bits[CVM_FEATURES_MAX / 64];
+};
+/* Adds the feature and all that its rule rests on. */
+void cvm_feature_set_add(struct cvm_feature_set *set, const struct cvm_catalogue *catalogue,
+                         size_t feature);
+/* Every feature that the rule reads, and so on. */
+void cvm_feature_set_add_rule(struct cvm_feature_set *set, const struct cvm_catalogue *catalogue,
+                              const struct cvm_rule *rule);
 
 CVM_MUST_CHECK enum cvm_status cvm_feature_program_create(const struct cvm_catalogue *catalogue,
                                                           struct cvm_feature_window window,
@@ -47,11 +57,24 @@ void cvm_feature_builder_destroy(struct cvm_feature_builder *builder);
 void cvm_feature_builder_start(struct cvm_feature_builder *builder, struct cvm_chunk *chunk);
 /* The chunk has room (the caller checks count < capacity). */
 void cvm_feature_builder_customer(struct cvm_feature_builder *builder, uint64_t key);
+/* A fact that no body has yet: a contact that is released and not yet reported. After the bodies,
+ * in order of days. Cells in ascending attribute; ones that no feature needs are passed over. */
+struct cvm_feature_event {
+    int source;
+    int32_t day;
+    const struct cvm_packed_cell *cells;
+    size_t cell_count;
+};
+CVM_MUST_CHECK enum cvm_status cvm_feature_builder_event(struct cvm_feature_builder *builder,
+                                                         const struct cvm_feature_event *event,
+                                                         struct cvm_error *err);
 /* The body may go away after the call. CVM_PERIOD_PROFILE first. */
 CVM_MUST_CHECK enum cvm_status cvm_feature_builder_body(struct cvm_feature_builder *builder,
                                                         int32_t period, const void *body,
                                                         size_t length, struct cvm_error *err);
 CVM_MUST_CHECK enum cvm_status cvm_feature_builder_customer_end(struct cvm_feature_builder *builder,
                                                                 struct cvm_error *err);
+/* Once the chunk is full: features that are rules over features. */
+void cvm_feature_builder_end(struct cvm_feature_builder *builder);
 
 #endif

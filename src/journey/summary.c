@@ -1,7 +1,7 @@
 #include "journey/summary.h"
 
 #include "base/date.h"
-#include "model/condition.h"
+#include "rules/rule.h"
 
 #include <math.h>
 #include <string.h>
@@ -128,7 +128,9 @@ void cvm_journey_summary(const struct cvm_catalogue *catalogue, struct cvm_featu
              next++) {
             const struct cvm_summary_line *line = &catalogue->summary_lines[next];
             if (chosen == NULL &&
-                cvm_condition_holds(&line->when, values.features, values.stride)) {
+                cvm_rule_holds(&line->when, &(struct cvm_rule_rows){.values = values.features,
+                                                                    .stride = values.stride,
+                                                                    .today = values.today})) {
                 chosen = line;
             }
         }
@@ -159,7 +161,9 @@ enum cvm_status cvm_journey_insights(const struct cvm_catalogue *catalogue,
     }
     for (size_t i = 0; i < catalogue->insight_count; i++) {
         const struct cvm_insight *insight = &catalogue->insights[i];
-        if (!cvm_condition_holds(&insight->when, values.features, values.stride)) {
+        if (!cvm_rule_holds(&insight->when, &(struct cvm_rule_rows){.values = values.features,
+                                                                    .stride = values.stride,
+                                                                    .today = values.today})) {
             continue;
         }
         cvm_text_clear(&text);

@@ -16,6 +16,7 @@
 struct cvm_feature_values {
     const double *features;
     size_t stride;
+    int32_t today; /* the as-of day */
 };
 
 void cvm_feature_format(const struct cvm_catalogue *catalogue, size_t feature, double value,

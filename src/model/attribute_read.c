@@ -11,7 +11,7 @@
 #define WORD_LENGTH_MAX 100
 
 static const char *const attribute_type_words[] = {"number", "boolean", "word", "date",
-                                                   "label",  "text",    NULL};
+                                                   "code",   "label",   "text", NULL};
 static const char *const list_words[] = {"first", "sum", "count", "min", "max", NULL};
 
 /* ---- paths ---- */

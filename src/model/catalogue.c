@@ -34,6 +34,11 @@ int cvm_catalogue_feature(const struct cvm_catalogue *catalogue, const char *nam
     FIND(catalogue->features, catalogue->feature_count, name, name);
 }
 
+int cvm_catalogue_trigger(const struct cvm_catalogue *catalogue, const char *name)
+{
+    FIND(catalogue->triggers, catalogue->trigger_count, name, name);
+}
+
 int cvm_catalogue_treatment(const struct cvm_catalogue *catalogue, const char *id)
 {
     FIND(catalogue->treatments, catalogue->treatment_count, id, id);

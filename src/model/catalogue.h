@@ -15,8 +15,10 @@
 
 #include "base/hash.h"
 #include "base/json_writer.h"
-#include "model/condition.h"
 #include "model/consent.h"
+#include "model/contact_policy.h"
+#include "model/governance.h"
+#include "rules/rule.h"
 
 #define CVM_SOURCES_MAX     64
 #define CVM_ATTRIBUTES_MAX  256
@@ -36,6 +38,8 @@ enum cvm_attribute_type {
     CVM_ATTRIBUTE_BOOLEAN, /* 0 or 1 */
     CVM_ATTRIBUTE_WORD,    /* one of a closed list: the number is the index in it */
     CVM_ATTRIBUTE_DATE,    /* the number is the day */
+    CVM_ATTRIBUTE_CODE,    /* short open text compared for equality only: journeys keep its
+                              cvm_rule_code() */
     CVM_ATTRIBUTE_LABEL,   /* short open text that is no personal data: a plan name, a page */
     CVM_ATTRIBUTE_TEXT     /* free text: kept in the private blob, searched for topics */
 };
@@ -176,34 +180,35 @@ enum cvm_aggregate {
     CVM_AGGREGATE_DAYS_SINCE /* as-of day minus the last event's day, or minus a DATE attribute */
 };
 
-/* Operands of a feature's `where`: an attribute of the event, or CVM_OPERAND_TOPIC with the topic's
- * number as value. */
-#define CVM_OPERAND_TOPIC 65535
-
+/* From events, or by a rule over the features before it. A rule's own aggregate is an anonymous
+ * feature, named as it was written. */
 struct cvm_feature {
     const char *name;
     const char *description;
-    uint64_t sources; /* bit per source */
-    int attribute;    /* CVM_INDEX_NONE: the event itself (count, days_since) */
+    enum cvm_rule_type type;
+    bool is_anonymous;
+    struct cvm_rule rule; /* clause_count 0: from events, as below */
+    uint64_t sources;     /* bit per source */
+    int attribute;        /* CVM_INDEX_NONE: the event itself (count, days_since) */
     enum cvm_aggregate aggregate;
     int window_days; /* last n days including the as-of day; 0 = the whole history window */
-    struct cvm_condition where;
-    bool sensitive; /* may not enter a value */
+    struct cvm_rule where;
+    bool sensitive; /* may not enter a value; so is what a rule makes of it */
     const char *const
         *words; /* of the attribute, when it is a WORD and the aggregate keeps it; else NULL */
 };
 
 struct cvm_insight {
     const char *name;
-    const char *severity;      /* "info", "warning", "high" */
-    struct cvm_condition when; /* over features */
-    const char *sentence;      /* "{feature}" is replaced by its value */
+    const char *severity; /* "info", "warning", "high" */
+    struct cvm_rule when; /* over features */
+    const char *sentence; /* "{feature}" is replaced by its value */
 };
 
 /* A sentence of the summary: the first `when` that holds gives the text of its group. */
 struct cvm_summary_line {
     int group;
-    struct cvm_condition when;
+    struct cvm_rule when;
     const char *sentence;
 };
 
@@ -217,8 +222,8 @@ struct cvm_metric_line {
 
 struct cvm_segment {
     const char *name;
-    struct cvm_condition when; /* first that holds wins; the last segment has none */
-    double margin_median;      /* monthly, major units: used when the margin feature is missing */
+    struct cvm_rule when; /* first that holds wins; the last segment has none */
+    double margin_median; /* monthly, major units: used when the margin feature is missing */
     double margin_min;
     double margin_max;
     double churn_month; /* probability */
@@ -234,6 +239,8 @@ struct cvm_value_model {
     double discount_month; /* .992 */
     double churn_growth;   /* 1.5: survival (1 - 1.5 churn)^k */
     double fatigue;        /* k per marketing contact, major units */
+    int contacts_feature;  /* marketing contacts of late; CVM_INDEX_NONE = responses do not tire */
+    double tiring;         /* .85: q shrinks by this factor with each of them */
 };
 
 enum cvm_treatment_class {
@@ -258,7 +265,9 @@ struct cvm_response {
     double incentive;               /* g, major units, paid to every acceptor ... */
     double incentive_margins;       /* ... plus this many monthly margins */
     double extra_margin;            /* u per month */
-    const char *source;             /* "prior", later "learned" */
+    const char *source;             /* "prior", "learned" (from outcomes), "calibrated" (also
+                                       against a control group) */
+    int64_t outcomes;               /* behind it; 0 = a prior */
 };
 
 struct cvm_treatment {
@@ -273,9 +282,9 @@ struct cvm_treatment {
     enum cvm_treatment_class class;
     int32_t valid_from_day; /* CVM_DAY_NONE = open */
     int32_t valid_to_day;   /* inclusive */
-    struct cvm_condition eligible;
-    struct cvm_condition applicable;
-    struct cvm_condition suitable;
+    struct cvm_rule eligible;
+    struct cvm_rule applicable;
+    struct cvm_rule suitable;
     int64_t max_per_day;       /* capacity; -1 = unlimited */
     int64_t priority;          /* 1 = highest; breaks exact ties only */
     int64_t cost_micro;        /* marginal, per contact: enters the value and the budget */
@@ -283,8 +292,11 @@ struct cvm_treatment {
     struct cvm_resource_use uses[CVM_USES_MAX];
     size_t use_count;
     struct cvm_response response;
+    int response_days;      /* a response counts within so many days of the contact */
+    int outcome_days;       /* churn is looked at after so many */
     const char *created_at; /* as given, or NULL */
-    const char *file;       /* catalogue file it stands in, "treatments/data_boost.yaml" */
+    const char *updated_at;
+    const char *file; /* catalogue file it stands in, "treatments/data_boost.yaml" */
 };
 
 enum cvm_constraint_kind {
@@ -343,6 +355,18 @@ struct cvm_catalogue {
     struct cvm_treatment ignore;
     struct cvm_constraint *constraints; /* capacities first, in treatment order */
     size_t constraint_count;
+
+    struct cvm_suppression *suppressions;
+    size_t suppression_count;
+    struct cvm_contact_policy policy;
+    struct cvm_control control;
+    struct cvm_trigger *triggers;
+    size_t trigger_count;
+    struct cvm_release_rules release;
+    struct cvm_channel_file *channel_files;
+    size_t channel_file_count;
+    int report_groups[CVM_REPORT_GROUPS_MAX]; /* features whose groups a report compares */
+    size_t report_group_count;
 };
 
 /* Index or CVM_INDEX_NONE. */
@@ -350,6 +374,7 @@ int cvm_catalogue_source(const struct cvm_catalogue *catalogue, const char *name
 int cvm_catalogue_attribute(const struct cvm_catalogue *catalogue, const char *name);
 int cvm_catalogue_feature(const struct cvm_catalogue *catalogue, const char *name);
 int cvm_catalogue_treatment(const struct cvm_catalogue *catalogue, const char *id);
+int cvm_catalogue_trigger(const struct cvm_catalogue *catalogue, const char *name);
 int cvm_catalogue_constraint(const struct cvm_catalogue *catalogue, const char *id);
 
 /* An amount of the ledger as people count it: whole units, resource units from thousandths, money

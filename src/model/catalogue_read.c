@@ -227,13 +227,23 @@ static struct cvm_reading *create_reading(struct cvm_arena *arena, struct cvm_er
         .response = {.source = "prior"},
         .file = "treatments/ignore.yaml",
     };
+    catalogue->suppressions = CVM_NEW_ARRAY(arena, CVM_SUPPRESSIONS_MAX, struct cvm_suppression);
+    catalogue->policy.rules = CVM_NEW_ARRAY(arena, CVM_POLICY_RULES_MAX, struct cvm_policy_rule);
+    catalogue->triggers = CVM_NEW_ARRAY(arena, CVM_TRIGGERS_MAX, struct cvm_trigger);
+    catalogue->channel_files = CVM_NEW_ARRAY(arena, CVM_CHANNEL_FILES_MAX, struct cvm_channel_file);
+    catalogue->value.contacts_feature = CVM_INDEX_NONE;
+    catalogue->policy.source = CVM_INDEX_NONE;
+    catalogue->policy.zone_feature = CVM_INDEX_NONE;
+    catalogue->policy.household_feature = CVM_INDEX_NONE;
     reading->arena = arena;
     reading->err = err;
     reading->catalogue = catalogue;
     bool has_all = catalogue->sources != NULL && catalogue->attributes != NULL &&
                    catalogue->topics != NULL && catalogue->features != NULL &&
                    catalogue->insights != NULL && catalogue->segments != NULL &&
-                   catalogue->treatments != NULL && catalogue->constraints != NULL;
+                   catalogue->treatments != NULL && catalogue->constraints != NULL &&
+                   catalogue->suppressions != NULL && catalogue->policy.rules != NULL &&
+                   catalogue->triggers != NULL && catalogue->channel_files != NULL;
     return has_all ? reading : NULL;
 }
 

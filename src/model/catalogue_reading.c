@@ -88,18 +88,22 @@ enum cvm_status cvm_reading_texts(struct cvm_reading *reading, const struct cvm_
     return CVM_OK;
 }
 
-/* ---- conditions over features ---- */
+/* ---- rules over features ---- */
 
-static enum cvm_status resolve_feature(const void *state, const char *name, uint16_t *out_operand,
-                                       const char *const **out_words, struct cvm_error *err)
+static enum cvm_status resolve_feature(void *state, const char *name,
+                                       struct cvm_rule_operand *out_operand, struct cvm_error *err)
 {
     const struct cvm_catalogue *catalogue = state;
     struct cvm_nearest nearest = {.wanted = name};
     int feature = cvm_catalogue_feature(catalogue, name);
 
     if (feature >= 0) {
-        *out_operand = (uint16_t)feature;
-        *out_words = catalogue->features[feature].words;
+        const char *const *words = catalogue->features[feature].words;
+        *out_operand = (struct cvm_rule_operand){
+            .number = (uint16_t)feature,
+            .type = words != NULL ? CVM_RULE_WORD : CVM_RULE_NUMBER,
+            .words = words,
+        };
         return CVM_OK;
     }
     for (size_t i = 0; i < catalogue->feature_count; i++) {
@@ -111,10 +115,9 @@ static enum cvm_status resolve_feature(const void *state, const char *name, uint
                           nearest.best);
 }
 
-enum cvm_status cvm_reading_condition_in(struct cvm_reading *reading,
-                                         const struct cvm_yaml_node *map, const char *key,
-                                         const char *text, const struct cvm_condition_scope *scope,
-                                         struct cvm_condition *out_condition)
+enum cvm_status cvm_reading_rule_in(struct cvm_reading *reading, const struct cvm_yaml_node *map,
+                                    const char *key, const char *text,
+                                    const struct cvm_rule_scope *scope, struct cvm_rule *out_rule)
 {
     struct cvm_error found = {0};
 
@@ -122,7 +125,7 @@ enum cvm_status cvm_reading_condition_in(struct cvm_reading *reading,
         return CVM_OK;
     }
     enum cvm_status status =
-        cvm_condition_parse(reading->arena, text, scope, out_condition, &found);
+        cvm_rule_compile(reading->arena, text, CVM_RULE_BOOL, scope, out_rule, &found);
     if (status == CVM_OK) {
         return CVM_OK;
     }
@@ -132,13 +135,11 @@ enum cvm_status cvm_reading_condition_in(struct cvm_reading *reading,
                : cvm_schema_fail(node == NULL ? map : node, reading->err, "%s", found.message);
 }
 
-enum cvm_status cvm_reading_condition(struct cvm_reading *reading, const struct cvm_yaml_node *map,
-                                      const char *key, const char *text,
-                                      struct cvm_condition *out_condition)
+enum cvm_status cvm_reading_rule(struct cvm_reading *reading, const struct cvm_yaml_node *map,
+                                 const char *key, const char *text, struct cvm_rule *out_rule)
 {
-    const struct cvm_condition_scope scope = {.resolve = resolve_feature,
-                                              .state = reading->catalogue};
-    return cvm_reading_condition_in(reading, map, key, text, &scope, out_condition);
+    const struct cvm_rule_scope scope = {.resolve = resolve_feature, .state = reading->catalogue};
+    return cvm_reading_rule_in(reading, map, key, text, &scope, out_rule);
 }
 
 enum cvm_status cvm_reading_feature(struct cvm_reading *reading, const struct cvm_yaml_node *node,

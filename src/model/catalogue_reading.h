@@ -62,15 +62,13 @@ enum cvm_status cvm_reading_check_map(struct cvm_reading *reading, const struct 
 enum cvm_status cvm_reading_texts(struct cvm_reading *reading, const struct cvm_yaml_node *node,
                                   struct cvm_schema_texts texts, const char *const **out_texts);
 
-/* A condition over features; NULL or "" = always true. `node` is the map with the key. */
-enum cvm_status cvm_reading_condition(struct cvm_reading *reading, const struct cvm_yaml_node *map,
-                                      const char *key, const char *text,
-                                      struct cvm_condition *out_condition);
+/* A rule over features; NULL or "" = always true. `node` is the map with the key. */
+enum cvm_status cvm_reading_rule(struct cvm_reading *reading, const struct cvm_yaml_node *map,
+                                 const char *key, const char *text, struct cvm_rule *out_rule);
 /* As above with any scope. */
-enum cvm_status cvm_reading_condition_in(struct cvm_reading *reading,
-                                         const struct cvm_yaml_node *map, const char *key,
-                                         const char *text, const struct cvm_condition_scope *scope,
-                                         struct cvm_condition *out_condition);
+enum cvm_status cvm_reading_rule_in(struct cvm_reading *reading, const struct cvm_yaml_node *map,
+                                    const char *key, const char *text,
+                                    const struct cvm_rule_scope *scope, struct cvm_rule *out_rule);
 enum cvm_status cvm_reading_feature(struct cvm_reading *reading, const struct cvm_yaml_node *node,
                                     const char *name, int *out_feature);
 /* Fails when the feature is sensitive: `use` says for what it is wanted. */

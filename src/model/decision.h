@@ -40,18 +40,23 @@ struct cvm_decision {
     const char *offer;     /* room: NULL */
     const char *content;   /* room: NULL */
     const char *language;  /* NULL = unknown */
+    const char *channel;   /* resolved: "call", ... "none" */
+    const char *withheld;  /* what the control group kept from the customer; NULL = nothing. A ghost
+                              is given nothing else: treatment says the same */
     double value;
     double sd;
     double price;
     int64_t cost_micro;
     int64_t incentive_micro; /* expected: reach x accept x incentive; the one that budgets count */
     int reason;              /* enum cvm_reason */
-    const char *arm;         /* "treated"; control groups later */
+    double churn;            /* p in the horizon if untreated, as it was decided with */
+    const char *arm;         /* "treated", "universal_control", "holdout:<action>" */
     double selection_probability;
     bool ghost;
     int64_t earliest_at_ms; /* 0 = not set */
-    int64_t latest_at_ms;
+    int64_t latest_at_ms;   /* then it expires */
     enum cvm_decision_state state;
+    int64_t export; /* plan_export.export that handed it over; 0 = none yet */
 };
 
 #define CVM_DECISION_ID_SIZE 64

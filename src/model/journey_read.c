@@ -71,15 +71,15 @@ static enum cvm_status fail_operand(const struct event_scope *scope, const char 
                           nearest.best);
 }
 
-static enum cvm_status resolve_event(const void *state, const char *name, uint16_t *out_operand,
-                                     const char *const **out_words, struct cvm_error *err)
+static enum cvm_status resolve_event(void *state, const char *name,
+                                     struct cvm_rule_operand *out_operand, struct cvm_error *err)
 {
     const struct event_scope *scope = state;
     int index = cvm_catalogue_attribute(scope->catalogue, name);
 
     if (strcmp(name, "topic") == 0) {
-        *out_operand = CVM_OPERAND_TOPIC;
-        *out_words = scope->topic_words;
+        *out_operand = (struct cvm_rule_operand){
+            .number = CVM_OPERAND_TOPIC, .type = CVM_RULE_WORD, .words = scope->topic_words};
         return CVM_OK;
     }
     if (index < 0) {
@@ -94,8 +94,11 @@ static enum cvm_status resolve_event(const void *state, const char *name, uint16
                         "'%s' is %s and is not in the journey; only its topics are", name,
                         attribute->personal ? "personal" : "text");
     }
-    *out_operand = (uint16_t)index;
-    *out_words = attribute->words;
+    *out_operand = (struct cvm_rule_operand){
+        .number = (uint16_t)index,
+        .type = attribute->words != NULL ? CVM_RULE_WORD : CVM_RULE_NUMBER,
+        .words = attribute->words,
+    };
     return CVM_OK;
 }
 
@@ -105,7 +108,7 @@ static enum cvm_status read_where(struct cvm_reading *reading, const struct cvm_
     const struct cvm_catalogue *catalogue = reading->catalogue;
     const char *names[CVM_TOPICS_MAX];
     struct event_scope state = {.catalogue = catalogue, .sources = feature->sources};
-    const struct cvm_condition_scope scope = {.resolve = resolve_event, .state = &state};
+    const struct cvm_rule_scope scope = {.resolve = resolve_event, .state = &state};
 
     for (size_t i = 0; i < catalogue->topic_count; i++) {
         names[i] = catalogue->topics[i].name;
@@ -113,7 +116,7 @@ static enum cvm_status read_where(struct cvm_reading *reading, const struct cvm_
     const struct cvm_schema_texts topics = {names, catalogue->topic_count};
     enum cvm_status status = cvm_reading_texts(reading, node, topics, &state.topic_words);
     return status == CVM_OK
-               ? cvm_reading_condition_in(reading, node, "where", text, &scope, &feature->where)
+               ? cvm_reading_rule_in(reading, node, "where", text, &scope, &feature->where)
                : status;
 }
 
@@ -348,7 +351,7 @@ static enum cvm_status read_insight(struct cvm_reading *reading, const struct cv
     insight->name = item.name;
     insight->severity = severity_words[item.severity];
     insight->sentence = item.sentence;
-    status = cvm_reading_condition(reading, node, "when", item.when, &insight->when);
+    status = cvm_reading_rule(reading, node, "when", item.when, &insight->when);
     if (status == CVM_OK) {
         status = cvm_reading_sentence(reading, node, item.sentence);
     }
@@ -426,7 +429,7 @@ static enum cvm_status read_summary_line(struct cvm_reading *reading,
     }
     line->group = (int)item.group;
     line->sentence = item.sentence;
-    status = cvm_reading_condition(reading, node, "when", item.when, &line->when);
+    status = cvm_reading_rule(reading, node, "when", item.when, &line->when);
     if (status == CVM_OK) {
         status = cvm_reading_sentence(reading, node, item.sentence);
     }

@@ -34,7 +34,12 @@
     X(FORCED_NEGATIVE, "forced_negative", "decision",                                              \
       "It was asked for, although its value is negative.")                                         \
     X(ALREADY_DECIDED, "already_decided", "request",                                               \
-      "The customer already has a live decision for this date.")
+      "The customer already has a live decision for this date.")                                   \
+    X(STOPPED, "stopped", "validity", "The treatment or its channel is stopped by a kill switch.") \
+    X(HELD_OUT, "held_out", "control", "A control group keeps it from the customer.")              \
+    X(HOUSEHOLD, "household", "policy",                                                            \
+      "Another member of the household is contacted: the household's limit is reached.")           \
+    X(NOT_SELECTED, "not_selected", "request", "The trigger does not select the customer.")
 
 enum cvm_reason {
 #define X(symbol, name, stage, sentence) CVM_REASON_##symbol,

@@ -180,14 +180,14 @@ static enum cvm_status read_conditions(struct cvm_reading *reading,
                                        struct cvm_treatment *treatment)
 {
     enum cvm_status status =
-        cvm_reading_condition(reading, root, "eligible", item->eligible, &treatment->eligible);
+        cvm_reading_rule(reading, root, "eligible", item->eligible, &treatment->eligible);
     if (status == CVM_OK) {
-        status = cvm_reading_condition(reading, root, "applicable", item->applicable,
-                                       &treatment->applicable);
+        status =
+            cvm_reading_rule(reading, root, "applicable", item->applicable, &treatment->applicable);
     }
-    return status == CVM_OK ? cvm_reading_condition(reading, root, "suitable", item->suitable,
-                                                    &treatment->suitable)
-                            : status;
+    return status == CVM_OK
+               ? cvm_reading_rule(reading, root, "suitable", item->suitable, &treatment->suitable)
+               : status;
 }
 
 static void fill_treatment(const struct treatment_item *item, struct cvm_treatment *treatment)

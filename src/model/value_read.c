@@ -151,17 +151,18 @@ static enum cvm_status read_segment_when(struct cvm_reading *reading,
                                          const struct cvm_yaml_node *node, const char *text,
                                          struct cvm_segment *segment)
 {
-    enum cvm_status status = cvm_reading_condition(reading, node, "when", text, &segment->when);
-    for (size_t i = 0; i < segment->when.count && status == CVM_OK; i++) {
+    enum cvm_status status = cvm_reading_rule(reading, node, "when", text, &segment->when);
+    for (size_t i = 0; i < segment->when.clause_count && status == CVM_OK; i++) {
         status = cvm_reading_not_sensitive(reading, cvm_yaml_member(node, "when"),
-                                           segment->when.comparisons[i].operand, "segments");
+                                           segment->when.clauses[i].whole.comparison.operand,
+                                           "segments");
     }
-    if (status == CVM_OK && segment->when.count == 0 && node->next != NULL) {
+    if (status == CVM_OK && segment->when.clause_count == 0 && node->next != NULL) {
         status = cvm_schema_fail(node, reading->err,
                                  "segment '%s' needs the key 'when'; only the last has none",
                                  segment->name);
     }
-    if (status == CVM_OK && segment->when.count > 0 && node->next == NULL) {
+    if (status == CVM_OK && segment->when.clause_count > 0 && node->next == NULL) {
         status = cvm_schema_fail(node, reading->err,
                                  "the last segment takes everybody else and has no 'when'");
     }

@@ -105,8 +105,7 @@ static enum cvm_status compile(struct cvm_recommender *recommender,
             .cost = cvm_micro_to_double(treatment->cost_micro),
             .fatigue = is_marketing_contact ? catalogue->value.fatigue : 0.0,
         };
-        status = cvm_gate_init(&recommender->gates[t], recommender->arena, catalogue, options,
-                               (int)t, err);
+        cvm_gate_init(&recommender->gates[t], catalogue, options, (int)t);
     }
     return status;
 }
@@ -172,10 +171,12 @@ static void find_segments(const struct cvm_catalogue *catalogue, const struct cv
                           struct strip *strip)
 {
     unsigned char mask[CVM_STRIP_SIZE];
+    const struct cvm_rule_rows rows = {
+        .values = chunk->features, .stride = chunk->capacity, .from = strip->from};
     size_t last = catalogue->segment_count - 1;
     memset(strip->segments, (int)last, strip->count);
     for (size_t s = last; s-- > 0;) { /* backwards, so that the first that holds wins */
-        cvm_condition_mask(&catalogue->segments[s].when, chunk, strip->from, strip->count, mask);
+        cvm_rule_mask(&catalogue->segments[s].when, &rows, strip->count, mask);
         for (size_t i = 0; i < strip->count; i++) {
             strip->segments[i] = mask[i] ? (unsigned char)s : strip->segments[i];
         }
@@ -306,9 +307,12 @@ static double value_sd(const struct cvm_response *response, const struct cvm_act
                 by_churn * by_churn);
 }
 
-double cvm_action_value_sd(const struct cvm_recommender *recommender, size_t segment, double margin,
-                           double churn, size_t treatment)
+double cvm_action_value_sd(const struct cvm_recommender *recommender,
+                           const struct cvm_value_facts *facts, size_t treatment)
 {
+    size_t segment = facts->segment;
+    double margin = facts->margin;
+    double churn = facts->churn;
     struct cvm_action_value parts = {0};
     assert(segment < recommender->catalogue->segment_count);
     assert(treatment < recommender->catalogue->treatment_count);
@@ -329,7 +333,8 @@ void cvm_recommend_explain(const struct cvm_recommender *recommender, const stru
     double churn = (double)strip.churns[0];
     size_t segment = strip.segments[0];
     fill_parts(recommender, segment, margin, churn, treatment, &value);
-    value.sd = cvm_action_value_sd(recommender, segment, margin, churn, treatment);
+    value.sd = cvm_action_value_sd(
+        recommender, &(struct cvm_value_facts){segment, margin, churn, 1.0}, treatment);
     cvm_gate_explain(&recommender->gates[treatment], chunk, customer, &answer);
     value.reason = answer.reason;
     value.failed_rule = answer.failed_rule;

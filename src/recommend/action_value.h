@@ -1,7 +1,8 @@
 /* action_value.h - which treatments a customer may get, and what each is worth.
  *
  * Pure. Consent, validity and rules come first, in code (default deny); then the action value of
- * every permitted treatment: value = q [ p rho W + a (u H - g) ] - c - k, design.md "Action value":
+ * every permitted treatment: value = f q [ p rho W + a (u H - g) ] - c - k, design.md "Action
+ * value":
  *
  *   q reach   p churn in the horizon if untreated   rho relative cut of churn if reached   W worth
  * of the customer a accepts   u extra margin a month   H months it lasts, discounted   g incentive
@@ -29,6 +30,9 @@ struct cvm_recommend_options {
     enum cvm_direction direction; /* inbound decisions ignore outbound consent */
     enum cvm_channel channel;     /* CVM_CHANNEL_UNSET = all; decide --channel C restricts */
     uint64_t allowed;             /* bit per treatment; ~0 = all */
+    uint64_t stopped;             /* bit per treatment: kill switch */
+    unsigned stopped_channels;    /* bit per channel: kill switch */
+    const struct cvm_response *responses; /* per treatment, as learned; NULL = the catalogue's */
     int forced_treatment; /* CVM_INDEX_NONE; skips applicable and suitable, never consent, validity,
                              eligible */
 };
@@ -42,42 +46,69 @@ void cvm_recommender_destroy(struct cvm_recommender *recommender);
 /* Where the results of customer i of the chunk go: value of treatment t at values[i * value_stride
  * + t * treatment_stride] is the caller's business, so a function of (i, t) is asked once per
  * chunk. */
+struct cvm_contact_facts {
+    uint16_t usable; /* bit cvm_contact_bit(channel, purpose): consented, and within the policy */
+    int16_t quiet_start_min; /* as in the consent; CVM_MINUTE_NONE */
+    int16_t quiet_end_min;
+    uint8_t preferred_time;
+    uint8_t zone; /* word of the policy's zone feature; 255 = the deployment's */
+    char language[CVM_LANGUAGE_SIZE];
+};
+static inline uint16_t cvm_contact_bit(enum cvm_channel channel, enum cvm_purpose purpose)
+{
+    return (uint16_t)(1u << ((unsigned)channel * CVM_PURPOSE_COUNT + (unsigned)purpose));
+}
+
 struct cvm_verdicts {
     float *values; /* treatment t of customer i: values[t * stride + i]; CVM_VALUE_INELIGIBLE =
                       refused */
     unsigned char *reasons; /* same index; CVM_REASON_PERMITTED or why not */
     float *margins; /* per customer: monthly margin, major units (what incentives scale with) */
     float *churns;  /* per customer: p, calibrated, in the horizon; always filled */
-    unsigned char *segments; /* per customer */
-    size_t stride;           /* >= chunk->count */
+    float *tirings; /* per customer: what late contacts leave of the response, 0..1; NULL = not
+                       wanted */
+    unsigned char *segments;         /* per customer */
+    struct cvm_contact_facts *facts; /* per customer; NULL = not wanted */
+    size_t stride;                   /* >= chunk->count */
 };
 /* Column-wise over the whole chunk; no allocation. */
 void cvm_recommend_chunk(const struct cvm_recommender *recommender, const struct cvm_chunk *chunk,
                          const struct cvm_verdicts *out_verdicts);
 
+/* The channel of a permitted treatment for this customer: "any" becomes one. */
+enum cvm_channel cvm_recommend_channel(const struct cvm_recommender *recommender, size_t treatment,
+                                       const struct cvm_contact_facts *facts);
+
 /* One customer and treatment in full, for explain and spreadsheets. value equals the matrix's value
  * (as float). */
 struct cvm_action_value {
     enum cvm_reason reason;
-    const char
-        *failed_rule;    /* text of the comparison that refused it, or NULL; the recommender's */
-    double failed_value; /* the feature's value there; NaN = missing */
+    const char *failed_name;  /* of the suppression or limit that refused it; NULL */
+    const char *failed_rule;  /* text of the clause that refused it, or NULL; the catalogue's */
+    int failed_feature;       /* the first that the clause reads; CVM_INDEX_NONE */
+    double failed_value;      /* its value; NaN = missing */
     enum cvm_channel channel; /* resolved: "any" became one */
     int segment;
     double margin, annuity, worth;          /* margin, H, W */
     double reach, churn, churn_cut, accept; /* q p rho a */
     double extra_margin, incentive;         /* u, g in major units */
     double cost, fatigue;                   /* c k */
+    double tiring;                          /* factor on q */
     double value, sd;
-    const char *source; /* "prior" */
+    const char *source; /* "prior", "learned", "calibrated" */
+    int64_t outcomes;   /* behind it */
 };
 void cvm_recommend_explain(const struct cvm_recommender *recommender, const struct cvm_chunk *chunk,
                            size_t customer, size_t treatment, struct cvm_action_value *out_value);
 
 /* Standard deviation of the value from those of reach, accept, churn cut and churn (delta method),
  * from the columns that are stored with the values. */
-double cvm_action_value_sd(const struct cvm_recommender *recommender, size_t segment, double margin,
-                           double churn, size_t treatment);
+struct cvm_value_facts {
+    size_t segment;
+    double margin, churn, tiring;
+};
+double cvm_action_value_sd(const struct cvm_recommender *recommender,
+                           const struct cvm_value_facts *facts, size_t treatment);
 
 /* What one treatment of a customer with this margin uses of a budget's measure, half-even to
  * micros. Expected incentive = q a g: paid to those who accept. */

@@ -7,8 +7,6 @@
 
 #include "base/date.h"
 
-static const char *const compare_words[] = {"==", "!=", "<", "<=", ">", ">="};
-
 /* ---- compiling ---- */
 
 static void add_channel(struct cvm_gate *gate, enum cvm_channel channel, enum cvm_purpose purpose)
@@ -60,60 +58,15 @@ static enum cvm_reason fixed_reason(const struct cvm_gate *gate,
     return CVM_REASON_PERMITTED;
 }
 
-static enum cvm_status rule_text(struct cvm_arena *arena, const struct cvm_feature *feature,
-                                 const struct cvm_comparison *comparison, const char **out_text,
-                                 struct cvm_error *err)
+static void add_stage(struct cvm_gate *gate, const struct cvm_rule *rule, enum cvm_reason reason)
 {
-    char text[320];
-    const char *word = NULL;
-    for (size_t i = 0; feature->words != NULL && feature->words[i] != NULL; i++) {
-        word = (double)i == comparison->value ? feature->words[i] : word;
+    if (rule->clause_count > 0) {
+        gate->stages[gate->stage_count++] = (struct cvm_gate_stage){rule, reason};
     }
-    int length = word != NULL ? snprintf(text, sizeof(text), "%s %s '%s'", feature->name,
-                                         compare_words[comparison->compare], word)
-                              : snprintf(text, sizeof(text), "%s %s %.12g", feature->name,
-                                         compare_words[comparison->compare], comparison->value);
-    const char *copy = length < 0 ? NULL : cvm_arena_string(arena, text);
-    if (copy == NULL) {
-        return CVM_FAIL(err, CVM_E_LIMIT, "no memory for the rules");
-    }
-    *out_text = copy;
-    return CVM_OK;
 }
 
-static enum cvm_status add_stage(struct cvm_gate *gate, struct cvm_arena *arena,
-                                 const struct cvm_catalogue *catalogue,
-                                 const struct cvm_condition *condition, enum cvm_reason reason,
-                                 struct cvm_error *err)
-{
-    if (condition->count == 0) {
-        return CVM_OK;
-    }
-    const char **rules = CVM_NEW_ARRAY(arena, condition->count, const char *);
-    if (rules == NULL) {
-        return CVM_FAIL(err, CVM_E_LIMIT, "no memory for the rules");
-    }
-    for (size_t i = 0; i < condition->count; i++) {
-        const struct cvm_comparison *comparison = &condition->comparisons[i];
-        if (comparison->operand >= catalogue->feature_count ||
-            comparison->compare > CVM_GREATER_EQUAL) {
-            return CVM_FAIL(err, CVM_E_INVALID, "rule '%s' compares an unknown feature",
-                            condition->text != NULL ? condition->text : "");
-        }
-        enum cvm_status status =
-            rule_text(arena, &catalogue->features[comparison->operand], comparison, &rules[i], err);
-        if (status != CVM_OK) {
-            return status;
-        }
-    }
-    gate->stages[gate->stage_count++] = (struct cvm_gate_stage){condition, reason, rules};
-    return CVM_OK;
-}
-
-enum cvm_status cvm_gate_init(struct cvm_gate *gate, struct cvm_arena *arena,
-                              const struct cvm_catalogue *catalogue,
-                              const struct cvm_recommend_options *options, int number,
-                              struct cvm_error *err)
+void cvm_gate_init(struct cvm_gate *gate, const struct cvm_catalogue *catalogue,
+                   const struct cvm_recommend_options *options, int number)
 {
     const struct cvm_treatment *treatment = &catalogue->treatments[number];
     memset(gate, 0, sizeof(*gate));
@@ -125,75 +78,14 @@ enum cvm_status cvm_gate_init(struct cvm_gate *gate, struct cvm_arena *arena,
     gate->asks_consent = gate->channel_count > 0;
     gate->fixed = fixed_reason(gate, treatment, options, number);
 
-    enum cvm_status status =
-        add_stage(gate, arena, catalogue, &treatment->eligible, CVM_REASON_NOT_ELIGIBLE, err);
-    if (options->forced_treatment == number) {
-        return status;
+    add_stage(gate, &treatment->eligible, CVM_REASON_NOT_ELIGIBLE);
+    if (options->forced_treatment != number) {
+        add_stage(gate, &treatment->applicable, CVM_REASON_NOT_APPLICABLE);
+        add_stage(gate, &treatment->suitable, CVM_REASON_NOT_SUITABLE);
     }
-    if (status == CVM_OK) {
-        status = add_stage(gate, arena, catalogue, &treatment->applicable,
-                           CVM_REASON_NOT_APPLICABLE, err);
-    }
-    if (status == CVM_OK) {
-        status =
-            add_stage(gate, arena, catalogue, &treatment->suitable, CVM_REASON_NOT_SUITABLE, err);
-    }
-    return status;
 }
 
 /* ---- columns ---- */
-
-/* The same as cvm_compare_holds(), a loop per operator: NaN fails every one of them. */
-static void and_comparison(const struct cvm_comparison *comparison, const double *column,
-                           size_t count, unsigned char *mask)
-{
-    double right = comparison->value;
-    switch ((enum cvm_compare)comparison->compare) {
-    case CVM_EQUAL:
-        for (size_t i = 0; i < count; i++) {
-            mask[i] &= column[i] == right;
-        }
-        break;
-    case CVM_NOT_EQUAL: /* less or greater, so that a missing one on either side fails */
-        for (size_t i = 0; i < count; i++) {
-            mask[i] &= (column[i] < right) | (column[i] > right);
-        }
-        break;
-    case CVM_LESS:
-        for (size_t i = 0; i < count; i++) {
-            mask[i] &= column[i] < right;
-        }
-        break;
-    case CVM_LESS_EQUAL:
-        for (size_t i = 0; i < count; i++) {
-            mask[i] &= column[i] <= right;
-        }
-        break;
-    case CVM_GREATER:
-        for (size_t i = 0; i < count; i++) {
-            mask[i] &= column[i] > right;
-        }
-        break;
-    case CVM_GREATER_EQUAL:
-        for (size_t i = 0; i < count; i++) {
-            mask[i] &= column[i] >= right;
-        }
-        break;
-    }
-}
-
-void cvm_condition_mask(const struct cvm_condition *condition, const struct cvm_chunk *chunk,
-                        size_t from, size_t count, unsigned char *mask)
-{
-    memset(mask, 1, count);
-    for (size_t i = 0; i < condition->count; i++) {
-        const struct cvm_comparison *comparison = &condition->comparisons[i];
-        assert(comparison->operand < chunk->feature_count);
-        and_comparison(comparison,
-                       chunk->features + (size_t)comparison->operand * chunk->capacity + from,
-                       count, mask);
-    }
-}
 
 /* Outbound: permission must be on record. Inbound: the customer came to us, so only a recorded
  * refusal of inbound offers counts; nothing outbound is asked. */
@@ -220,6 +112,8 @@ void cvm_gate_check(const struct cvm_gate *gate, const struct cvm_chunk *chunk, 
                     size_t count, unsigned char *reasons)
 {
     unsigned char mask[CVM_STRIP_SIZE];
+    const struct cvm_rule_rows rows = {
+        .values = chunk->features, .stride = chunk->capacity, .from = from};
     assert(count <= CVM_STRIP_SIZE);
     memset(reasons, (int)gate->fixed, count);
     if (gate->fixed != CVM_REASON_PERMITTED) {
@@ -230,7 +124,7 @@ void cvm_gate_check(const struct cvm_gate *gate, const struct cvm_chunk *chunk, 
     }
     for (size_t s = 0; s < gate->stage_count; s++) {
         unsigned char refusal = (unsigned char)gate->stages[s].reason;
-        cvm_condition_mask(gate->stages[s].condition, chunk, from, count, mask);
+        cvm_rule_mask(gate->stages[s].rule, &rows, count, mask);
         for (size_t i = 0; i < count; i++) {
             bool fails = (reasons[i] == CVM_REASON_PERMITTED) & (mask[i] == 0);
             reasons[i] = fails ? refusal : reasons[i];
@@ -252,21 +146,18 @@ static enum cvm_channel resolve_channel(const struct cvm_gate *gate,
     return gate->declared;
 }
 
-static void explain_stages(const struct cvm_gate *gate, const double *features, size_t stride,
+static void explain_stages(const struct cvm_gate *gate, const struct cvm_rule_rows *rows,
                            struct cvm_gate_answer *answer)
 {
     for (size_t s = 0; s < gate->stage_count; s++) {
         const struct cvm_gate_stage *stage = &gate->stages[s];
-        for (size_t i = 0; i < stage->condition->count; i++) {
-            const struct cvm_comparison *comparison = &stage->condition->comparisons[i];
-            double value = features[comparison->operand * stride];
-            if (!cvm_compare_holds(value, (enum cvm_compare)comparison->compare,
-                                   comparison->value)) {
-                answer->reason = stage->reason;
-                answer->failed_rule = stage->rules[i];
-                answer->failed_value = value;
-                return;
-            }
+        const struct cvm_rule_clause *failed = cvm_rule_failed(stage->rule, rows);
+        if (failed != NULL) {
+            size_t operand = failed->whole.operands[0];
+            answer->reason = stage->reason;
+            answer->failed_rule = failed->whole.text;
+            answer->failed_value = rows->values[operand * rows->stride + rows->from];
+            return;
         }
     }
 }
@@ -282,7 +173,10 @@ void cvm_gate_explain(const struct cvm_gate *gate, const struct cvm_chunk *chunk
     }
     answer.reason = (enum cvm_reason)reason;
     if (answer.reason == CVM_REASON_PERMITTED) {
-        explain_stages(gate, chunk->features + customer, chunk->capacity, &answer);
+        explain_stages(gate,
+                       &(struct cvm_rule_rows){
+                           .values = chunk->features, .stride = chunk->capacity, .from = customer},
+                       &answer);
     }
     *out_answer = answer;
 }

@@ -1,7 +1,7 @@
 /* eligibility.h - may this customer get this treatment: validity, consent and rules, in code.
  *
  * For files of recommend/ only. A gate is one treatment's checks, compiled for one run:
- * enabled, dates, channel and purpose set, allowed by the request, consent, then the conditions
+ * enabled, dates, channel and purpose set, allowed by the request, consent, then the rules
  * eligible, applicable, suitable. The first that fails gives the reason.
  */
 #ifndef CVM_RECOMMEND_ELIGIBILITY_H
@@ -13,9 +13,8 @@
 #define CVM_GATE_STAGES 3
 
 struct cvm_gate_stage {
-    const struct cvm_condition *condition;
+    const struct cvm_rule *rule;
     enum cvm_reason reason;
-    const char **rules; /* per comparison, its text: "churn_90d >= 0.1" */
 };
 
 struct cvm_gate {
@@ -31,14 +30,8 @@ struct cvm_gate {
     size_t stage_count;
 };
 
-CVM_MUST_CHECK enum cvm_status cvm_gate_init(struct cvm_gate *gate, struct cvm_arena *arena,
-                                             const struct cvm_catalogue *catalogue,
-                                             const struct cvm_recommend_options *options,
-                                             int treatment, struct cvm_error *err);
-
-/* Holds `condition` for customers [from, from + count)? mask[i] becomes 0 or 1. */
-void cvm_condition_mask(const struct cvm_condition *condition, const struct cvm_chunk *chunk,
-                        size_t from, size_t count, unsigned char *mask);
+void cvm_gate_init(struct cvm_gate *gate, const struct cvm_catalogue *catalogue,
+                   const struct cvm_recommend_options *options, int treatment);
 
 /* reasons[i] for customers [from, from + count), at most CVM_STRIP_SIZE. */
 #define CVM_STRIP_SIZE 256

@@ -298,6 +298,7 @@ static void add_value(struct cvm_text *out, const struct cvm_import_field *field
         cvm_text_add(out, cvm_day_format((int32_t)value->number, day));
         cvm_text_add_char(out, '"');
         break;
+    case CVM_ATTRIBUTE_CODE:
     case CVM_ATTRIBUTE_LABEL:
     case CVM_ATTRIBUTE_TEXT:
         add_string(out, value->text);
@@ -568,7 +569,10 @@ static uint16_t write_cells(struct cvm_mapper *mapper, struct cvm_packed_cell *c
             attribute->type != CVM_ATTRIBUTE_LABEL) {
             memset(&cells[count], 0, sizeof(cells[count]));
             cells[count].attribute = (uint16_t)source->source->fields[f].attribute;
-            cells[count].value = mapper->values[f].number;
+            cells[count].value =
+                attribute->type == CVM_ATTRIBUTE_CODE
+                    ? cvm_rule_code(mapper->values[f].text.data, mapper->values[f].text.length)
+                    : mapper->values[f].number;
             count++;
         }
     }

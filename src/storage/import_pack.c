@@ -87,6 +87,9 @@ static bool read_cell(const struct cvm_attribute *attribute, const struct cvm_js
             }
         }
         return false;
+    case CVM_ATTRIBUTE_CODE:
+        *out_value = cvm_rule_code(value->string.data, value->string.length);
+        return value->type == CVM_JSON_STRING;
     case CVM_ATTRIBUTE_LABEL:
     case CVM_ATTRIBUTE_TEXT:
         return false;

@@ -243,6 +243,7 @@ static bool read_value(const struct cvm_import_field *field, const struct cvm_js
         return read_word(field, value, &out->number);
     case CVM_ATTRIBUTE_DATE:
         return read_date(value, &out->number);
+    case CVM_ATTRIBUTE_CODE:
     case CVM_ATTRIBUTE_LABEL:
     case CVM_ATTRIBUTE_TEXT:
         out->text = value->string;

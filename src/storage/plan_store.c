@@ -8,7 +8,7 @@
 
 /* ---- writing ---- */
 
-enum { DECISION_COLUMNS = 19 };
+enum { DECISION_COLUMNS = 23 };
 
 struct adding {
     const struct cvm_decision *next;
@@ -48,6 +48,10 @@ static enum cvm_status next_decision(void *state, struct cvm_db_value *params, s
     params[16] = has_earliest ? cvm_db_int(decision->earliest_at_ms) : cvm_db_null();
     params[17] = has_latest ? cvm_db_int(decision->latest_at_ms) : cvm_db_null();
     params[18] = cvm_db_int(decision->state);
+    params[19] = cvm_db_text(decision->channel);
+    params[20] = cvm_db_text(decision->withheld);
+    params[21] = cvm_db_double(decision->churn);
+    params[22] = cvm_db_int(decision->export);
     return CVM_OK;
 }
 
@@ -96,6 +100,10 @@ static enum cvm_status read_decision(const struct cvm_db_value *columns, size_t 
         .earliest_at_ms = int_or_zero(&columns[16]),
         .latest_at_ms = int_or_zero(&columns[17]),
         .state = (enum cvm_decision_state)columns[18].integer,
+        .channel = cvm_db_string(&columns[19]),
+        .withheld = cvm_db_string(&columns[20]),
+        .churn = columns[21].number,
+        .export = columns[22].integer,
     };
     return CVM_OK;
 }
@@ -121,7 +129,9 @@ static enum cvm_status copy_decision(void *state, const struct cvm_db_value *col
         !cvm_db_copy_string(copy->arena, &columns[4], &decision->offer) ||
         !cvm_db_copy_string(copy->arena, &columns[5], &decision->content) ||
         !cvm_db_copy_string(copy->arena, &columns[6], &decision->language) ||
-        !cvm_db_copy_string(copy->arena, &columns[13], &decision->arm)) {
+        !cvm_db_copy_string(copy->arena, &columns[13], &decision->arm) ||
+        !cvm_db_copy_string(copy->arena, &columns[19], &decision->channel) ||
+        !cvm_db_copy_string(copy->arena, &columns[20], &decision->withheld)) {
         return CVM_FAIL(err, CVM_E_LIMIT, "no memory to read a decision");
     }
     copy->is_there = true;
@@ -165,6 +175,7 @@ enum cvm_status cvm_decision_of_day(struct cvm_store *store, struct cvm_arena *a
 }
 
 struct decision_scan {
+    bool is_withdrawing; /* what is given is withdrawn from now on */
     cvm_decision_fn on_decision;
     void *state;
 };
@@ -175,6 +186,7 @@ static enum cvm_status scan_decision(void *state, const struct cvm_db_value *col
     struct decision_scan *scan = state;
     struct cvm_decision decision;
     enum cvm_status status = read_decision(columns, column_count, &decision, err);
+    decision.state = scan->is_withdrawing ? CVM_DECISION_WITHDRAWN : decision.state;
     return status == CVM_OK ? scan->on_decision(scan->state, &decision, err) : status;
 }
 
@@ -239,7 +251,8 @@ enum cvm_status cvm_decision_withdraw(struct cvm_store *store, int32_t as_of_day
                                       cvm_decision_fn on_withdrawn, void *state,
                                       struct cvm_error *err)
 {
-    struct decision_scan scan = {.on_decision = on_withdrawn, .state = state};
+    struct decision_scan scan = {
+        .is_withdrawing = true, .on_decision = on_withdrawn, .state = state};
     return withdraw_range(store, as_of_day, (const int64_t[]){0, INT64_MAX}, &scan, err);
 }
 
@@ -247,7 +260,8 @@ enum cvm_status cvm_decision_withdraw_customer(struct cvm_store *store, int32_t 
                                                uint64_t customer_key, cvm_decision_fn on_withdrawn,
                                                void *state, struct cvm_error *err)
 {
-    struct decision_scan scan = {.on_decision = on_withdrawn, .state = state};
+    struct decision_scan scan = {
+        .is_withdrawing = true, .on_decision = on_withdrawn, .state = state};
     int64_t key = (int64_t)customer_key;
     return withdraw_range(store, as_of_day, (const int64_t[]){key, key}, &scan, err);
 }

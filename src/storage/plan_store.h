@@ -24,6 +24,9 @@ struct cvm_run_record {
     int64_t catalogue_version;
     int64_t last_batch;
     const char *options; /* JSON */
+    const char *created_by;
+    const char *responses;    /* JSON: engine/responses.h; NULL = the catalogue's priors */
+    const char *hold_reasons; /* JSON array of sentences; NULL = not held by a rule */
     int64_t created_at_ms;
     int64_t finished_at_ms; /* 0 = not yet */
     const char *summary;    /* JSON or NULL */
@@ -65,6 +68,11 @@ cvm_run_finish(struct cvm_store *store, const struct cvm_run_record *run, struct
 CVM_MUST_CHECK enum cvm_status cvm_plan_set_state(struct cvm_store *store, const char *run_id,
                                                   const char *state, const char *who,
                                                   const char *why, struct cvm_error *err);
+
+/* Why a rule held the plan: a JSON array of sentences. Inside the caller's transaction. */
+CVM_MUST_CHECK enum cvm_status cvm_plan_set_hold_reasons(struct cvm_store *store,
+                                                         const char *run_id, const char *reasons,
+                                                         struct cvm_error *err);
 
 /* Value blocks. Inside the caller's transaction. */
 struct cvm_value_block {

@@ -34,7 +34,10 @@ static enum cvm_status copy_run(struct cvm_arena *arena, const struct cvm_db_val
         !cvm_db_copy_string(arena, &columns[3], &run.plan_state) ||
         !cvm_db_copy_string(arena, &columns[9], &run.options) ||
         !cvm_db_copy_string(arena, &columns[12], &run.summary) ||
-        !cvm_db_copy_string(arena, &columns[13], &run.plan_digest)) {
+        !cvm_db_copy_string(arena, &columns[13], &run.plan_digest) ||
+        !cvm_db_copy_string(arena, &columns[18], &run.created_by) ||
+        !cvm_db_copy_string(arena, &columns[19], &run.responses) ||
+        !cvm_db_copy_string(arena, &columns[20], &run.hold_reasons)) {
         return CVM_FAIL(err, CVM_E_LIMIT, "no memory to read a run");
     }
     *out_run = run;
@@ -170,6 +173,8 @@ static enum cvm_status add_run(struct cvm_db *db, const struct cvm_run_record *r
         cvm_db_int(run->last_batch),
         cvm_db_text(run->options == NULL ? "{}" : run->options),
         cvm_db_int(run->created_at_ms),
+        cvm_db_text(run->created_by == NULL ? "" : run->created_by),
+        cvm_db_text(run->responses),
     };
     return cvm_db_exec(db, cvm_db_sql(db, CVM_SQL_RUN_ADD), params, CVM_DB_COUNT(params), NULL,
                        err);
@@ -180,9 +185,9 @@ static enum cvm_status take_up_run(struct cvm_db *db, const struct cvm_run_recor
                                    struct cvm_error *err)
 {
     struct cvm_db_value params[] = {
-        cvm_db_text(run->run_id),
-        cvm_db_text(run->options == NULL ? "{}" : run->options),
-        cvm_db_int(run->created_at_ms),
+        cvm_db_text(run->run_id),       cvm_db_text(run->options == NULL ? "{}" : run->options),
+        cvm_db_int(run->created_at_ms), cvm_db_text(run->created_by == NULL ? "" : run->created_by),
+        cvm_db_text(run->responses),
     };
     enum cvm_status status = cvm_db_exec(db, cvm_db_sql(db, CVM_SQL_RUN_TAKE_UP), params,
                                          CVM_DB_COUNT(params), NULL, err);
@@ -386,6 +391,15 @@ enum cvm_status cvm_plan_set_state(struct cvm_store *store, const char *run_id, 
     status = cvm_db_exec(db, cvm_db_sql(db, CVM_SQL_PLAN_SET_STATE), params, CVM_DB_COUNT(params),
                          NULL, err);
     return status == CVM_OK ? audit_state(store, run_id, plan.text, state, who, why, err) : status;
+}
+
+enum cvm_status cvm_plan_set_hold_reasons(struct cvm_store *store, const char *run_id,
+                                          const char *reasons, struct cvm_error *err)
+{
+    struct cvm_db *db = cvm_store_db(store);
+    struct cvm_db_value params[] = {cvm_db_text(run_id), cvm_db_text(reasons)};
+    return cvm_db_exec(db, cvm_db_sql(db, CVM_SQL_PLAN_SET_HOLD_REASONS), params,
+                       CVM_DB_COUNT(params), NULL, err);
 }
 
 /* ---- value blocks ---- */

@@ -21,7 +21,12 @@ static void add_chunk(struct cvm_shard_values *values, size_t first, size_t coun
     float margins[64];
     float churns[64];
     unsigned char segments[64];
-    struct cvm_verdicts verdicts = {numbers, reasons, margins, churns, segments, 64};
+    struct cvm_verdicts verdicts = {.values = numbers,
+                                    .reasons = reasons,
+                                    .margins = margins,
+                                    .churns = churns,
+                                    .segments = segments,
+                                    .stride = 64};
     assert_int_equal(cvm_chunk_create(64, 1, &chunk, NULL), CVM_OK);
     for (size_t i = 0; i < count; i++) {
         char id[24];

@@ -105,7 +105,7 @@ static void check_treatment(struct cvm_arena *arena, const struct cvm_treatment 
 
 static void check_catalogue(const struct cvm_catalogue *c)
 {
-    REQUIRE(c->segment_count > 0 && c->segments[c->segment_count - 1].when.count == 0);
+    REQUIRE(c->segment_count > 0 && c->segments[c->segment_count - 1].when.clause_count == 0);
     REQUIRE(c->value.churn_feature < (int)c->feature_count);
     for (size_t i = 0; i < c->feature_count; i++) {
         REQUIRE(c->features[i].attribute < (int)c->attribute_count);

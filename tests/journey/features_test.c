@@ -30,7 +30,7 @@ struct world {
     struct cvm_source sources[4];
     struct cvm_attribute attributes[CELLS_MAX];
     struct cvm_feature features[FEATURES_MAX];
-    struct cvm_comparison comparisons[FEATURES_MAX][3];
+    struct cvm_rule_clause clauses[FEATURES_MAX][3];
     int32_t as_of_day;
     struct fact *facts;
     size_t fact_count;
@@ -109,10 +109,10 @@ static struct cvm_feature *add_feature(struct world *world, enum cvm_aggregate a
 static void add_where(struct world *world, struct cvm_feature *feature, int operand,
                       enum cvm_compare compare, double value)
 {
-    struct cvm_comparison *comparisons = world->comparisons[feature - world->features];
-    comparisons[feature->where.count++] =
-        (struct cvm_comparison){(uint16_t)operand, (uint8_t)compare, value};
-    feature->where.comparisons = comparisons;
+    struct cvm_rule_clause *clauses = world->clauses[feature - world->features];
+    clauses[feature->where.clause_count++].whole = (struct cvm_rule_part){
+        .is_simple = true, .comparison = {(uint16_t)operand, (uint8_t)compare, value}};
+    feature->where.clauses = clauses;
 }
 
 /* ---- the fast way ---- */
@@ -210,10 +210,10 @@ static double cell_of(const struct fact *fact, int attribute)
     return NAN;
 }
 
-static bool passes(const struct fact *fact, const struct cvm_condition *where)
+static bool passes(const struct fact *fact, const struct cvm_rule *where)
 {
-    for (size_t i = 0; i < where->count; i++) {
-        const struct cvm_comparison *test = &where->comparisons[i];
+    for (size_t i = 0; i < where->clause_count; i++) {
+        const struct cvm_comparison *test = &where->clauses[i].whole.comparison;
         if (test->operand == CVM_OPERAND_TOPIC) {
             bool has = (fact->event.topics & (UINT32_C(1) << (int)test->value)) != 0;
             if (has != (test->compare == CVM_EQUAL)) {

@@ -12,9 +12,10 @@
 #include "journey/summary.h"
 
 static const char *const plans[] = {"prepaid", "contract", NULL};
-static const struct cvm_comparison bills_above_2 = {
-    .operand = 0, .compare = CVM_GREATER, .value = 2};
-static const struct cvm_comparison is_contract = {.operand = 1, .compare = CVM_EQUAL, .value = 1};
+static const struct cvm_rule_clause bills_above_2 = {
+    .whole = {.is_simple = true, .comparison = {.operand = 0, .compare = CVM_GREATER, .value = 2}}};
+static const struct cvm_rule_clause is_contract = {
+    .whole = {.is_simple = true, .comparison = {.operand = 1, .compare = CVM_EQUAL, .value = 1}}};
 
 static struct cvm_attribute attributes[] = {{.type = CVM_ATTRIBUTE_NUMBER},
                                             {.type = CVM_ATTRIBUTE_WORD, .words = plans},
@@ -28,15 +29,17 @@ static struct cvm_feature features[] = {
     {.name = "bill.average", .attribute = 0, .aggregate = CVM_AGGREGATE_AVG},
 };
 static struct cvm_summary_line lines[] = {
-    {.group = 0, .when = {.comparisons = &bills_above_2, .count = 1}, .sentence = "{bills} bills."},
+    {.group = 0,
+     .when = {.clauses = &bills_above_2, .clause_count = 1},
+     .sentence = "{bills} bills."},
     {.group = 0, .when = {0}, .sentence = "Few bills."},
-    {.group = 1, .when = {.comparisons = &is_contract, .count = 1}, .sentence = "On {plan}."},
+    {.group = 1, .when = {.clauses = &is_contract, .clause_count = 1}, .sentence = "On {plan}."},
 };
 static struct cvm_insight insights[] = {
     {.name = "many_bills",
-     .when = {.comparisons = &bills_above_2, .count = 1},
+     .when = {.clauses = &bills_above_2, .clause_count = 1},
      .sentence = "{bills} bills of {bill.average}"},
-    {.name = "contract", .when = {.comparisons = &is_contract, .count = 1}, .sentence = "Bound"},
+    {.name = "contract", .when = {.clauses = &is_contract, .clause_count = 1}, .sentence = "Bound"},
 };
 static const struct cvm_catalogue catalogue = {.attributes = attributes,
                                                .attribute_count = 4,

@@ -189,8 +189,9 @@ static void features_stand_for_what_the_contracts_name(void **state)
     assert_int_equal(c->value.churn_feature, cvm_catalogue_feature(c, "churn_90d"));
     const struct cvm_feature *roaming =
         &c->features[cvm_catalogue_feature(c, "roaming_mentions_90d")];
-    assert_int_equal(roaming->where.comparisons[0].operand, CVM_OPERAND_TOPIC);
-    assert_string_equal(c->topics[(int)roaming->where.comparisons[0].value].name, "roaming");
+    assert_int_equal(roaming->where.clauses[0].whole.comparison.operand, CVM_OPERAND_TOPIC);
+    assert_string_equal(c->topics[(int)roaming->where.clauses[0].whole.comparison.value].name,
+                        "roaming");
     const struct cvm_feature *plan = &c->features[cvm_catalogue_feature(c, "plan_type")];
     assert_string_equal(plan->words[2], "contract");
     assert_true(c->insight_count >= 10 && c->feature_count >= 35);
@@ -295,9 +296,9 @@ static void segments_end_with_one_for_everybody_else(void **state)
     const struct cvm_catalogue *c = shipped(*state);
     assert_int_equal(c->segment_count, 4);
     for (size_t i = 0; i + 1 < c->segment_count; i++) {
-        assert_true(c->segments[i].when.count > 0);
+        assert_true(c->segments[i].when.clause_count > 0);
     }
-    assert_int_equal(c->segments[3].when.count, 0);
+    assert_int_equal(c->segments[3].when.clause_count, 0);
     assert_string_equal(c->segments[3].name, "contract");
     assert_true(c->segments[0].margin_median == 3 && c->segments[0].horizon_months == 12);
 }
@@ -511,13 +512,15 @@ static void the_shipped_catalogue_reads_at_any_size(void **state)
 
 /* ---- writing ---- */
 
-static void assert_same_condition(const struct cvm_condition *a, const struct cvm_condition *b)
+static void assert_same_rule(const struct cvm_rule *a, const struct cvm_rule *b)
 {
-    assert_int_equal(a->count, b->count);
-    for (size_t i = 0; i < a->count; i++) {
-        assert_int_equal(a->comparisons[i].operand, b->comparisons[i].operand);
-        assert_int_equal(a->comparisons[i].compare, b->comparisons[i].compare);
-        assert_true(a->comparisons[i].value == b->comparisons[i].value);
+    assert_int_equal(a->clause_count, b->clause_count);
+    for (size_t i = 0; i < a->clause_count; i++) {
+        const struct cvm_comparison *left = &a->clauses[i].whole.comparison;
+        const struct cvm_comparison *right = &b->clauses[i].whole.comparison;
+        assert_int_equal(left->operand, right->operand);
+        assert_int_equal(left->compare, right->compare);
+        assert_true(left->value == right->value);
     }
 }
 
@@ -544,9 +547,9 @@ static void assert_same_treatment(const struct cvm_treatment *a, const struct cv
     assert_int_equal(a->class, b->class);
     assert_int_equal(a->valid_from_day, b->valid_from_day);
     assert_int_equal(a->valid_to_day, b->valid_to_day);
-    assert_same_condition(&a->eligible, &b->eligible);
-    assert_same_condition(&a->applicable, &b->applicable);
-    assert_same_condition(&a->suitable, &b->suitable);
+    assert_same_rule(&a->eligible, &b->eligible);
+    assert_same_rule(&a->applicable, &b->applicable);
+    assert_same_rule(&a->suitable, &b->suitable);
     assert_true(a->max_per_day == b->max_per_day && a->priority == b->priority);
     assert_true(a->cost_micro == b->cost_micro && a->loaded_cost_micro == b->loaded_cost_micro);
     assert_int_equal(a->use_count, b->use_count);

@@ -89,9 +89,12 @@ static void explain_and_matrix_are_equal_to_the_last_bit(void **state)
             assert_true((float)value.value == small_value(&small, i, t));
             assert_true(value.margin == (double)small.margins[i]);
             assert_true(value.churn == (double)small.churns[i]);
-            assert_true(value.sd == cvm_action_value_sd(small.recommender, small.segment_of[i],
-                                                        (double)small.margins[i],
-                                                        (double)small.churns[i], t));
+            assert_true(value.sd ==
+                        cvm_action_value_sd(small.recommender,
+                                            &(struct cvm_value_facts){small.segment_of[i],
+                                                                      (double)small.margins[i],
+                                                                      (double)small.churns[i], 1.0},
+                                            t));
         }
     }
     small_finish(&small);

@@ -20,7 +20,7 @@ struct small {
     struct cvm_feature features[FEATURE_COUNT];
     struct cvm_segment segments[2];
     struct cvm_treatment treatments[TREATMENT_COUNT];
-    struct cvm_comparison comparisons[8];
+    struct cvm_rule_clause clauses[8];
     struct cvm_recommend_options options;
     struct cvm_recommender *recommender;
     struct cvm_chunk *chunk;
@@ -31,12 +31,20 @@ struct small {
     unsigned char segment_of[CVM_CHUNK_SIZE];
 };
 
-/* comparisons[slot] becomes a condition of its own. */
-static inline struct cvm_condition small_condition(struct small *small, size_t slot, int feature,
-                                                   enum cvm_compare compare, double value)
+/* clauses[slot] becomes a rule of its own. */
+static inline struct cvm_rule small_rule(struct small *small, size_t slot, int feature,
+                                         enum cvm_compare compare, double value)
 {
-    small->comparisons[slot] = (struct cvm_comparison){(uint16_t)feature, (uint8_t)compare, value};
-    return (struct cvm_condition){"as written", &small->comparisons[slot], 1};
+    struct cvm_rule_part *part = &small->clauses[slot].whole;
+    *part = (struct cvm_rule_part){
+        .text = "as written",
+        .is_simple = true,
+        .comparison = {(uint16_t)feature, (uint8_t)compare, value},
+        .operands = &part->comparison.operand,
+        .operand_count = 1,
+    };
+    return (struct cvm_rule){
+        .text = "as written", .clauses = &small->clauses[slot], .clause_count = 1};
 }
 
 static inline void small_treatments(struct small *small)
@@ -105,15 +113,15 @@ static inline void small_init(struct small *small)
         (struct cvm_feature){.name = "plan_type", .attribute = CVM_INDEX_NONE, .words = plans};
     small->features[FEATURE_TENURE] =
         (struct cvm_feature){.name = "tenure_months", .attribute = CVM_INDEX_NONE};
-    small->segments[0] = (struct cvm_segment){
-        .name = "prepaid",
-        .when = small_condition(small, 0, FEATURE_PLAN, CVM_EQUAL, PLAN_PREPAID),
-        .margin_median = 3.0,
-        .margin_min = 1.0,
-        .margin_max = 8.0,
-        .churn_month = .03,
-        .churn_month_sd = .0075,
-        .horizon_months = 2};
+    small->segments[0] =
+        (struct cvm_segment){.name = "prepaid",
+                             .when = small_rule(small, 0, FEATURE_PLAN, CVM_EQUAL, PLAN_PREPAID),
+                             .margin_median = 3.0,
+                             .margin_min = 1.0,
+                             .margin_max = 8.0,
+                             .churn_month = .03,
+                             .churn_month_sd = .0075,
+                             .horizon_months = 2};
     small->segments[1] = (struct cvm_segment){.name = "contract",
                                               .margin_median = 13.0,
                                               .margin_min = 8.0,
@@ -200,8 +208,12 @@ static inline void small_recommend(struct small *small)
         cvm_recommender_create(&small->catalogue, &small->options, &small->recommender, &err);
     assert_string_equal(err.message, "");
     assert_int_equal(status, CVM_OK);
-    struct cvm_verdicts verdicts = {small->values, small->reasons,    small->margins,
-                                    small->churns, small->segment_of, CVM_CHUNK_SIZE};
+    struct cvm_verdicts verdicts = {.values = small->values,
+                                    .reasons = small->reasons,
+                                    .margins = small->margins,
+                                    .churns = small->churns,
+                                    .segments = small->segment_of,
+                                    .stride = CVM_CHUNK_SIZE};
     cvm_recommend_chunk(small->recommender, small->chunk, &verdicts);
 }
 

@@ -38,8 +38,8 @@ static void every_statement_prepares_on_one_of_the_databases(void **state)
             assert_non_null(text);
             struct cvm_db_cursor *cursor = NULL;
             /* The wrong number of values is found after the statement was prepared. */
-            for (size_t count = 0; count <= 19 && !is_fine; count++) {
-                struct cvm_db_value nulls[19] = {{0}};
+            for (size_t count = 0; count <= 32 && !is_fine; count++) {
+                struct cvm_db_value nulls[32] = {{0}};
                 is_fine = cvm_db_scan(dbs[i], text, nulls, count, &cursor, &err) == CVM_OK;
             }
             cvm_db_cursor_close(cursor);
@@ -52,7 +52,7 @@ static void every_statement_prepares_on_one_of_the_databases(void **state)
 }
 
 struct seen {
-    struct cvm_db_value first[19];
+    struct cvm_db_value first[32];
     char text[64];
     unsigned char blob[16];
     int rows;

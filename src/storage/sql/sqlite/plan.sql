@@ -3,7 +3,7 @@
 -- name: run_find
 SELECT r.run_id, r.request, r.state, p.state, r.epoch, r.as_of_day, r.seed, r.catalogue_version,
     r.last_batch, r.options, r.created_at, r.finished_at, r.summary, p.plan_digest, p.decisions,
-    p.value, p.dual_bound, p.spend_micro
+    p.value, p.dual_bound, p.spend_micro, r.created_by, r.responses, p.hold_reasons
 FROM run r
 JOIN plan p ON p.run_id = r.run_id
 WHERE r.request = ?1
@@ -12,7 +12,7 @@ WHERE r.request = ?1
 -- name: run_get
 SELECT r.run_id, r.request, r.state, p.state, r.epoch, r.as_of_day, r.seed, r.catalogue_version,
     r.last_batch, r.options, r.created_at, r.finished_at, r.summary, p.plan_digest, p.decisions,
-    p.value, p.dual_bound, p.spend_micro
+    p.value, p.dual_bound, p.spend_micro, r.created_by, r.responses, p.hold_reasons
 FROM run r
 JOIN plan p ON p.run_id = r.run_id
 WHERE r.run_id >= ?1 AND substr(r.run_id, 1, length(?1)) = ?1
@@ -23,7 +23,7 @@ LIMIT 2
 -- name: run_latest
 SELECT r.run_id, r.request, r.state, p.state, r.epoch, r.as_of_day, r.seed, r.catalogue_version,
     r.last_batch, r.options, r.created_at, r.finished_at, r.summary, p.plan_digest, p.decisions,
-    p.value, p.dual_bound, p.spend_micro
+    p.value, p.dual_bound, p.spend_micro, r.created_by, r.responses, p.hold_reasons
 FROM run r
 JOIN plan p ON p.run_id = r.run_id
 WHERE r.state = 'done' AND r.summary IS NOT NULL
@@ -37,7 +37,7 @@ SELECT r.run_id, r.request, r.state, p.state, r.epoch, r.as_of_day, r.seed, r.ca
     CASE WHEN r.summary IS NULL THEN (SELECT count(*) FROM decision d WHERE d.run_id = r.run_id) ELSE p.decisions END,
     CASE WHEN r.summary IS NULL THEN (SELECT coalesce(sum(d.value), 0.0) FROM decision d WHERE d.run_id = r.run_id)
         ELSE p.value END,
-    p.dual_bound, p.spend_micro
+    p.dual_bound, p.spend_micro, r.created_by, r.responses, p.hold_reasons
 FROM run r
 JOIN plan p ON p.run_id = r.run_id
 ORDER BY r.created_at DESC, r.run_id DESC
@@ -45,13 +45,13 @@ LIMIT ?1
 
 -- name: run_add
 INSERT INTO run (run_id, request, state, epoch, as_of_day, seed, catalogue_version, last_batch,
-    options, created_at)
-VALUES (?1, ?2, 'running', 1, ?3, ?4, ?5, ?6, ?7, ?8)
+    options, created_at, created_by, responses)
+VALUES (?1, ?2, 'running', 1, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
 
 -- name: run_take_up
 UPDATE run
 SET state = 'running', epoch = epoch + 1, options = ?2, created_at = ?3, finished_at = NULL,
-    summary = NULL
+    summary = NULL, created_by = ?4, responses = ?5
 WHERE run_id = ?1 AND state <> 'done'
 
 -- name: run_fail
@@ -93,6 +93,11 @@ UPDATE plan
 SET state = ?3, changed_at = ?4
 WHERE run_id = ?1 AND state = ?2
 
+-- name: plan_set_hold_reasons
+UPDATE plan
+SET hold_reasons = ?2
+WHERE run_id = ?1
+
 -- Value blocks.
 
 -- name: value_block_add
@@ -131,41 +136,23 @@ WHERE run_id IN (
     )
 )
 
--- Decisions. Numbers of states: model/decision.h. What is stored as decided (0) or released (1)
--- follows its plan: releasing or recalling a plan is one row, not a million. 15 = withdrawn.
+-- Decisions, as the view decision_now has them. Numbers of states: model/decision.h.
 
 -- name: decision_add
 INSERT INTO decision (run_id, customer_key, customer_id, treatment, offer, content, language, value,
     sd, price, cost_micro, incentive_micro, reason, arm, selection_probability, ghost, earliest_at,
-    latest_at, state)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)
+    latest_at, state, channel, withheld, churn, export)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20,
+    ?21, ?22, ?23)
 
 -- name: decision_get
-SELECT d.run_id, d.customer_key, d.customer_id, d.treatment, d.offer, d.content, d.language,
-    d.value, d.sd, d.price, d.cost_micro, d.incentive_micro, d.reason, d.arm,
-    d.selection_probability, d.ghost, d.earliest_at, d.latest_at,
-    CASE
-        WHEN d.state > 1 THEN d.state
-        WHEN p.state = 'recalled' THEN 15
-        WHEN p.state IN ('released', 'closed') THEN 1
-        ELSE d.state
-    END
-FROM decision d
-JOIN plan p ON p.run_id = d.run_id
+SELECT d.*
+FROM decision_now d
 WHERE d.run_id = ?1 AND d.customer_key = ?2
 
 -- name: decision_scan
-SELECT d.run_id, d.customer_key, d.customer_id, d.treatment, d.offer, d.content, d.language,
-    d.value, d.sd, d.price, d.cost_micro, d.incentive_micro, d.reason, d.arm,
-    d.selection_probability, d.ghost, d.earliest_at, d.latest_at,
-    CASE
-        WHEN d.state > 1 THEN d.state
-        WHEN p.state = 'recalled' THEN 15
-        WHEN p.state IN ('released', 'closed') THEN 1
-        ELSE d.state
-    END
-FROM decision d
-JOIN plan p ON p.run_id = d.run_id
+SELECT d.*
+FROM decision_now d
 WHERE d.run_id = ?1
 ORDER BY d.customer_key
 
@@ -187,27 +174,18 @@ ORDER BY d.customer_key
 
 -- The newest live one of a customer, whichever run made it.
 -- name: decision_of_day
-SELECT d.run_id, d.customer_key, d.customer_id, d.treatment, d.offer, d.content, d.language,
-    d.value, d.sd, d.price, d.cost_micro, d.incentive_micro, d.reason, d.arm,
-    d.selection_probability, d.ghost, d.earliest_at, d.latest_at,
-    CASE
-        WHEN d.state > 1 THEN d.state
-        WHEN p.state IN ('released', 'closed') THEN 1
-        ELSE d.state
-    END
+SELECT d.*
 FROM run r
 JOIN plan p ON p.run_id = r.run_id
-JOIN decision d ON d.run_id = r.run_id AND d.customer_key = ?2
+JOIN decision_now d ON d.run_id = r.run_id AND d.customer_key = ?2
 WHERE r.as_of_day = ?1 AND p.state NOT IN ('building', 'recalled')
     AND d.state NOT IN (11, 12, 14, 15)
 ORDER BY r.created_at DESC, r.run_id DESC
 LIMIT 1
 
 -- name: decision_withdrawable
-SELECT d.run_id, d.customer_key, d.customer_id, d.treatment, d.offer, d.content, d.language,
-    d.value, d.sd, d.price, d.cost_micro, d.incentive_micro, d.reason, d.arm,
-    d.selection_probability, d.ghost, d.earliest_at, d.latest_at, 15
-FROM decision d
+SELECT d.*
+FROM decision_now d
 WHERE d.run_id IN (
     SELECT r.run_id
     FROM run r

@@ -10,27 +10,30 @@
 #include <math.h>
 #include <string.h>
 
-#include "model/condition.h"
+#include "rules/rule.h"
 
 static const char *const plan_words[] = {"prepaid", "sim_only", "contract", NULL};
 
 /* Operands: 0 churn, 1 tenure.months, 2 plan (words). */
-static enum cvm_status resolve(const void *state, const char *name, uint16_t *out_operand,
-                               const char *const **out_words, struct cvm_error *err)
+static enum cvm_status resolve(void *state, const char *name, struct cvm_rule_operand *out_operand,
+                               struct cvm_error *err)
 {
     static const char *const names[] = {"churn", "tenure.months", "plan"};
     (void)state;
     for (size_t i = 0; i < 3; i++) {
         if (strcmp(name, names[i]) == 0) {
-            *out_operand = (uint16_t)i;
-            *out_words = i == 2 ? plan_words : NULL;
+            *out_operand = (struct cvm_rule_operand){
+                .number = (uint16_t)i,
+                .type = i == 2 ? CVM_RULE_WORD : CVM_RULE_NUMBER,
+                .words = i == 2 ? plan_words : NULL,
+            };
             return CVM_OK;
         }
     }
     return CVM_FAIL(err, CVM_E_NOT_FOUND, "unknown name '%s'", name);
 }
 
-static const struct cvm_condition_scope scope = {.resolve = resolve};
+static const struct cvm_rule_scope scope = {.resolve = resolve};
 
 static int set_up(void **state)
 {
@@ -48,13 +51,13 @@ static bool holds(struct cvm_arena *arena, const char *text, double churn, doubl
                   double plan)
 {
     const double values[] = {churn, tenure, plan};
-    struct cvm_condition condition = {0};
+    struct cvm_rule condition = {0};
     struct cvm_error err = {0};
-    if (cvm_condition_parse(arena, text, &scope, &condition, &err) != CVM_OK) {
+    if (cvm_rule_compile(arena, text, CVM_RULE_BOOL, &scope, &condition, &err) != CVM_OK) {
         fail_msg("'%s': %s", text, err.message);
     }
     assert_string_equal(condition.text, text);
-    return cvm_condition_holds(&condition, values, 1);
+    return cvm_rule_holds(&condition, &(struct cvm_rule_rows){.values = values, .stride = 1});
 }
 
 static void every_comparison_holds_where_it_should(void **state)
@@ -90,15 +93,15 @@ static void an_empty_condition_always_holds(void **state)
 static void values_are_read_with_the_stride(void **state)
 {
     const double values[] = {1, 99, 5, 99, 2, 99};
-    struct cvm_condition condition = {0};
+    struct cvm_rule condition = {0};
 
-    assert_int_equal(cvm_condition_parse(*state,
-                                         "churn == 1 && tenure.months == 5 && plan == "
-                                         "'contract'",
-                                         &scope, &condition, NULL),
+    assert_int_equal(cvm_rule_compile(*state,
+                                      "churn == 1 && tenure.months == 5 && plan == "
+                                      "'contract'",
+                                      CVM_RULE_BOOL, &scope, &condition, NULL),
                      CVM_OK);
-    assert_int_equal(condition.count, 3);
-    assert_true(cvm_condition_holds(&condition, values, 2));
+    assert_int_equal(condition.clause_count, 3);
+    assert_true(cvm_rule_holds(&condition, &(struct cvm_rule_rows){.values = values, .stride = 2}));
 }
 
 static void a_mistake_names_the_column(void **state)
@@ -133,10 +136,10 @@ static void a_mistake_names_the_column(void **state)
         {"plan == prepaid", "column 9: 'prepaid' stands without quotes"},
     };
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-        struct cvm_condition condition = {.text = "sentinel"};
+        struct cvm_rule condition = {.text = "sentinel"};
         struct cvm_error err = {0};
-        assert_int_not_equal(cvm_condition_parse(*state, bad[i].text, &scope, &condition, &err),
-                             CVM_OK);
+        assert_int_not_equal(
+            cvm_rule_compile(*state, bad[i].text, CVM_RULE_BOOL, &scope, &condition, &err), CVM_OK);
         if (strncmp(err.message, bad[i].message, strlen(bad[i].message)) != 0) {
             fail_msg("'%s' gives '%s'", bad[i].text, err.message);
         }
@@ -148,23 +151,26 @@ static void there_are_limits(void **state)
 {
     char many[512] = "churn > 0";
     char name[400];
-    struct cvm_condition condition = {0};
+    struct cvm_rule condition = {0};
     struct cvm_error err = {0};
 
-    for (int i = 1; i < CVM_COMPARISONS_MAX; i++) {
+    for (int i = 1; i < 16; i++) {
         memcpy(many + strlen(many), " && churn > 0", 14);
     }
-    assert_int_equal(cvm_condition_parse(*state, many, &scope, &condition, &err), CVM_OK);
-    assert_int_equal(condition.count, CVM_COMPARISONS_MAX);
+    assert_int_equal(cvm_rule_compile(*state, many, CVM_RULE_BOOL, &scope, &condition, &err),
+                     CVM_OK);
+    assert_int_equal(condition.clause_count, 16);
     memcpy(many + strlen(many), " && churn > 0", 14);
-    assert_int_equal(cvm_condition_parse(*state, many, &scope, &condition, &err), CVM_E_INVALID);
+    assert_int_equal(cvm_rule_compile(*state, many, CVM_RULE_BOOL, &scope, &condition, &err),
+                     CVM_E_INVALID);
     assert_non_null(strstr(err.message, "more than 16 comparisons"));
     memset(name, 'a', sizeof(name) - 1);
     name[sizeof(name) - 1] = '\0';
-    assert_int_equal(cvm_condition_parse(*state, name, &scope, &condition, &err), CVM_E_INVALID);
+    assert_int_equal(cvm_rule_compile(*state, name, CVM_RULE_BOOL, &scope, &condition, &err),
+                     CVM_E_INVALID);
 
     struct cvm_arena *small = cvm_arena_create(16);
-    assert_int_equal(cvm_condition_parse(small, "churn > 0", &scope, &condition, &err),
+    assert_int_equal(cvm_rule_compile(small, "churn > 0", CVM_RULE_BOOL, &scope, &condition, &err),
                      CVM_E_LIMIT);
     cvm_arena_destroy(small);
 }

@@ -1,13 +1,15 @@
-#include "model/condition.h"
+#include "rules/rule.h"
 
 #include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "base/text.h"
 
-#define WORD_BYTES_MAX 128
+#define WORD_BYTES_MAX  128
+#define COMPARISONS_MAX 16
 
 static const char *const operators[] = {
     [CVM_EQUAL] = "==",      [CVM_NOT_EQUAL] = "!=", [CVM_LESS] = "<",
@@ -17,7 +19,8 @@ static const char *const operators[] = {
 struct parser {
     const char *text;
     const char *at;
-    const struct cvm_condition_scope *scope;
+    const struct cvm_rule_scope *scope;
+    struct cvm_arena *arena;
     struct cvm_error *err;
 };
 
@@ -208,34 +211,43 @@ static enum cvm_status read_literal(struct parser *p, const char *const *words, 
     return status;
 }
 
-static enum cvm_status read_comparison(struct parser *p, struct cvm_comparison *out_comparison)
+static enum cvm_status read_comparison(struct parser *p, struct cvm_rule_part *out_part)
 {
     char name[WORD_BYTES_MAX];
     struct cvm_comparison comparison = {0};
-    const char *const *words = NULL;
+    struct cvm_rule_operand operand = {0};
 
     skip_blanks(p);
     const char *start = p->at;
     if (read_name(p, name) == 0) {
         return FAIL_AT(p, start, "expected a name");
     }
-    enum cvm_status status =
-        p->scope->resolve(p->scope->state, name, &comparison.operand, &words, p->err);
+    enum cvm_status status = p->scope->resolve(p->scope->state, name, &operand, p->err);
     if (status != CVM_OK) {
         return cvm_error_context(p->err, status, "column %d", column_of(p, start));
     }
     skip_blanks(p);
     const char *sign = p->at;
+    comparison.operand = operand.number;
     status = read_operator(p, &comparison.compare);
     if (status != CVM_OK) {
         return status;
     }
-    if (words != NULL && comparison.compare > CVM_NOT_EQUAL) {
+    if (operand.words != NULL && comparison.compare > CVM_NOT_EQUAL) {
         return FAIL_AT(p, sign, "'%s' is a word: only == and != compare it", name);
     }
-    status = read_literal(p, words, name, &comparison.value);
+    status = read_literal(p, operand.words, name, &comparison.value);
     if (status == CVM_OK) {
-        *out_comparison = comparison;
+        struct cvm_rule_part part = {.is_simple = true, .comparison = comparison};
+        part.text = cvm_arena_copy(p->arena, start, (size_t)(p->at - start));
+        uint16_t *operands = CVM_NEW_ARRAY(p->arena, 1, uint16_t);
+        if (part.text == NULL || operands == NULL) {
+            return CVM_FAIL(p->err, CVM_E_LIMIT, "no memory for a rule");
+        }
+        operands[0] = operand.number;
+        part.operands = operands;
+        part.operand_count = 1;
+        *out_part = part;
     }
     return status;
 }
@@ -259,22 +271,22 @@ static enum cvm_status read_joint(struct parser *p, bool *out_more)
     return FAIL_AT(p, p->at, "expected '&&' or the end");
 }
 
-enum cvm_status cvm_condition_parse(struct cvm_arena *arena, const char *text,
-                                    const struct cvm_condition_scope *scope,
-                                    struct cvm_condition *out_condition, struct cvm_error *err)
+enum cvm_status cvm_rule_compile(struct cvm_arena *arena, const char *text,
+                                 enum cvm_rule_type wanted, const struct cvm_rule_scope *scope,
+                                 struct cvm_rule *out_rule, struct cvm_error *err)
 {
-    struct parser p = {.text = text, .at = text, .scope = scope, .err = err};
-    struct cvm_comparison found[CVM_COMPARISONS_MAX];
+    struct parser p = {.text = text, .at = text, .scope = scope, .arena = arena, .err = err};
+    struct cvm_rule_clause found[COMPARISONS_MAX] = {0};
     size_t count = 0;
 
-    assert(text != NULL && scope != NULL);
+    assert(text != NULL && scope != NULL && wanted == CVM_RULE_BOOL);
     skip_blanks(&p);
     bool more = *p.at != '\0';
     while (more) {
-        if (count == CVM_COMPARISONS_MAX) {
-            return FAIL_AT(&p, p.at, "more than %d comparisons", CVM_COMPARISONS_MAX);
+        if (count == COMPARISONS_MAX) {
+            return FAIL_AT(&p, p.at, "more than %d comparisons", COMPARISONS_MAX);
         }
-        enum cvm_status status = read_comparison(&p, &found[count]);
+        enum cvm_status status = read_comparison(&p, &found[count].whole);
         if (status == CVM_OK) {
             count++;
             status = read_joint(&p, &more);
@@ -283,14 +295,15 @@ enum cvm_status cvm_condition_parse(struct cvm_arena *arena, const char *text,
             return status;
         }
     }
-    struct cvm_comparison *kept =
-        CVM_NEW_ARRAY(arena, count == 0 ? 1 : count, struct cvm_comparison);
+    struct cvm_rule_clause *kept =
+        CVM_NEW_ARRAY(arena, count == 0 ? 1 : count, struct cvm_rule_clause);
     const char *copy = cvm_arena_string(arena, text);
     if (kept == NULL || copy == NULL) {
-        return CVM_FAIL(err, CVM_E_LIMIT, "no memory for a condition");
+        return CVM_FAIL(err, CVM_E_LIMIT, "no memory for a rule");
     }
     memcpy(kept, found, count * sizeof(found[0]));
-    *out_condition = (struct cvm_condition){.text = copy, .comparisons = kept, .count = count};
+    *out_rule = (struct cvm_rule){
+        .text = copy, .type = CVM_RULE_BOOL, .clauses = kept, .clause_count = count};
     return CVM_OK;
 }
 
@@ -316,14 +329,134 @@ bool cvm_compare_holds(double left, enum cvm_compare compare, double right)
     return false;
 }
 
-bool cvm_condition_holds(const struct cvm_condition *condition, const double *values, size_t stride)
+double cvm_rule_code(const char *text, size_t length)
 {
-    for (size_t i = 0; i < condition->count; i++) {
-        const struct cvm_comparison *c = &condition->comparisons[i];
-        if (!cvm_compare_holds(values[c->operand * stride], (enum cvm_compare)c->compare,
-                               c->value)) {
-            return false;
+    return (double)(cvm_hash(text, length) >> 12);
+}
+
+static bool same_part(const struct cvm_rule_part *a, const struct cvm_rule_part *b)
+{
+    return a->comparison.operand == b->comparison.operand &&
+           a->comparison.compare == b->comparison.compare &&
+           a->comparison.value == b->comparison.value;
+}
+
+bool cvm_rule_same(const struct cvm_rule *a, const struct cvm_rule *b)
+{
+    bool is_same = a->clause_count == b->clause_count;
+    for (size_t i = 0; is_same && i < a->clause_count; i++) {
+        is_same = same_part(&a->clauses[i].whole, &b->clauses[i].whole);
+    }
+    return is_same;
+}
+
+/* ---- evaluating ---- */
+
+/* The same as cvm_compare_holds(), a loop per operator: NaN fails every one of them. */
+static void compare_column(const double *column, enum cvm_compare compare, double right,
+                           size_t count, unsigned char *mask)
+{
+    switch (compare) {
+    case CVM_EQUAL:
+        for (size_t i = 0; i < count; i++) {
+            mask[i] = column[i] == right;
+        }
+        break;
+    case CVM_NOT_EQUAL: /* less or greater, so that a missing one on either side fails */
+        for (size_t i = 0; i < count; i++) {
+            mask[i] = (column[i] < right) | (column[i] > right);
+        }
+        break;
+    case CVM_LESS:
+        for (size_t i = 0; i < count; i++) {
+            mask[i] = column[i] < right;
+        }
+        break;
+    case CVM_LESS_EQUAL:
+        for (size_t i = 0; i < count; i++) {
+            mask[i] = column[i] <= right;
+        }
+        break;
+    case CVM_GREATER:
+        for (size_t i = 0; i < count; i++) {
+            mask[i] = column[i] > right;
+        }
+        break;
+    case CVM_GREATER_EQUAL:
+        for (size_t i = 0; i < count; i++) {
+            mask[i] = column[i] >= right;
+        }
+        break;
+    }
+}
+
+static void topic_mask(const struct cvm_comparison *comparison, const struct cvm_rule_rows *rows,
+                       size_t count, unsigned char *mask)
+{
+    unsigned topic = (unsigned)comparison->value;
+    for (size_t i = 0; i < count; i++) {
+        bool has = rows->topics != NULL && (rows->topics[rows->from + i] >> topic & 1) != 0;
+        mask[i] = has == (comparison->compare == CVM_EQUAL);
+    }
+}
+
+void cvm_rule_part_mask(const struct cvm_rule_part *part, const struct cvm_rule_rows *rows,
+                        size_t count, unsigned char *mask)
+{
+    const struct cvm_comparison *comparison = &part->comparison;
+    if (comparison->operand == CVM_OPERAND_TOPIC) {
+        topic_mask(comparison, rows, count, mask);
+        return;
+    }
+    size_t column =
+        rows->columns != NULL ? rows->columns[comparison->operand] : comparison->operand;
+    compare_column(rows->values + column * rows->stride + rows->from,
+                   (enum cvm_compare)comparison->compare, comparison->value, count, mask);
+}
+
+void cvm_rule_mask(const struct cvm_rule *rule, const struct cvm_rule_rows *rows, size_t count,
+                   unsigned char *mask)
+{
+    unsigned char one[CVM_RULE_ROWS_MAX];
+    assert(count <= CVM_RULE_ROWS_MAX);
+    memset(mask, 1, count);
+    for (size_t c = 0; c < rule->clause_count; c++) {
+        cvm_rule_part_mask(&rule->clauses[c].whole, rows, count, one);
+        for (size_t i = 0; i < count; i++) {
+            mask[i] &= one[i];
         }
     }
-    return true;
+}
+
+void cvm_rule_values(const struct cvm_rule *rule, const struct cvm_rule_rows *rows, size_t count,
+                     double *out_values)
+{
+    unsigned char mask[CVM_RULE_ROWS_MAX];
+    cvm_rule_mask(rule, rows, count, mask);
+    for (size_t i = 0; i < count; i++) {
+        out_values[i] = mask[i];
+    }
+}
+
+bool cvm_rule_part_holds(const struct cvm_rule_part *part, const struct cvm_rule_rows *rows)
+{
+    unsigned char mask = 0;
+    cvm_rule_part_mask(part, rows, 1, &mask);
+    return mask != 0;
+}
+
+const struct cvm_rule_clause *cvm_rule_failed(const struct cvm_rule *rule,
+                                              const struct cvm_rule_rows *rows)
+{
+    for (size_t c = 0; c < rule->clause_count; c++) {
+        if (!cvm_rule_part_holds(&rule->clauses[c].whole, rows)) {
+            return &rule->clauses[c];
+        }
+    }
+    return NULL;
+}
+
+bool cvm_rule_holds(const struct cvm_rule *rule, const struct cvm_rule_rows *rows)
+{
+    return cvm_rule_failed(rule, rows) == NULL;
 }

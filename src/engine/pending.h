@@ -1,0 +1,40 @@
+/* pending.h - contacts that are released and not yet reported: they count in the contact policy
+ * until they are reported sent (then they are in the journey), not sent, or expire.
+ */
+#ifndef CVM_ENGINE_PENDING_H
+#define CVM_ENGINE_PENDING_H
+
+#include "base/columns.h"
+#include "journey/features.h"
+#include "model/catalogue.h"
+#include "storage/store.h"
+
+struct cvm_pending_contact {
+    uint64_t key;
+    int32_t day;             /* as-of day of its decision */
+    double channel, purpose; /* words of the policy's attributes */
+    double action;           /* cvm_rule_code() */
+};
+
+struct cvm_pending {
+    struct cvm_column contacts; /* struct cvm_pending_contact, ascending key, then day */
+};
+
+void cvm_pending_init(struct cvm_pending *pending);
+void cvm_pending_finish(struct cvm_pending *pending);
+
+/* Released decisions with a contact, of runs up to as_of_day, that expire after `from_ms`. Those of
+ * the run `except_run_id` (NULL = none) are left out. Nothing if the catalogue has no policy. */
+CVM_MUST_CHECK enum cvm_status cvm_pending_load(struct cvm_pending *pending,
+                                                struct cvm_store *store,
+                                                const struct cvm_catalogue *catalogue,
+                                                int32_t as_of_day, int64_t from_ms,
+                                                const char *except_run_id, struct cvm_error *err);
+
+/* Hand a customer's pending contacts to the builder, between its bodies and its end. */
+CVM_MUST_CHECK enum cvm_status cvm_pending_lend(const struct cvm_pending *pending,
+                                                const struct cvm_catalogue *catalogue, uint64_t key,
+                                                struct cvm_feature_builder *builder,
+                                                struct cvm_error *err);
+
+#endif
