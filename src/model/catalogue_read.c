@@ -22,13 +22,18 @@ enum part {
     PART_JOURNEY,
     PART_VALUES,
     PART_CONSTRAINTS,
+    PART_RELEASE,
     PART_COUNT
 };
 static const char *const part_names[PART_COUNT] = {
     [PART_CONSENT] = "consent.yaml",         [PART_TOPICS] = "topics.yaml",
     [PART_FEATURES] = "features.yaml",       [PART_INSIGHTS] = "insights.yaml",
     [PART_JOURNEY] = "journey.yaml",         [PART_VALUES] = "values.yaml",
-    [PART_CONSTRAINTS] = "constraints.yaml",
+    [PART_CONSTRAINTS] = "constraints.yaml", [PART_RELEASE] = "release.yaml",
+};
+/* Files that came later: without one its part of the catalogue is off. */
+static const bool is_optional[PART_COUNT] = {
+    [PART_RELEASE] = true,
 };
 
 struct named_tree {
@@ -43,6 +48,8 @@ struct trees {
     size_t mapping_count;
     struct named_tree treatments[CVM_TREATMENTS_MAX + 1]; /* and "ignore" */
     size_t treatment_count;
+    struct named_tree channels[CVM_CHANNEL_FILES_MAX];
+    size_t channel_count;
 };
 
 static enum cvm_status fail_memory(struct cvm_error *err)
@@ -86,9 +93,11 @@ static const char *stem_in(struct cvm_arena *arena, const char *file, const char
 static enum cvm_status fail_file(const char *place, struct cvm_error *err)
 {
     enum cvm_status status = CVM_FAIL(err, CVM_E_INVALID, "'%s' is no file of a catalogue", place);
-    (void)cvm_error_hint(err, status,
-                         "Allowed are consent, topics, features, insights, journey, values and "
-                         "constraints .yaml, mappings/NAME.yaml and treatments/ID.yaml.");
+    (void)cvm_error_hint(
+        err, status,
+        "Allowed are consent, topics, features, insights, journey, values, "
+        "constraints and release .yaml, mappings/NAME.yaml, treatments/ID.yaml and "
+        "channels/NAME.yaml.");
     return cvm_error_where(err, status, "%s", place);
 }
 
@@ -128,6 +137,11 @@ static enum cvm_status add_tree(struct cvm_arena *arena, const char *place, cons
     if (tree.name != NULL) {
         return add_named(place, "treatments", CVM_TREATMENTS_MAX + 1, tree, trees->treatments,
                          &trees->treatment_count, err);
+    }
+    tree.name = stem_in(arena, file, "channels");
+    if (tree.name != NULL) {
+        return add_named(place, "channels", CVM_CHANNEL_FILES_MAX, tree, trees->channels,
+                         &trees->channel_count, err);
     }
     return fail_file(place, err);
 }
@@ -183,7 +197,7 @@ static enum cvm_status read_trees(struct cvm_arena *arena, const struct cvm_cata
         }
     }
     for (size_t i = 0; i < PART_COUNT && status == CVM_OK; i++) {
-        if (trees->parts[i] == NULL) {
+        if (trees->parts[i] == NULL && !is_optional[i]) {
             const char *place = place_of(arena, root, part_names[i]);
             status = CVM_FAIL(err, CVM_E_INVALID, "the catalogue has no file '%s'", part_names[i]);
             status = cvm_error_where(err, status, "%s", place == NULL ? part_names[i] : place);
@@ -260,6 +274,7 @@ static enum cvm_status read_parts(struct cvm_reading *reading, const struct tree
         {PART_JOURNEY, cvm_read_journey},
         {PART_VALUES, cvm_read_values},
         {PART_CONSTRAINTS, cvm_read_shared_constraints},
+        {PART_RELEASE, cvm_read_release},
     };
     enum cvm_status status = cvm_read_consent_words(reading, trees->parts[PART_CONSENT]);
 
@@ -267,11 +282,16 @@ static enum cvm_status read_parts(struct cvm_reading *reading, const struct tree
         status = cvm_read_mapping(reading, trees->mappings[i].root, trees->mappings[i].name);
     }
     for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]) && status == CVM_OK; i++) {
-        status = steps[i].read(reading, trees->parts[steps[i].part]);
+        const struct cvm_yaml_node *root = trees->parts[steps[i].part];
+        status = root == NULL ? CVM_OK : steps[i].read(reading, root);
     }
     for (size_t i = 0; i < trees->treatment_count && status == CVM_OK; i++) {
         const struct named_tree *tree = &trees->treatments[i];
         status = cvm_read_treatment(reading, tree->root, tree->name, tree->file);
+    }
+    for (size_t i = 0; i < trees->channel_count && status == CVM_OK; i++) {
+        const struct named_tree *tree = &trees->channels[i];
+        status = cvm_read_channel_file(reading, tree->root, tree->name, tree->file);
     }
     return status == CVM_OK ? cvm_read_constraints_end(reading) : status;
 }

@@ -107,6 +107,9 @@ enum cvm_status cvm_read_shared_constraints(struct cvm_reading *reading,
                                             const struct cvm_yaml_node *root);
 enum cvm_status cvm_read_treatment(struct cvm_reading *reading, const struct cvm_yaml_node *root,
                                    const char *name, const char *file);
+enum cvm_status cvm_read_release(struct cvm_reading *reading, const struct cvm_yaml_node *root);
+enum cvm_status cvm_read_channel_file(struct cvm_reading *reading, const struct cvm_yaml_node *root,
+                                      const char *name, const char *file);
 /* Capacities, resources, budgets, once everything is known. */
 enum cvm_status cvm_read_constraints_end(struct cvm_reading *reading);
 
