@@ -1,19 +1,16 @@
 #include <string.h>
 
-#include "base/file.h"
-#include "cli/catalogue_folder.h"
+#include "cli/catalogue_edit.h"
 #include "cli/commands.h"
 #include "cli/document.h"
 #include "cli/treatment_file.h"
 #include "cli/treatment_report.h"
 #include "cli/work.h"
-#include "storage/catalogue_store.h"
 
 struct import_job {
     struct cvm_session *session;
     struct cvm_store *store;
-    struct cvm_catalogue_files files;   /* as they are to be */
-    struct cvm_catalogue_files changed; /* those that differ from before */
+    struct cvm_catalogue_edit edit;
     const char **ids;
     bool *is_new;
     size_t count;
@@ -21,35 +18,6 @@ struct import_job {
     struct cvm_text not_used;
     struct cvm_catalogue_update update;
 };
-
-static enum cvm_status put_treatment(struct import_job *job, const struct cvm_catalogue *catalogue,
-                                     const struct cvm_treatment *treatment, struct cvm_error *err)
-{
-    struct cvm_arena *arena = job->session->arena;
-    struct cvm_text text;
-    struct cvm_text name;
-    cvm_text_init(&text, 0);
-    cvm_text_init(&name, 0);
-    cvm_text_add_format(&name, "treatments/%s.yaml", treatment->id);
-    enum cvm_status status = cvm_treatment_write(treatment, catalogue, &text, err);
-    struct cvm_catalogue_file file = {
-        .name = cvm_arena_string(arena, cvm_text_string(&name)),
-        .text = cvm_arena_copy(arena, cvm_text_string(&text), text.length),
-        .length = text.length,
-    };
-    if (status == CVM_OK && (file.name == NULL || file.text == NULL)) {
-        status = CVM_FAIL(err, CVM_E_LIMIT, "no memory for treatments");
-    }
-    if (status == CVM_OK) {
-        status = cvm_catalogue_files_put(arena, &job->files, &file, &job->files, err);
-    }
-    if (status == CVM_OK) {
-        status = cvm_catalogue_files_put(arena, &job->changed, &file, &job->changed, err);
-    }
-    cvm_text_finish(&text);
-    cvm_text_finish(&name);
-    return status;
-}
 
 /* Does the file say anything else than the catalogue? Then its text is written anew. */
 static bool is_same(const struct cvm_catalogue *catalogue, const struct cvm_treatment *treatment)
@@ -71,7 +39,7 @@ static enum cvm_status take_file(struct import_job *job, const char *path, struc
     struct cvm_arena *arena = job->session->arena;
     const struct cvm_catalogue *catalogue = NULL;
     struct cvm_treatment_file file;
-    enum cvm_status status = cvm_catalogue_read(arena, &job->files, "", &catalogue, err);
+    enum cvm_status status = cvm_catalogue_edit_check(&job->edit, &catalogue, err);
     if (status == CVM_OK) {
         status = cvm_treatment_file_read(arena, catalogue, path, &file, err);
     }
@@ -80,7 +48,8 @@ static enum cvm_status take_file(struct import_job *job, const char *path, struc
     }
     for (size_t i = 0; status == CVM_OK && i < file.count; i++) {
         if (!is_same(catalogue, &file.treatments[i])) {
-            status = put_treatment(job, catalogue, &file.treatments[i], err);
+            status =
+                cvm_catalogue_edit_put_treatment(&job->edit, catalogue, &file.treatments[i], err);
         }
         if (job->count < 2 * CVM_TREATMENTS_MAX) {
             job->ids[job->count] = file.treatments[i].id;
@@ -97,9 +66,7 @@ static enum cvm_status take_files(struct import_job *job, const struct cvm_argum
                                   struct cvm_error *err)
 {
     struct cvm_session *session = job->session;
-    int64_t version = 0;
-    enum cvm_status status =
-        cvm_catalogue_store_files(job->store, session->arena, 0, &job->files, &version, err);
+    enum cvm_status status = cvm_catalogue_edit_begin(session, job->store, &job->edit, err);
     job->ids = CVM_NEW_ARRAY(session->arena, 2 * CVM_TREATMENTS_MAX, const char *);
     job->is_new = CVM_NEW_ARRAY(session->arena, 2 * CVM_TREATMENTS_MAX, bool);
     if (status == CVM_OK && (job->ids == NULL || job->is_new == NULL)) {
@@ -107,18 +74,6 @@ static enum cvm_status take_files(struct import_job *job, const struct cvm_argum
     }
     for (size_t i = 0; status == CVM_OK && i < arguments->positional_count; i++) {
         status = take_file(job, arguments->positional[i], err);
-    }
-    return status;
-}
-
-static enum cvm_status store_files(struct import_job *job, struct cvm_error *err)
-{
-    struct cvm_session *session = job->session;
-    const char *folder = session->config.catalogue_folder;
-    enum cvm_status status = cvm_catalogue_store_update(session, job->store, &job->files, "",
-                                                        "cvm treatment import", &job->update, err);
-    if (status == CVM_OK && folder != NULL && cvm_file_is_folder(folder)) {
-        status = cvm_catalogue_folder_write(session->arena, folder, &job->changed, err);
     }
     return status;
 }
@@ -205,7 +160,7 @@ static enum cvm_status run_import(struct cvm_session *session,
         status = take_files(&job, arguments, err);
     }
     if (status == CVM_OK) {
-        status = store_files(&job, err);
+        status = cvm_catalogue_edit_store(&job.edit, "cvm treatment import", &job.update, err);
     }
     if (status == CVM_OK) {
         status = report(&job, err);
