@@ -1,5 +1,6 @@
 #include <string.h>
 
+#include "engine/give_back.h"
 #include "engine/run_internal.h"
 #include "storage/catalogue_store.h"
 #include "storage/customers.h"
@@ -33,38 +34,15 @@ static enum cvm_status find_catalogue(struct withdrawal *withdrawal, const char 
                                     &withdrawal->catalogue, err);
 }
 
-/* Give back what a withdrawn decision used of every constraint. */
 static enum cvm_status return_capacity(void *state, const struct cvm_decision *decision,
                                        struct cvm_error *err)
 {
     struct withdrawal *withdrawal = state;
     struct cvm_run_job *job = withdrawal->job;
-    struct cvm_ledger_amount amounts[CVM_CONSTRAINTS_MAX];
-    size_t count = 0;
     enum cvm_status status = find_catalogue(withdrawal, decision->run_id, err);
-    if (status != CVM_OK) {
-        return status;
-    }
-    const struct cvm_catalogue *catalogue = withdrawal->catalogue;
-    int t = cvm_catalogue_treatment(catalogue, decision->treatment);
-    if (t == CVM_INDEX_NONE) {
-        return CVM_FAIL(err, CVM_E_INTERNAL, "run '%s' gave '%s', which its catalogue has not",
-                        decision->run_id, decision->treatment);
-    }
-    for (size_t c = 0; c < catalogue->constraint_count; c++) {
-        const struct cvm_constraint *constraint = &catalogue->constraints[c];
-        if (constraint->limit < 0 || (constraint->treatments >> t & 1) == 0) {
-            continue;
-        }
-        int64_t amount = cvm_usage_units(catalogue, c, (size_t)t);
-        if (constraint->kind == CVM_CONSTRAINT_BUDGET) {
-            amount = (constraint->measure != CVM_MEASURE_INCENTIVE ? decision->cost_micro : 0) +
-                     (constraint->measure != CVM_MEASURE_MARGINAL ? decision->incentive_micro : 0);
-        }
-        amounts[count++] = (struct cvm_ledger_amount){(int)c, amount};
-    }
-    return cvm_ledger_return(job->writer, catalogue, job->request->as_of_day, decision->run_id,
-                             amounts, count, err);
+    return status == CVM_OK ? cvm_give_back(job->writer, withdrawal->catalogue,
+                                            job->request->as_of_day, decision, err)
+                            : status;
 }
 
 /* A run that was asked for some customers takes nothing from the others. */
