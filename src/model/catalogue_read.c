@@ -23,6 +23,7 @@ enum part {
     PART_VALUES,
     PART_CONSTRAINTS,
     PART_RELEASE,
+    PART_CONTROL,
     PART_COUNT
 };
 static const char *const part_names[PART_COUNT] = {
@@ -30,10 +31,12 @@ static const char *const part_names[PART_COUNT] = {
     [PART_FEATURES] = "features.yaml",       [PART_INSIGHTS] = "insights.yaml",
     [PART_JOURNEY] = "journey.yaml",         [PART_VALUES] = "values.yaml",
     [PART_CONSTRAINTS] = "constraints.yaml", [PART_RELEASE] = "release.yaml",
+    [PART_CONTROL] = "control.yaml",
 };
 /* Files that came later: without one its part of the catalogue is off. */
 static const bool is_optional[PART_COUNT] = {
     [PART_RELEASE] = true,
+    [PART_CONTROL] = true,
 };
 
 struct named_tree {
@@ -96,7 +99,7 @@ static enum cvm_status fail_file(const char *place, struct cvm_error *err)
     (void)cvm_error_hint(
         err, status,
         "Allowed are consent, topics, features, insights, journey, values, "
-        "constraints and release .yaml, mappings/NAME.yaml, treatments/ID.yaml and "
+        "constraints, release and control .yaml, mappings/NAME.yaml, treatments/ID.yaml and "
         "channels/NAME.yaml.");
     return cvm_error_where(err, status, "%s", place);
 }
@@ -292,6 +295,9 @@ static enum cvm_status read_parts(struct cvm_reading *reading, const struct tree
     for (size_t i = 0; i < trees->channel_count && status == CVM_OK; i++) {
         const struct named_tree *tree = &trees->channels[i];
         status = cvm_read_channel_file(reading, tree->root, tree->name, tree->file);
+    }
+    if (status == CVM_OK && trees->parts[PART_CONTROL] != NULL) {
+        status = cvm_read_control(reading, trees->parts[PART_CONTROL]);
     }
     return status == CVM_OK ? cvm_read_constraints_end(reading) : status;
 }

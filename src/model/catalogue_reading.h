@@ -110,6 +110,8 @@ enum cvm_status cvm_read_treatment(struct cvm_reading *reading, const struct cvm
 enum cvm_status cvm_read_release(struct cvm_reading *reading, const struct cvm_yaml_node *root);
 enum cvm_status cvm_read_channel_file(struct cvm_reading *reading, const struct cvm_yaml_node *root,
                                       const char *name, const char *file);
+/* Control groups, once the treatments are known. */
+enum cvm_status cvm_read_control(struct cvm_reading *reading, const struct cvm_yaml_node *root);
 /* Capacities, resources, budgets, once everything is known. */
 enum cvm_status cvm_read_constraints_end(struct cvm_reading *reading);
 
