@@ -1,13 +1,14 @@
 /* action_value.h - which treatments a customer may get, and what each is worth.
  *
- * Pure. Consent, validity and rules come first, in code (default deny); then the action value of
- * every permitted treatment: value = f q [ p rho W + a (u H - g) ] - c - k, design.md "Action
- * value":
+ * Pure. Validity, consent, suppression, contact policy and rules come first, in code (default
+ * deny); then the action value of every permitted treatment (docs/concepts/value.md):
  *
- *   q reach   p churn in the horizon if untreated   rho relative cut of churn if reached   W worth
- * of the customer a accepts   u extra margin a month   H months it lasts, discounted   g incentive
- * c marginal cost   k fatigue W = margin x annuity, H = annuity, annuity = sum over months m <
- * horizon of (1 - growth x churn)^m x discount^m
+ *     value = f q [ p rho W + a (u H - g) ] - c - k
+ *
+ * f tiring: what late marketing contacts leave of the response to one more, 1 for other treatments;
+ * q reach; p churn in the horizon if untreated; rho relative cut of churn if reached; W worth of
+ * the customer = margin x H; a accepts; u extra margin a month; H months it lasts = sum over months
+ * m < horizon of (1 - growth x churn)^m x discount^m; g incentive; c marginal cost; k fatigue
  *
  * Compile once per run, use from any thread. Results depend on the customer's features and consent
  * only.
@@ -27,14 +28,15 @@ struct cvm_recommender; /* immutable */
 
 struct cvm_recommend_options {
     int32_t as_of_day;
-    enum cvm_direction direction; /* inbound decisions ignore outbound consent */
+    enum cvm_direction direction; /* inbound decisions ignore outbound consent and the contact
+                                     policy, never a recorded refusal of inbound offers */
     enum cvm_channel channel;     /* CVM_CHANNEL_UNSET = all; decide --channel C restricts */
     uint64_t allowed;             /* bit per treatment; ~0 = all */
     uint64_t stopped;             /* bit per treatment: kill switch */
     unsigned stopped_channels;    /* bit per channel: kill switch */
-    const struct cvm_response *responses; /* per treatment, as learned; NULL = the catalogue's */
-    int forced_treatment; /* CVM_INDEX_NONE; skips applicable and suitable, never consent, validity,
-                             eligible */
+    const struct cvm_response *responses; /* per treatment, as learned; NULL = the catalogue's.
+                                             Copied; their texts must outlive the recommender */
+    int forced_treatment; /* CVM_INDEX_NONE; skips applicable and suitable, nothing else */
 };
 
 CVM_MUST_CHECK enum cvm_status cvm_recommender_create(const struct cvm_catalogue *catalogue,
@@ -43,11 +45,9 @@ CVM_MUST_CHECK enum cvm_status cvm_recommender_create(const struct cvm_catalogue
                                                       struct cvm_error *err);
 void cvm_recommender_destroy(struct cvm_recommender *recommender);
 
-/* Where the results of customer i of the chunk go: value of treatment t at values[i * value_stride
- * + t * treatment_stride] is the caller's business, so a function of (i, t) is asked once per
- * chunk. */
+/* What is known of the way to a customer, for contact windows and channels. */
 struct cvm_contact_facts {
-    uint16_t usable; /* bit cvm_contact_bit(channel, purpose): consented, and within the policy */
+    uint16_t usable; /* cvm_contact_bit(): consented, not stopped, within the channel's limits */
     int16_t quiet_start_min; /* as in the consent; CVM_MINUTE_NONE */
     int16_t quiet_end_min;
     uint8_t preferred_time;
@@ -59,6 +59,7 @@ static inline uint16_t cvm_contact_bit(enum cvm_channel channel, enum cvm_purpos
     return (uint16_t)(1u << ((unsigned)channel * CVM_PURPOSE_COUNT + (unsigned)purpose));
 }
 
+/* Where the results go. */
 struct cvm_verdicts {
     float *values; /* treatment t of customer i: values[t * stride + i]; CVM_VALUE_INELIGIBLE =
                       refused */
@@ -83,8 +84,9 @@ enum cvm_channel cvm_recommend_channel(const struct cvm_recommender *recommender
  * (as float). */
 struct cvm_action_value {
     enum cvm_reason reason;
-    const char *failed_name;  /* of the suppression or limit that refused it; NULL */
-    const char *failed_rule;  /* text of the clause that refused it, or NULL; the catalogue's */
+    const char *failed_name; /* of the suppression or limit that refused it; NULL */
+    const char *failed_rule; /* text of the clause that refused it, or NULL; the catalogue's */
+    const struct cvm_rule_clause *failed_clause; /* the same; NULL for a suppression: that held */
     int failed_feature;       /* the first that the clause reads; CVM_INDEX_NONE */
     double failed_value;      /* its value; NaN = missing */
     enum cvm_channel channel; /* resolved: "any" became one */
@@ -111,11 +113,30 @@ double cvm_action_value_sd(const struct cvm_recommender *recommender,
                            const struct cvm_value_facts *facts, size_t treatment);
 
 /* What one treatment of a customer with this margin uses of a budget's measure, half-even to
- * micros. Expected incentive = q a g: paid to those who accept. */
+ * micros, by the response in force (options.responses or the treatment's own). Expected incentive =
+ * q a g: paid to those who accept. Tiring is left out, so that what is booked is at most too
+ * careful. */
+int64_t cvm_response_cost_micro(const struct cvm_treatment *treatment,
+                                const struct cvm_response *response, enum cvm_measure measure,
+                                double margin);
+/* The same as flat + rate x margin, for the solver's rows. */
+void cvm_response_cost_rate(const struct cvm_treatment *treatment,
+                            const struct cvm_response *response, enum cvm_measure measure,
+                            double *out_flat, double *out_rate);
+/* By the catalogue's priors. */
 int64_t cvm_recommend_cost_micro(const struct cvm_treatment *treatment, enum cvm_measure measure,
                                  double margin);
-/* The same as flat + rate x margin, for the solver's rows. */
 void cvm_recommend_cost_rate(const struct cvm_treatment *treatment, enum cvm_measure measure,
                              double *out_flat, double *out_rate);
+
+/* What all this reads, so that no other feature need be computed: every rule, and the features that
+ * are read without one. */
+struct cvm_recommend_needs {
+    void (*on_rule)(void *state, const struct cvm_rule *rule);
+    void (*on_feature)(void *state, size_t feature);
+    void *state;
+};
+void cvm_recommend_list_needs(const struct cvm_catalogue *catalogue,
+                              const struct cvm_recommend_needs *needs);
 
 #endif

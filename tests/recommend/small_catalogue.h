@@ -4,6 +4,7 @@
 #define CVM_TESTS_RECOMMEND_SMALL_CATALOGUE_H
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/date.h"
@@ -21,6 +22,7 @@ struct small {
     struct cvm_segment segments[2];
     struct cvm_treatment treatments[TREATMENT_COUNT];
     struct cvm_rule_clause clauses[8];
+    char texts[8][64];
     struct cvm_recommend_options options;
     struct cvm_recommender *recommender;
     struct cvm_chunk *chunk;
@@ -31,20 +33,23 @@ struct small {
     unsigned char segment_of[CVM_CHUNK_SIZE];
 };
 
-/* clauses[slot] becomes a rule of its own. */
+/* clauses[slot] becomes a rule of its own, and its text what an analyst would have written. */
 static inline struct cvm_rule small_rule(struct small *small, size_t slot, int feature,
                                          enum cvm_compare compare, double value)
 {
+    static const char *const signs[] = {"==", "!=", "<", "<=", ">", ">="};
+    char *text = small->texts[slot];
+    (void)snprintf(text, sizeof(small->texts[slot]), "%s %s %g", small->features[feature].name,
+                   signs[compare], value);
     struct cvm_rule_part *part = &small->clauses[slot].whole;
     *part = (struct cvm_rule_part){
-        .text = "as written",
+        .text = text,
         .is_simple = true,
         .comparison = {(uint16_t)feature, (uint8_t)compare, value},
         .operands = &part->comparison.operand,
         .operand_count = 1,
     };
-    return (struct cvm_rule){
-        .text = "as written", .clauses = &small->clauses[slot], .clause_count = 1};
+    return (struct cvm_rule){.text = text, .clauses = &small->clauses[slot], .clause_count = 1};
 }
 
 static inline void small_treatments(struct small *small)
@@ -145,7 +150,11 @@ static inline void small_init(struct small *small)
                   .margin_share = .55,
                   .discount_month = .992,
                   .churn_growth = 1.5,
-                  .fatigue = .03},
+                  .fatigue = .03,
+                  .contacts_feature = CVM_INDEX_NONE},
+        .policy = {.source = CVM_INDEX_NONE,
+                   .zone_feature = CVM_INDEX_NONE,
+                   .household_feature = CVM_INDEX_NONE},
     };
     memcpy(small->catalogue.consent_words.any_order, order, sizeof(order));
     small->options = (struct cvm_recommend_options){
