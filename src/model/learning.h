@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 struct cvm_learning {
-    int64_t contacts; /* decisions with a final answer: reached, or no_answer */
+    int64_t contacts; /* decisions with a final answer: reached, or not (no_answer, bounced) */
     int64_t reached;
     int64_t answers; /* reached, and accepted or declined within the response window */
     int64_t accepted;

@@ -7,7 +7,10 @@
 #include "model/catalogue_reading.h"
 #include "model/money.h"
 
-#define MONEY_MAX 1e9
+#define MONEY_MAX             1e9
+#define DAYS_MAX              3660
+#define RESPONSE_DAYS_DEFAULT 30
+#define OUTCOME_DAYS_DEFAULT  90
 
 struct treatment_item {
     const char *id;
@@ -30,6 +33,8 @@ struct treatment_item {
     int64_t loaded_cost_micro;
     const struct cvm_yaml_node *uses;
     const struct cvm_yaml_node *response;
+    int64_t response_days;
+    int64_t outcome_days;
     const char *created_at;
 };
 static const struct cvm_schema_field treatment_fields[] = {
@@ -57,6 +62,10 @@ static const struct cvm_schema_field treatment_fields[] = {
             .max = MONEY_MAX),
     CVM_KEY(struct treatment_item, "uses", uses, CVM_SCHEMA_NODE),
     CVM_KEY(struct treatment_item, "response", response, CVM_SCHEMA_NODE),
+    CVM_KEY(struct treatment_item, "response_days", response_days, CVM_SCHEMA_INT, .min = 1,
+            .max = DAYS_MAX),
+    CVM_KEY(struct treatment_item, "outcome_days", outcome_days, CVM_SCHEMA_INT, .min = 1,
+            .max = DAYS_MAX),
     CVM_KEY(struct treatment_item, "created_at", created_at, CVM_SCHEMA_TEXT),
     {.key = NULL},
 };
@@ -207,6 +216,8 @@ static void fill_treatment(const struct treatment_item *item, struct cvm_treatme
     treatment->priority = item->priority;
     treatment->cost_micro = item->cost_micro;
     treatment->loaded_cost_micro = item->loaded_cost_micro;
+    treatment->response_days = (int)item->response_days;
+    treatment->outcome_days = (int)item->outcome_days;
     treatment->created_at = item->created_at;
 }
 
@@ -214,9 +225,9 @@ static void fill_treatment(const struct treatment_item *item, struct cvm_treatme
 static enum cvm_status check_ignore(struct cvm_reading *reading, const struct cvm_yaml_node *root,
                                     const struct treatment_item *item)
 {
-    static const char *const banned[] = {"eligible", "applicable", "suitable", "max_per_day",
-                                         "cost",     "uses",       "response", "valid_from",
-                                         "valid_to", NULL};
+    static const char *const banned[] = {"eligible", "applicable",    "suitable",     "max_per_day",
+                                         "cost",     "uses",          "response",     "valid_from",
+                                         "valid_to", "response_days", "outcome_days", NULL};
     for (size_t i = 0; banned[i] != NULL; i++) {
         const struct cvm_yaml_node *node = cvm_yaml_member(root, banned[i]);
         if (node != NULL) {
@@ -267,6 +278,8 @@ enum cvm_status cvm_read_treatment(struct cvm_reading *reading, const struct cvm
         .valid_to_day = CVM_DAY_NONE,
         .max_per_day = -1,
         .priority = 99,
+        .response_days = RESPONSE_DAYS_DEFAULT,
+        .outcome_days = OUTCOME_DAYS_DEFAULT,
     };
 
     enum cvm_status status =
@@ -379,6 +392,13 @@ static void write_response(struct cvm_text *out, const struct cvm_response *resp
     write_text(out, "source", response->source == NULL ? "prior" : response->source);
 }
 
+static void write_days(struct cvm_text *out, const char *key, int days, int usual)
+{
+    if (days != usual && days > 0) {
+        cvm_text_add_format(out, "%s: %d\n", key, days);
+    }
+}
+
 static void write_limits(struct cvm_text *out, const struct cvm_treatment *treatment,
                          const struct cvm_catalogue *catalogue)
 {
@@ -422,6 +442,8 @@ enum cvm_status cvm_treatment_write(const struct cvm_treatment *treatment,
     write_limits(out, treatment, catalogue);
     if (strcmp(treatment->id, "ignore") != 0) {
         write_response(out, &treatment->response);
+        write_days(out, "response_days", treatment->response_days, RESPONSE_DAYS_DEFAULT);
+        write_days(out, "outcome_days", treatment->outcome_days, OUTCOME_DAYS_DEFAULT);
     }
     write_text(out, "created_at", treatment->created_at);
     return out->failed
