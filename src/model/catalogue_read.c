@@ -24,6 +24,7 @@ enum part {
     PART_CONSTRAINTS,
     PART_RELEASE,
     PART_CONTROL,
+    PART_REPORT,
     PART_COUNT
 };
 static const char *const part_names[PART_COUNT] = {
@@ -31,12 +32,13 @@ static const char *const part_names[PART_COUNT] = {
     [PART_FEATURES] = "features.yaml",       [PART_INSIGHTS] = "insights.yaml",
     [PART_JOURNEY] = "journey.yaml",         [PART_VALUES] = "values.yaml",
     [PART_CONSTRAINTS] = "constraints.yaml", [PART_RELEASE] = "release.yaml",
-    [PART_CONTROL] = "control.yaml",
+    [PART_CONTROL] = "control.yaml",         [PART_REPORT] = "report.yaml",
 };
 /* Files that came later: without one its part of the catalogue is off. */
 static const bool is_optional[PART_COUNT] = {
     [PART_RELEASE] = true,
     [PART_CONTROL] = true,
+    [PART_REPORT] = true,
 };
 
 struct named_tree {
@@ -96,11 +98,11 @@ static const char *stem_in(struct cvm_arena *arena, const char *file, const char
 static enum cvm_status fail_file(const char *place, struct cvm_error *err)
 {
     enum cvm_status status = CVM_FAIL(err, CVM_E_INVALID, "'%s' is no file of a catalogue", place);
-    (void)cvm_error_hint(
-        err, status,
-        "Allowed are consent, topics, features, insights, journey, values, "
-        "constraints, release and control .yaml, mappings/NAME.yaml, treatments/ID.yaml and "
-        "channels/NAME.yaml.");
+    (void)cvm_error_hint(err, status,
+                         "Allowed are consent, topics, features, insights, journey, values, "
+                         "constraints, release, control and report .yaml, mappings/NAME.yaml, "
+                         "treatments/ID.yaml and "
+                         "channels/NAME.yaml.");
     return cvm_error_where(err, status, "%s", place);
 }
 
@@ -278,6 +280,7 @@ static enum cvm_status read_parts(struct cvm_reading *reading, const struct tree
         {PART_VALUES, cvm_read_values},
         {PART_CONSTRAINTS, cvm_read_shared_constraints},
         {PART_RELEASE, cvm_read_release},
+        {PART_REPORT, cvm_read_report},
     };
     enum cvm_status status = cvm_read_consent_words(reading, trees->parts[PART_CONSENT]);
 

@@ -69,12 +69,19 @@ enum cvm_status cvm_reading_rule(struct cvm_reading *reading, const struct cvm_y
 enum cvm_status cvm_reading_rule_in(struct cvm_reading *reading, const struct cvm_yaml_node *map,
                                     const char *key, const char *text,
                                     const struct cvm_rule_scope *scope, struct cvm_rule *out_rule);
+/* An error of compiling the rule under the key, as the error of reading it. */
+enum cvm_status cvm_reading_fail_rule(struct cvm_reading *reading, const struct cvm_yaml_node *map,
+                                      const char *key, const struct cvm_error *found);
 enum cvm_status cvm_reading_feature(struct cvm_reading *reading, const struct cvm_yaml_node *node,
                                     const char *name, int *out_feature);
 /* Fails when the feature is sensitive: `use` says for what it is wanted. */
 enum cvm_status cvm_reading_not_sensitive(struct cvm_reading *reading,
                                           const struct cvm_yaml_node *node, int feature,
                                           const char *use);
+/* The same for all that a rule reads; `map` is the map with the key. */
+enum cvm_status cvm_reading_rule_not_sensitive(struct cvm_reading *reading,
+                                               const struct cvm_yaml_node *map, const char *key,
+                                               const struct cvm_rule *rule, const char *use);
 /* Every "{name}" of a sentence is a feature. */
 enum cvm_status cvm_reading_sentence(struct cvm_reading *reading, const struct cvm_yaml_node *map,
                                      const char *sentence);
@@ -108,6 +115,7 @@ enum cvm_status cvm_read_shared_constraints(struct cvm_reading *reading,
 enum cvm_status cvm_read_treatment(struct cvm_reading *reading, const struct cvm_yaml_node *root,
                                    const char *name, const char *file);
 enum cvm_status cvm_read_release(struct cvm_reading *reading, const struct cvm_yaml_node *root);
+enum cvm_status cvm_read_report(struct cvm_reading *reading, const struct cvm_yaml_node *root);
 enum cvm_status cvm_read_channel_file(struct cvm_reading *reading, const struct cvm_yaml_node *root,
                                       const char *name, const char *file);
 /* Control groups, once the treatments are known. */
@@ -118,5 +126,8 @@ enum cvm_status cvm_read_constraints_end(struct cvm_reading *reading);
 /* What packed journeys depend on, in a form that does not change with names for people, features or
  * treatments: sources, attributes, topics. */
 void cvm_catalogue_describe_data(const struct cvm_catalogue *catalogue, struct cvm_text *out);
+/* The same with the first topics only. */
+void cvm_catalogue_describe_some(const struct cvm_catalogue *catalogue, size_t topic_count,
+                                 struct cvm_text *out);
 
 #endif
