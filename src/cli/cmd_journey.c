@@ -88,7 +88,7 @@ static enum cvm_status load_rows(struct journey_job *job, struct cvm_error *err)
 
 static struct cvm_feature_values values_of(const struct journey_job *job)
 {
-    return (struct cvm_feature_values){job->chunk->features, job->chunk->capacity};
+    return (struct cvm_feature_values){job->chunk->features, job->chunk->capacity, job->as_of_day};
 }
 
 static enum cvm_status analyse(struct journey_job *job, struct cvm_error *err)
@@ -229,16 +229,13 @@ static enum cvm_status write_events(struct journey_job *job, struct cvm_json_wri
     return status;
 }
 
-/* Numbers as numbers; words, dates and yes/no as people write them; missing as null. */
+/* Numbers as numbers, yes and no as 1 and 0; words and dates as people write them; missing as null.
+ */
 static void write_value(const struct cvm_catalogue *catalogue, size_t feature, double value,
                         struct cvm_json_writer *json)
 {
-    const struct cvm_feature *declared = &catalogue->features[feature];
-    bool is_date = declared->attribute != CVM_INDEX_NONE &&
-                   catalogue->attributes[declared->attribute].type == CVM_ATTRIBUTE_DATE &&
-                   declared->aggregate >= CVM_AGGREGATE_MIN &&
-                   declared->aggregate <= CVM_AGGREGATE_FIRST;
-    if (isnan(value) || (declared->words == NULL && !is_date)) {
+    enum cvm_rule_type type = catalogue->features[feature].type;
+    if (isnan(value) || type == CVM_RULE_NUMBER || type == CVM_RULE_BOOL) {
         cvm_json_double(json, value);
         return;
     }
@@ -255,6 +252,9 @@ static void write_features(const struct journey_job *job, struct cvm_json_writer
     struct cvm_feature_values values = values_of(job);
     cvm_json_key_object(json, "features");
     for (size_t f = 0; f < catalogue->feature_count; f++) {
+        if (catalogue->features[f].is_anonymous) {
+            continue;
+        }
         cvm_json_key(json, catalogue->features[f].name);
         write_value(catalogue, f, values.features[f * values.stride], json);
     }

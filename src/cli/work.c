@@ -5,6 +5,7 @@
 #include "base/date.h"
 #include "cli/catalogue_folder.h"
 #include "cli/paths.h"
+#include "model/rule_scope.h"
 #include "storage/catalogue_store.h"
 #include "storage/import.h"
 
@@ -75,7 +76,7 @@ static enum cvm_status make_current(struct cvm_work *work, struct cvm_error *err
 }
 
 /* Journeys are numbered by the sources in force: an older version is good for reading them only if
- * its sources are the same. */
+ * its sources are the same. Topics may have come or gone at the end: those of rules do. */
 static enum cvm_status use_version(struct cvm_work *work, int64_t version, struct cvm_error *err)
 {
     const struct cvm_catalogue *older = NULL;
@@ -84,7 +85,7 @@ static enum cvm_status use_version(struct cvm_work *work, int64_t version, struc
     }
     enum cvm_status status =
         cvm_catalogue_store_load(work->store, work->session->arena, version, &older, err);
-    if (status == CVM_OK && strcmp(older->data_digest, work->catalogue->data_digest) != 0) {
+    if (status == CVM_OK && !cvm_catalogue_reads_journeys_of(older, work->catalogue)) {
         status = CVM_FAIL(err, CVM_E_CONFLICT,
                           "the sources of catalogue version %lld are no longer those in force",
                           (long long)version);

@@ -112,6 +112,7 @@ static enum cvm_status hand_over(struct scan_state *state, size_t shard, size_t 
 {
     struct scan_worker *mine = &state->workers[worker];
     enum cvm_status status = cvm_context_check(state->engine->context, err);
+    cvm_feature_builder_end(mine->builder);
     if (status == CVM_OK && mine->chunk->count > 0) {
         status = state->request->on_chunk(state->request->state, shard, worker, mine->chunk, err);
     }

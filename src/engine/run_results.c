@@ -154,7 +154,8 @@ static enum cvm_status write_journey(const struct results_file *file, const stru
                                      size_t i, struct cvm_arena *arena,
                                      struct cvm_json_writer *json, struct cvm_error *err)
 {
-    struct cvm_feature_values features = {chunk->features + i, chunk->capacity};
+    struct cvm_feature_values features = {chunk->features + i, chunk->capacity,
+                                          file->result->as_of_day};
     struct cvm_journey_insight *insights = NULL;
     struct cvm_text summary;
     size_t count = 0;

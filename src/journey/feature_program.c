@@ -66,27 +66,57 @@ static uint16_t find_slot(struct feature_source *source, int attribute)
     return source->slot_of[attribute];
 }
 
-static uint16_t find_filter(struct feature_source *source, const struct cvm_rule *where)
+static void plan_test(struct feature_source *source, struct feature_filter *filter,
+                      const struct cvm_comparison *comparison)
+{
+    bool is_topic = comparison->operand == CVM_OPERAND_TOPIC;
+    source->needs_topics = source->needs_topics || is_topic;
+    filter->tests[filter->test_count++] = (struct feature_test){
+        .slot = is_topic ? FEATURE_SLOT_TOPIC : find_slot(source, comparison->operand),
+        .compare = comparison->compare,
+        .value = comparison->value,
+    };
+}
+
+static void plan_part(struct feature_source *source, struct feature_filter *filter,
+                      const struct cvm_rule_part *part)
+{
+    for (size_t o = 0; o < part->operand_count; o++) {
+        bool is_topic = part->operands[o] == CVM_OPERAND_TOPIC;
+        source->needs_topics = source->needs_topics || is_topic;
+        if (!is_topic) {
+            (void)find_slot(source, part->operands[o]);
+        }
+    }
+    filter->parts[filter->part_count++] = part;
+}
+
+static bool find_filter(struct cvm_arena *arena, struct feature_source *source,
+                        const struct cvm_rule *where, uint16_t *out_filter)
 {
     for (uint32_t f = 0; f < source->filter_count; f++) {
         if (cvm_rule_same(source->filters[f].where, where)) {
-            return (uint16_t)f;
+            *out_filter = (uint16_t)f;
+            return true;
         }
     }
     struct feature_filter *filter = &source->filters[source->filter_count];
     filter->where = where;
-    filter->test_count = where->clause_count;
-    for (size_t i = 0; i < where->clause_count; i++) {
-        const struct cvm_comparison *comparison = &where->clauses[i].whole.comparison;
-        bool is_topic = comparison->operand == CVM_OPERAND_TOPIC;
-        source->needs_topics = source->needs_topics || is_topic;
-        filter->tests[i] = (struct feature_test){
-            .slot = is_topic ? FEATURE_SLOT_TOPIC : find_slot(source, comparison->operand),
-            .compare = comparison->compare,
-            .value = comparison->value,
-        };
+    filter->tests = CVM_NEW_ARRAY(arena, where->clause_count + 1, struct feature_test);
+    filter->parts = CVM_NEW_ARRAY(arena, where->clause_count + 1, const struct cvm_rule_part *);
+    if (filter->tests == NULL || filter->parts == NULL) {
+        return false;
     }
-    return (uint16_t)source->filter_count++;
+    for (size_t i = 0; i < where->clause_count; i++) {
+        const struct cvm_rule_part *part = &where->clauses[i].whole;
+        if (part->is_simple) {
+            plan_test(source, filter, &part->comparison);
+        } else {
+            plan_part(source, filter, part);
+        }
+    }
+    *out_filter = (uint16_t)source->filter_count++;
+    return true;
 }
 
 static enum feature_kind kind_of(const struct cvm_feature *feature, bool is_date)
@@ -133,18 +163,29 @@ static enum cvm_status check_feature(const struct cvm_catalogue *catalogue,
     return CVM_OK;
 }
 
+static bool is_in(const struct cvm_feature_set *set, size_t feature)
+{
+    return set == NULL || (set->bits[feature / 64] >> feature % 64 & 1) != 0;
+}
+
 static enum cvm_status plan_outputs(struct cvm_feature_program *program,
-                                    const struct cvm_catalogue *catalogue, struct cvm_error *err)
+                                    const struct cvm_catalogue *catalogue,
+                                    const struct cvm_feature_set *needed, struct cvm_error *err)
 {
     uint64_t known =
         catalogue->source_count >= 64 ? UINT64_MAX : (UINT64_C(1) << catalogue->source_count) - 1;
     for (size_t f = 0; f < catalogue->feature_count; f++) {
         const struct cvm_feature *feature = &catalogue->features[f];
+        struct feature_output *output = &program->outputs[f];
+        output->is_needed = is_in(needed, f);
+        output->rule = feature->rule.clause_count > 0 ? &feature->rule : NULL;
+        if (output->rule != NULL || !output->is_needed) {
+            continue;
+        }
         enum cvm_status status = check_feature(catalogue, feature, err);
         if (status != CVM_OK) {
             return status;
         }
-        struct feature_output *output = &program->outputs[f];
         output->aggregate = feature->aggregate;
         output->is_date = feature->aggregate == CVM_AGGREGATE_DAYS_SINCE &&
                           feature->attribute != CVM_INDEX_NONE &&
@@ -193,6 +234,30 @@ static uint32_t state_of(const struct feature_output *output, const struct cvm_f
     return state;
 }
 
+/* The operation of a feature on events of the source, of its kind. */
+static bool plan_op(struct cvm_feature_program *program, const struct cvm_catalogue *catalogue,
+                    const struct source_order *order, size_t s, size_t f, struct feature_op *out_op)
+{
+    const struct cvm_feature *feature = &catalogue->features[f];
+    const struct feature_output *output = &program->outputs[f];
+    struct feature_source *source = &program->sources[s];
+    uint16_t filter = 0;
+    if (!find_filter(program->arena, source, &feature->where, &filter)) {
+        return false;
+    }
+    source->needs_seconds =
+        source->needs_seconds ||
+        (output->state_count > 1 &&
+         (output->kind == FEATURE_KIND_FIRST || output->kind == FEATURE_KIND_LAST));
+    *out_op = (struct feature_op){
+        .slot = find_slot(source, feature->attribute),
+        .window = find_window(source, window_first_day(program, feature)),
+        .filter = filter,
+        .state = (uint16_t)state_of(output, feature, order, s),
+    };
+    return true;
+}
+
 static bool plan_source(struct cvm_feature_program *program, const struct cvm_catalogue *catalogue,
                         const struct source_order *order, size_t s)
 {
@@ -210,33 +275,27 @@ static bool plan_source(struct cvm_feature_program *program, const struct cvm_ca
     if (source->window_first_days == NULL || source->filters == NULL || source->ops == NULL) {
         return false;
     }
-    (void)find_filter(source, &always);
+    uint16_t passes_all = 0;
+    bool has_memory = find_filter(program->arena, source, &always, &passes_all);
     uint32_t op_count = 0;
     for (uint32_t kind = 0; kind < FEATURE_KIND_COUNT_OF; kind++) {
         source->ops_begin[kind] = op_count;
-        for (size_t f = 0; f < program->feature_count; f++) {
-            const struct cvm_feature *feature = &catalogue->features[f];
+        for (size_t f = 0; f < program->feature_count && has_memory; f++) {
             const struct feature_output *output = &program->outputs[f];
-            if (output->kind != kind || (feature->sources >> s & 1) == 0) {
-                continue;
+            if (output->kind == kind && output->is_needed && output->rule == NULL &&
+                (catalogue->features[f].sources >> s & 1) != 0) {
+                has_memory =
+                    plan_op(program, catalogue, order, s, f, &source->ops[op_count++]);
             }
-            source->needs_seconds = source->needs_seconds ||
-                                    (output->state_count > 1 &&
-                                     (kind == FEATURE_KIND_FIRST || kind == FEATURE_KIND_LAST));
-            source->ops[op_count++] = (struct feature_op){
-                .slot = find_slot(source, feature->attribute),
-                .window = find_window(source, window_first_day(program, feature)),
-                .filter = find_filter(source, &feature->where),
-                .state = (uint16_t)state_of(output, feature, order, s),
-            };
         }
     }
     source->ops_begin[FEATURE_KIND_COUNT_OF] = op_count;
-    return true;
+    return has_memory;
 }
 
 static enum cvm_status compile(struct cvm_feature_program *program,
-                               const struct cvm_catalogue *catalogue, struct cvm_error *err)
+                               const struct cvm_catalogue *catalogue,
+                               const struct cvm_feature_set *needed, struct cvm_error *err)
 {
     program->source_count = catalogue->source_count;
     program->feature_count = catalogue->feature_count;
@@ -247,7 +306,7 @@ static enum cvm_status compile(struct cvm_feature_program *program,
     if (program->sources == NULL || program->outputs == NULL) {
         return CVM_FAIL(err, CVM_E_LIMIT, "no memory for the features");
     }
-    enum cvm_status status = plan_outputs(program, catalogue, err);
+    enum cvm_status status = plan_outputs(program, catalogue, needed, err);
     if (status != CVM_OK) {
         return status;
     }
@@ -291,7 +350,7 @@ enum cvm_status cvm_feature_program_create(const struct cvm_catalogue *catalogue
     if (program->arena == NULL) {
         status = CVM_FAIL(err, CVM_E_LIMIT, "no memory for the features");
     } else {
-        status = compile(program, catalogue, err);
+        status = compile(program, catalogue, window.needed, err);
     }
     if (status != CVM_OK) {
         cvm_feature_program_destroy(program);
@@ -318,4 +377,25 @@ int32_t cvm_feature_first_period(const struct cvm_feature_program *program)
 int32_t cvm_feature_last_period(const struct cvm_feature_program *program)
 {
     return cvm_packed_period(program->as_of_day);
+}
+
+void cvm_feature_set_add(struct cvm_feature_set *set, const struct cvm_catalogue *catalogue,
+                         size_t feature)
+{
+    if (feature >= catalogue->feature_count || is_in(set, feature)) {
+        return;
+    }
+    set->bits[feature / 64] |= UINT64_C(1) << feature % 64;
+    cvm_feature_set_add_rule(set, catalogue, &catalogue->features[feature].rule);
+}
+
+void cvm_feature_set_add_rule(struct cvm_feature_set *set, const struct cvm_catalogue *catalogue,
+                              const struct cvm_rule *rule)
+{
+    for (size_t c = 0; c < rule->clause_count; c++) {
+        const struct cvm_rule_part *part = &rule->clauses[c].whole;
+        for (size_t o = 0; o < part->operand_count; o++) {
+            cvm_feature_set_add(set, catalogue, part->operands[o]);
+        }
+    }
 }

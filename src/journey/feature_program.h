@@ -47,10 +47,13 @@ struct feature_test {
     double value;
 };
 
+/* Tests first: they look at the events that are left, one operand each. */
 struct feature_filter {
-    const struct cvm_rule *where; /* while compiling: equal filters are shared */
-    struct feature_test tests[CVM_RULE_CLAUSES_MAX];
+    const struct cvm_rule *where; /* equal filters are shared */
+    struct feature_test *tests;
     size_t test_count;
+    const struct cvm_rule_part **parts; /* clauses that are more than a test */
+    size_t part_count;
 };
 
 struct feature_source {
@@ -81,6 +84,8 @@ struct feature_state {
 };
 
 struct feature_output {
+    bool is_needed;
+    const struct cvm_rule *rule; /* over features before it; NULL = from events */
     enum cvm_aggregate aggregate;
     enum feature_kind kind;
     bool is_date; /* days_since of a DATE attribute */

@@ -173,11 +173,51 @@ static uint64_t events_passing_test(const struct block *block, const struct feat
     return passing;
 }
 
-static uint64_t events_passing(const struct block *block, const struct feature_filter *filter)
+/* A rule reads whole columns: what is not there must be seen to be missing. */
+static void blank_missing(const struct block *block, const struct feature_source *source,
+                          const struct cvm_rule_part *part)
+{
+    for (size_t o = 0; o < part->operand_count; o++) {
+        if (part->operands[o] == CVM_OPERAND_TOPIC) {
+            continue;
+        }
+        size_t slot = source->slot_of[part->operands[o]];
+        double *values = block->values + slot * FEATURE_BLOCK_STRIDE;
+        for (uint64_t missing = first_bits(block->count) & ~block->present[slot]; missing != 0;
+             missing &= missing - 1) {
+            values[__builtin_ctzll(missing)] = NAN;
+        }
+    }
+}
+
+static uint64_t events_passing_part(const struct block *block, const struct feature_source *source,
+                                    const struct cvm_rule_part *part, int32_t today)
+{
+    unsigned char mask[FEATURE_BLOCK_EVENTS];
+    uint64_t passing = 0;
+    blank_missing(block, source, part);
+    cvm_rule_part_mask(part,
+                       &(struct cvm_rule_rows){.values = block->values,
+                                               .stride = FEATURE_BLOCK_STRIDE,
+                                               .columns = source->slot_of,
+                                               .topics = block->topics,
+                                               .today = today},
+                       block->count, mask);
+    for (uint32_t i = 0; i < block->count; i++) {
+        passing |= (uint64_t)(mask[i] != 0) << i;
+    }
+    return passing;
+}
+
+static uint64_t events_passing(const struct block *block, const struct feature_source *source,
+                               const struct feature_filter *filter, int32_t today)
 {
     uint64_t passing = first_bits(block->count);
     for (size_t t = 0; t < filter->test_count && passing != 0; t++) {
         passing = events_passing_test(block, &filter->tests[t], passing);
+    }
+    for (size_t p = 0; p < filter->part_count && passing != 0; p++) {
+        passing &= events_passing_part(block, source, filter->parts[p], today);
     }
     return passing;
 }
@@ -265,11 +305,15 @@ run_kind(struct cvm_feature_builder *builder, const struct feature_source *sourc
         } else if (kind == FEATURE_KIND_MAX) {
             add_max(state, values, events);
         } else if (kind == FEATURE_KIND_FIRST) {
-            if (state->count == 0) {
-                keep_event(state, block, values, __builtin_ctzll(events));
+            int event = __builtin_ctzll(events);
+            if (state->count == 0 || block->days[event] < state->day) {
+                keep_event(state, block, values, event);
             }
         } else if (kind == FEATURE_KIND_LAST) {
-            keep_event(state, block, values, 63 - __builtin_clzll(events));
+            int event = 63 - __builtin_clzll(events);
+            if (block->days[event] >= state->day) { /* a lent event may be older */
+                keep_event(state, block, values, event);
+            }
         } else if (kind == FEATURE_KIND_LAST_DAY) {
             int32_t day = block->days[63 - __builtin_clzll(events)];
             state->day = day > state->day ? day : state->day;
@@ -290,7 +334,8 @@ static void run_block(struct cvm_feature_builder *builder, const struct feature_
         windows[w] = events_since(block, source->window_first_days[w]);
     }
     for (uint32_t f = 0; f < source->filter_count; f++) {
-        filters[f] = events_passing(block, &source->filters[f]);
+        filters[f] =
+            events_passing(block, source, &source->filters[f], builder->program->as_of_day);
     }
     run_kind(builder, source, block, windows, filters, FEATURE_KIND_COUNT);
     run_kind(builder, source, block, windows, filters, FEATURE_KIND_SUM);
@@ -385,6 +430,21 @@ static uint32_t find_day(const struct cvm_packed_section *section, int32_t day)
     return low;
 }
 
+/* The block of a source, empty at the customer's first event. */
+static struct block *touch_block(struct cvm_feature_builder *builder, size_t source)
+{
+    struct block *block = &builder->blocks[source];
+    if ((builder->touched >> source & 1) == 0) {
+        builder->touched |= UINT64_C(1) << source;
+        block->count = 0;
+        block->undated_count = 0;
+        block->last_day = CVM_DAY_NONE;
+        memset(block->present, 0,
+               builder->program->sources[source].slot_count * sizeof(*block->present));
+    }
+    return block;
+}
+
 static enum cvm_status add_section(struct cvm_feature_builder *builder,
                                    const struct cvm_packed_section *section, struct cvm_error *err)
 {
@@ -405,14 +465,7 @@ static enum cvm_status add_section(struct cvm_feature_builder *builder,
         return CVM_OK;
     }
     const struct feature_source *source = &program->sources[section->source];
-    struct block *block = &builder->blocks[section->source];
-    if ((builder->touched >> section->source & 1) == 0) {
-        builder->touched |= UINT64_C(1) << section->source;
-        block->count = 0;
-        block->undated_count = 0;
-        block->last_day = CVM_DAY_NONE;
-        memset(block->present, 0, source->slot_count * sizeof(*block->present));
-    }
+    struct block *block = touch_block(builder, section->source);
     if (first_day < block->last_day) {
         return CVM_FAIL(err, CVM_E_CORRUPT, "packed journey: bodies are not in order of period");
     }
@@ -455,6 +508,64 @@ enum cvm_status cvm_feature_builder_body(struct cvm_feature_builder *builder, in
         }
     }
     return status == CVM_E_NOT_FOUND ? CVM_OK : status;
+}
+
+/* ---- lent events ---- */
+
+/* Open a gap for an event after those of its day. */
+static uint32_t make_room(const struct feature_source *source, struct block *block, int32_t day)
+{
+    uint32_t at = block->count;
+    while (at > block->undated_count && block->days[at - 1] > day) {
+        at--;
+    }
+    size_t moved = block->count - at;
+    memmove(block->days + at + 1, block->days + at, moved * sizeof(block->days[0]));
+    memmove(block->seconds + at + 1, block->seconds + at, moved * sizeof(block->seconds[0]));
+    memmove(block->topics + at + 1, block->topics + at, moved * sizeof(block->topics[0]));
+    uint64_t before = first_bits(at);
+    for (uint32_t slot = 0; slot < source->slot_count; slot++) {
+        double *values = block->values + (size_t)slot * FEATURE_BLOCK_STRIDE;
+        memmove(values + at + 1, values + at, moved * sizeof(values[0]));
+        block->present[slot] =
+            (block->present[slot] & before) | (block->present[slot] & ~before) << 1;
+    }
+    block->count++;
+    return at;
+}
+
+enum cvm_status cvm_feature_builder_event(struct cvm_feature_builder *builder,
+                                          const struct cvm_feature_event *event,
+                                          struct cvm_error *err)
+{
+    const struct cvm_feature_program *program = builder->program;
+    if (event->source < 0 || (size_t)event->source >= program->source_count) {
+        return CVM_FAIL(err, CVM_E_INVALID, "an event of an unknown source");
+    }
+    if ((program->needed >> event->source & 1) == 0 || event->day < program->first_day ||
+        event->day > program->as_of_day) {
+        return CVM_OK;
+    }
+    const struct feature_source *source = &program->sources[event->source];
+    struct block *block = touch_block(builder, (size_t)event->source);
+    if (block->count == FEATURE_BLOCK_EVENTS) {
+        run_block(builder, source, block);
+    }
+    uint32_t at = make_room(source, block, event->day);
+    block->days[at] = event->day;
+    block->seconds[at] = 0;
+    block->topics[at] = 0;
+    block->present[FEATURE_SLOT_EVENT] |= UINT64_C(1) << at;
+    for (size_t c = 0; c < event->cell_count; c++) {
+        uint16_t attribute = event->cells[c].attribute;
+        uint32_t slot = attribute < CVM_ATTRIBUTES_MAX ? source->slot_of[attribute] : 0;
+        double value = event->cells[c].value;
+        if (slot != 0 && value == value) {
+            block->values[(size_t)slot * FEATURE_BLOCK_STRIDE + at] = value;
+            block->present[slot] |= UINT64_C(1) << at;
+        }
+    }
+    return CVM_OK;
 }
 
 /* ---- results ---- */
@@ -535,6 +646,11 @@ static void write_features(struct cvm_feature_builder *builder)
     for (size_t f = 0; f < program->feature_count; f++) {
         const struct feature_output *output = &program->outputs[f];
         struct feature_state *state = &builder->states[output->first_state];
+        if (!output->is_needed || output->rule != NULL) {
+            *out = NAN;
+            out += builder->chunk->capacity;
+            continue;
+        }
         for (uint32_t s = 1; s < output->state_count; s++) {
             merge_state(state, state + s, output->kind);
         }
@@ -571,4 +687,26 @@ enum cvm_status cvm_feature_builder_customer_end(struct cvm_feature_builder *bui
     chunk->event_counts[chunk->count] = builder->event_count;
     chunk->count++;
     return CVM_OK;
+}
+
+void cvm_feature_builder_end(struct cvm_feature_builder *builder)
+{
+    const struct cvm_feature_program *program = builder->program;
+    struct cvm_chunk *chunk = builder->chunk;
+    for (size_t f = 0; f < program->feature_count; f++) {
+        const struct feature_output *output = &program->outputs[f];
+        if (!output->is_needed || output->rule == NULL) {
+            continue;
+        }
+        for (size_t from = 0; from < chunk->count; from += CVM_RULE_ROWS_MAX) {
+            size_t left = chunk->count - from;
+            cvm_rule_values(output->rule,
+                            &(struct cvm_rule_rows){.values = chunk->features,
+                                                    .stride = chunk->capacity,
+                                                    .from = from,
+                                                    .today = program->as_of_day},
+                            left < CVM_RULE_ROWS_MAX ? left : CVM_RULE_ROWS_MAX,
+                            chunk->features + f * chunk->capacity + from);
+        }
+    }
 }

@@ -6,12 +6,25 @@
 #include <math.h>
 #include <string.h>
 
-/* The feature's value is one of the attribute's own. */
-static bool keeps_attribute(const struct cvm_feature *feature)
+/* What a feature's values are: those of a rule, or of the attribute that it keeps. */
+static enum cvm_rule_type shown_type(const struct cvm_catalogue *catalogue,
+                                     const struct cvm_feature *feature)
 {
-    return feature->attribute != CVM_INDEX_NONE &&
-           (feature->aggregate == CVM_AGGREGATE_LAST || feature->aggregate == CVM_AGGREGATE_FIRST ||
-            feature->aggregate == CVM_AGGREGATE_MIN || feature->aggregate == CVM_AGGREGATE_MAX);
+    static const enum cvm_rule_type types[] = {
+        [CVM_ATTRIBUTE_NUMBER] = CVM_RULE_NUMBER, [CVM_ATTRIBUTE_BOOLEAN] = CVM_RULE_BOOL,
+        [CVM_ATTRIBUTE_WORD] = CVM_RULE_WORD,     [CVM_ATTRIBUTE_DATE] = CVM_RULE_DATE,
+        [CVM_ATTRIBUTE_CODE] = CVM_RULE_CODE,     [CVM_ATTRIBUTE_LABEL] = CVM_RULE_NUMBER,
+        [CVM_ATTRIBUTE_TEXT] = CVM_RULE_NUMBER,
+    };
+    bool keeps_attribute =
+        feature->attribute != CVM_INDEX_NONE &&
+        (feature->aggregate == CVM_AGGREGATE_LAST || feature->aggregate == CVM_AGGREGATE_FIRST ||
+         feature->aggregate == CVM_AGGREGATE_MIN || feature->aggregate == CVM_AGGREGATE_MAX);
+    if (feature->rule.clause_count > 0) {
+        return feature->rule.type;
+    }
+    return keeps_attribute ? types[catalogue->attributes[feature->attribute].type]
+                           : CVM_RULE_NUMBER;
 }
 
 static const char *word_of(const struct cvm_feature *feature, double value)
@@ -54,20 +67,19 @@ void cvm_feature_format(const struct cvm_catalogue *catalogue, size_t feature, d
                         struct cvm_text *out)
 {
     const struct cvm_feature *declared = &catalogue->features[feature];
+    enum cvm_rule_type type = shown_type(catalogue, declared);
     const char *word = word_of(declared, value);
     if (isnan(value)) {
         cvm_text_add(out, "unknown");
     } else if (word != NULL) {
         cvm_text_add(out, word);
-    } else if (keeps_attribute(declared) &&
-               catalogue->attributes[declared->attribute].type == CVM_ATTRIBUTE_DATE &&
-               fabs(value) < 1e6) {
+    } else if (type == CVM_RULE_DATE && fabs(value) < 1e6) {
         char text[CVM_DAY_TEXT_SIZE];
         cvm_text_add(out, cvm_day_format((int32_t)value, text));
-    } else if (keeps_attribute(declared) &&
-               catalogue->attributes[declared->attribute].type == CVM_ATTRIBUTE_BOOLEAN &&
-               (value == 0 || value == 1)) {
+    } else if (type == CVM_RULE_BOOL && (value == 0 || value == 1)) {
         cvm_text_add(out, value == 1 ? "yes" : "no");
+    } else if (type == CVM_RULE_CODE && value >= 0 && value < 0x1p52) {
+        cvm_text_add_format(out, "code %013llx", (unsigned long long)value);
     } else {
         format_number(value, out);
     }

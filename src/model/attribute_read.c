@@ -71,6 +71,7 @@ struct attribute_item {
     const struct cvm_yaml_node *constant;
     bool required;
     bool personal;
+    bool sensitive;
     const struct cvm_yaml_node *score;
 };
 static const struct cvm_schema_field attribute_fields[] = {
@@ -84,6 +85,7 @@ static const struct cvm_schema_field attribute_fields[] = {
     CVM_KEY(struct attribute_item, "constant", constant, CVM_SCHEMA_NODE),
     CVM_KEY(struct attribute_item, "required", required, CVM_SCHEMA_BOOL),
     CVM_KEY(struct attribute_item, "personal", personal, CVM_SCHEMA_BOOL),
+    CVM_KEY(struct attribute_item, "sensitive", sensitive, CVM_SCHEMA_BOOL),
     CVM_KEY(struct attribute_item, "score", score, CVM_SCHEMA_NODE),
     {.key = NULL},
 };
@@ -437,6 +439,7 @@ static enum cvm_status gather(struct cvm_reading *reading, const struct cvm_sour
     g->attribute.name = node->key;
     g->attribute.type = (enum cvm_attribute_type)g->item.type;
     g->attribute.personal = g->item.personal;
+    g->attribute.sensitive = g->item.sensitive;
     g->field.aggregate = (enum cvm_list_aggregate)g->item.list;
     g->field.required = g->item.required;
     if (g->item.fields == NULL && g->item.sum_of.count == 0 && g->item.constant == NULL) {
@@ -506,6 +509,7 @@ static enum cvm_status merge_attribute(struct cvm_reading *reading, const struct
     if (g->item.score != NULL) {
         attribute->score = g->attribute.score;
     }
+    attribute->sensitive = attribute->sensitive || g->attribute.sensitive;
     return CVM_OK;
 }
 

@@ -57,6 +57,7 @@ struct cvm_attribute {
     const char *name; /* "bill.extra" */
     enum cvm_attribute_type type;
     bool personal;            /* kept in the private blob, never a feature */
+    bool sensitive;           /* so are the features that read it */
     const char *const *words; /* CVM_ATTRIBUTE_WORD: NULL-terminated */
     uint64_t sources;         /* bit per source that fills it */
     struct cvm_score score;
@@ -141,6 +142,7 @@ struct cvm_source {
 struct cvm_topic {
     const char *name;
     const char *const *phrases; /* whole words, any case; NULL-terminated */
+    bool is_anonymous;          /* of a rule's mentions(); behind all named ones */
 };
 
 /* Aliases: raw word -> canonical number. */

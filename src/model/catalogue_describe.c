@@ -58,7 +58,8 @@ static void add_source(struct cvm_text *out, const struct cvm_source *source)
     add_paths(out, "language", &source->language_path, 1);
 }
 
-void cvm_catalogue_describe_data(const struct cvm_catalogue *catalogue, struct cvm_text *out)
+void cvm_catalogue_describe_some(const struct cvm_catalogue *catalogue, size_t topic_count,
+                                 struct cvm_text *out)
 {
     for (size_t i = 0; i < catalogue->source_count; i++) {
         add_source(out, &catalogue->sources[i]);
@@ -69,8 +70,13 @@ void cvm_catalogue_describe_data(const struct cvm_catalogue *catalogue, struct c
                             (int)attribute->type, attribute->personal ? 1 : 0);
         add_words(out, attribute->words);
     }
-    for (size_t i = 0; i < catalogue->topic_count; i++) {
+    for (size_t i = 0; i < topic_count; i++) {
         cvm_text_add_format(out, "topic %s", catalogue->topics[i].name);
         add_words(out, catalogue->topics[i].phrases);
     }
+}
+
+void cvm_catalogue_describe_data(const struct cvm_catalogue *catalogue, struct cvm_text *out)
+{
+    cvm_catalogue_describe_some(catalogue, catalogue->topic_count, out);
 }

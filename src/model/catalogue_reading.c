@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "model/rule_scope.h"
+
 #define NAME_LENGTH_MAX 64
 
 void cvm_nearest_try(struct cvm_nearest *nearest, const char *candidate)
@@ -90,29 +92,16 @@ enum cvm_status cvm_reading_texts(struct cvm_reading *reading, const struct cvm_
 
 /* ---- rules over features ---- */
 
-static enum cvm_status resolve_feature(void *state, const char *name,
-                                       struct cvm_rule_operand *out_operand, struct cvm_error *err)
+enum cvm_status cvm_reading_fail_rule(struct cvm_reading *reading, const struct cvm_yaml_node *map,
+                                      const char *key, const struct cvm_error *found)
 {
-    const struct cvm_catalogue *catalogue = state;
-    struct cvm_nearest nearest = {.wanted = name};
-    int feature = cvm_catalogue_feature(catalogue, name);
-
-    if (feature >= 0) {
-        const char *const *words = catalogue->features[feature].words;
-        *out_operand = (struct cvm_rule_operand){
-            .number = (uint16_t)feature,
-            .type = words != NULL ? CVM_RULE_WORD : CVM_RULE_NUMBER,
-            .words = words,
-        };
-        return CVM_OK;
+    const struct cvm_yaml_node *node = cvm_yaml_member(map, key);
+    node = node == NULL ? map : node;
+    if (found->status == CVM_E_LIMIT) {
+        enum cvm_status status = CVM_FAIL(reading->err, CVM_E_LIMIT, "%s", found->message);
+        return cvm_error_where(reading->err, status, "%s:%d", node->file, node->line);
     }
-    for (size_t i = 0; i < catalogue->feature_count; i++) {
-        cvm_nearest_try(&nearest, catalogue->features[i].name);
-    }
-    return nearest.best == NULL
-               ? CVM_FAIL(err, CVM_E_NOT_FOUND, "unknown feature '%s'", name)
-               : CVM_FAIL(err, CVM_E_NOT_FOUND, "unknown feature '%s'; did you mean '%s'?", name,
-                          nearest.best);
+    return cvm_schema_fail(node, reading->err, "%s", found->message);
 }
 
 enum cvm_status cvm_reading_rule_in(struct cvm_reading *reading, const struct cvm_yaml_node *map,
@@ -126,19 +115,14 @@ enum cvm_status cvm_reading_rule_in(struct cvm_reading *reading, const struct cv
     }
     enum cvm_status status =
         cvm_rule_compile(reading->arena, text, CVM_RULE_BOOL, scope, out_rule, &found);
-    if (status == CVM_OK) {
-        return CVM_OK;
-    }
-    const struct cvm_yaml_node *node = cvm_yaml_member(map, key);
-    return status == CVM_E_LIMIT
-               ? cvm_reading_fail_memory(reading, map)
-               : cvm_schema_fail(node == NULL ? map : node, reading->err, "%s", found.message);
+    return status == CVM_OK ? CVM_OK : cvm_reading_fail_rule(reading, map, key, &found);
 }
 
 enum cvm_status cvm_reading_rule(struct cvm_reading *reading, const struct cvm_yaml_node *map,
                                  const char *key, const char *text, struct cvm_rule *out_rule)
 {
-    const struct cvm_rule_scope scope = {.resolve = resolve_feature, .state = reading->catalogue};
+    struct cvm_names names = {.arena = reading->arena, .catalogue = reading->catalogue};
+    const struct cvm_rule_scope scope = cvm_names_scope(&names);
     return cvm_reading_rule_in(reading, map, key, text, &scope, out_rule);
 }
 
@@ -153,7 +137,9 @@ enum cvm_status cvm_reading_feature(struct cvm_reading *reading, const struct cv
         return CVM_OK;
     }
     for (size_t i = 0; i < reading->catalogue->feature_count; i++) {
-        cvm_nearest_try(&nearest, reading->catalogue->features[i].name);
+        if (!reading->catalogue->features[i].is_anonymous) {
+            cvm_nearest_try(&nearest, reading->catalogue->features[i].name);
+        }
     }
     return cvm_reading_fail_unknown(reading, node, "feature", &nearest);
 }
@@ -163,10 +149,30 @@ enum cvm_status cvm_reading_not_sensitive(struct cvm_reading *reading,
                                           const char *use)
 {
     const struct cvm_feature *f = &reading->catalogue->features[feature];
-    return f->sensitive ? cvm_schema_fail(node, reading->err,
-                                          "feature '%s' is sensitive and may not be used for %s",
-                                          f->name, use)
-                        : CVM_OK;
+    struct cvm_text chain;
+
+    if (!f->sensitive) {
+        return CVM_OK;
+    }
+    cvm_text_init(&chain, 0);
+    cvm_feature_tell_sensitive(reading->catalogue, (size_t)feature, &chain);
+    bool is_direct = chain.length == 0;
+    enum cvm_status status = cvm_schema_fail(
+        node, reading->err, "feature '%s' is sensitive%s%s%s and may not be used for %s", f->name,
+        is_direct ? "" : " (", cvm_text_string(&chain), is_direct ? "" : ")", use);
+    cvm_text_finish(&chain);
+    return status;
+}
+
+enum cvm_status cvm_reading_rule_not_sensitive(struct cvm_reading *reading,
+                                               const struct cvm_yaml_node *map, const char *key,
+                                               const struct cvm_rule *rule, const char *use)
+{
+    const struct cvm_yaml_node *node = cvm_yaml_member(map, key);
+    int feature = cvm_rule_sensitive(reading->catalogue, rule);
+    return feature < 0
+               ? CVM_OK
+               : cvm_reading_not_sensitive(reading, node == NULL ? map : node, feature, use);
 }
 
 /* ---- sentences ---- */

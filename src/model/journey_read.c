@@ -3,14 +3,13 @@
 #include <string.h>
 
 #include "model/catalogue_reading.h"
+#include "model/rule_scope.h"
 
 #define SUMMARY_LINES_MAX 128
 #define METRICS_MAX       128
 #define HISTORY_DAYS      400
 #define HISTORY_DAYS_MAX  3650
 
-static const char *const aggregate_words[] = {"count", "sum",   "avg",   "min",        "max",
-                                              "last",  "first", "trend", "days_since", NULL};
 static const char *const severity_words[] = {"info", "warning", "high", NULL};
 
 /* ---- features ---- */
@@ -24,97 +23,32 @@ struct feature_item {
     int64_t window_days;
     const char *where;
     bool sensitive;
+    bool has_aggregate;
+    const char *rule;
 };
 static const struct cvm_schema_field feature_fields[] = {
     CVM_KEY(struct feature_item, "feature", name, CVM_SCHEMA_NAME, .required = true),
     CVM_KEY(struct feature_item, "description", description, CVM_SCHEMA_TEXT, .required = true),
     CVM_KEY(struct feature_item, "source", sources, CVM_SCHEMA_TEXTS),
     CVM_KEY(struct feature_item, "attribute", attribute, CVM_SCHEMA_TEXT),
-    CVM_KEY(struct feature_item, "aggregate", aggregate, CVM_SCHEMA_WORD, .required = true,
-            .words = aggregate_words),
+    CVM_KEY(struct feature_item, "aggregate", aggregate, CVM_SCHEMA_WORD,
+            .words = cvm_aggregate_words,
+            .present_offset = offsetof(struct feature_item, has_aggregate) + 1),
     CVM_KEY(struct feature_item, "window_days", window_days, CVM_SCHEMA_INT, .min = 1,
             .max = HISTORY_DAYS_MAX),
     CVM_KEY(struct feature_item, "where", where, CVM_SCHEMA_TEXT),
     CVM_KEY(struct feature_item, "sensitive", sensitive, CVM_SCHEMA_BOOL),
+    CVM_KEY(struct feature_item, "rule", rule, CVM_SCHEMA_TEXT),
     {.key = NULL},
 };
 static const struct cvm_schema feature_schema = {"a feature", feature_fields};
 
-static bool is_numeric(const struct cvm_attribute *attribute)
-{
-    return !attribute->personal && attribute->type != CVM_ATTRIBUTE_LABEL &&
-           attribute->type != CVM_ATTRIBUTE_TEXT;
-}
-
-/* What `where` may name: attributes of the feature's events, and "topic". */
-struct event_scope {
-    const struct cvm_catalogue *catalogue;
-    uint64_t sources;
-    const char *const *topic_words;
-};
-
-static enum cvm_status fail_operand(const struct event_scope *scope, const char *name,
-                                    struct cvm_error *err)
-{
-    struct cvm_nearest nearest = {.wanted = name};
-
-    for (size_t i = 0; i < scope->catalogue->attribute_count; i++) {
-        const struct cvm_attribute *attribute = &scope->catalogue->attributes[i];
-        if ((attribute->sources & scope->sources) != 0 && is_numeric(attribute)) {
-            cvm_nearest_try(&nearest, attribute->name);
-        }
-    }
-    cvm_nearest_try(&nearest, "topic");
-    return nearest.best == NULL
-               ? CVM_FAIL(err, CVM_E_NOT_FOUND, "unknown attribute '%s'", name)
-               : CVM_FAIL(err, CVM_E_NOT_FOUND, "unknown attribute '%s'; did you mean '%s'?", name,
-                          nearest.best);
-}
-
-static enum cvm_status resolve_event(void *state, const char *name,
-                                     struct cvm_rule_operand *out_operand, struct cvm_error *err)
-{
-    const struct event_scope *scope = state;
-    int index = cvm_catalogue_attribute(scope->catalogue, name);
-
-    if (strcmp(name, "topic") == 0) {
-        *out_operand = (struct cvm_rule_operand){
-            .number = CVM_OPERAND_TOPIC, .type = CVM_RULE_WORD, .words = scope->topic_words};
-        return CVM_OK;
-    }
-    if (index < 0) {
-        return fail_operand(scope, name, err);
-    }
-    const struct cvm_attribute *attribute = &scope->catalogue->attributes[index];
-    if ((attribute->sources & scope->sources) == 0) {
-        return CVM_FAIL(err, CVM_E_NOT_FOUND, "no source of this feature fills '%s'", name);
-    }
-    if (!is_numeric(attribute)) {
-        return CVM_FAIL(err, CVM_E_NOT_FOUND,
-                        "'%s' is %s and is not in the journey; only its topics are", name,
-                        attribute->personal ? "personal" : "text");
-    }
-    *out_operand = (struct cvm_rule_operand){
-        .number = (uint16_t)index,
-        .type = attribute->words != NULL ? CVM_RULE_WORD : CVM_RULE_NUMBER,
-        .words = attribute->words,
-    };
-    return CVM_OK;
-}
-
 static enum cvm_status read_where(struct cvm_reading *reading, const struct cvm_yaml_node *node,
                                   const char *text, struct cvm_feature *feature)
 {
-    const struct cvm_catalogue *catalogue = reading->catalogue;
-    const char *names[CVM_TOPICS_MAX];
-    struct event_scope state = {.catalogue = catalogue, .sources = feature->sources};
-    const struct cvm_rule_scope scope = {.resolve = resolve_event, .state = &state};
-
-    for (size_t i = 0; i < catalogue->topic_count; i++) {
-        names[i] = catalogue->topics[i].name;
-    }
-    const struct cvm_schema_texts topics = {names, catalogue->topic_count};
-    enum cvm_status status = cvm_reading_texts(reading, node, topics, &state.topic_words);
+    const struct cvm_names names = {.arena = reading->arena, .catalogue = reading->catalogue};
+    struct cvm_rule_scope scope;
+    enum cvm_status status = cvm_names_events(&names, feature->sources, &scope, reading->err);
     return status == CVM_OK
                ? cvm_reading_rule_in(reading, node, "where", text, &scope, &feature->where)
                : status;
@@ -161,7 +95,7 @@ static enum cvm_status read_attribute_name(struct cvm_reading *reading,
         return cvm_reading_fail_unknown(reading, at, "attribute", &nearest);
     }
     const struct cvm_attribute *attribute = &catalogue->attributes[feature->attribute];
-    if (!is_numeric(attribute)) {
+    if (!cvm_attribute_is_numeric(attribute)) {
         return cvm_schema_fail(at, reading->err, "attribute '%s' is %s and can not be a feature",
                                name, attribute->personal ? "personal" : "text");
     }
@@ -199,50 +133,87 @@ static enum cvm_status read_sources(struct cvm_reading *reading, const struct cv
     return CVM_OK;
 }
 
-static bool makes_sense(enum cvm_aggregate aggregate, enum cvm_attribute_type type)
-{
-    switch (aggregate) {
-    case CVM_AGGREGATE_COUNT:
-    case CVM_AGGREGATE_LAST:
-    case CVM_AGGREGATE_FIRST:
-    case CVM_AGGREGATE_DAYS_SINCE:
-        return true;
-    case CVM_AGGREGATE_MIN:
-    case CVM_AGGREGATE_MAX:
-        return type != CVM_ATTRIBUTE_WORD;
-    case CVM_AGGREGATE_SUM:
-    case CVM_AGGREGATE_AVG:
-    case CVM_AGGREGATE_TREND:
-        return type == CVM_ATTRIBUTE_NUMBER || type == CVM_ATTRIBUTE_BOOLEAN;
-    }
-    return false;
-}
-
 static enum cvm_status check_feature(struct cvm_reading *reading, const struct cvm_yaml_node *node,
                                      struct cvm_feature *feature)
 {
-    const struct cvm_yaml_node *at = cvm_yaml_member(node, "aggregate");
-    const char *word = aggregate_words[feature->aggregate];
-
-    if (feature->attribute == CVM_INDEX_NONE) {
-        bool is_fine = feature->aggregate == CVM_AGGREGATE_COUNT ||
-                       feature->aggregate == CVM_AGGREGATE_DAYS_SINCE;
-        return is_fine ? CVM_OK
-                       : cvm_schema_fail(at, reading->err, "'%s' needs the key 'attribute'", word);
-    }
-    const struct cvm_attribute *attribute = &reading->catalogue->attributes[feature->attribute];
-    if (!makes_sense(feature->aggregate, attribute->type)) {
-        return cvm_schema_fail(at, reading->err, "'%s' makes no sense for '%s', which is no number",
-                               word, attribute->name);
-    }
+    struct cvm_error found = {0};
     if (feature->window_days > reading->catalogue->history_days) {
         return cvm_schema_fail(cvm_yaml_member(node, "window_days"), reading->err,
                                "%d days are longer than the history of %d days (journey.yaml)",
                                feature->window_days, reading->catalogue->history_days);
     }
-    bool keeps_words =
-        feature->aggregate == CVM_AGGREGATE_LAST || feature->aggregate == CVM_AGGREGATE_FIRST;
-    feature->words = keeps_words ? attribute->words : NULL;
+    return cvm_feature_complete(reading->catalogue, feature, &found) == CVM_OK
+               ? CVM_OK
+               : cvm_schema_fail(cvm_yaml_member(node, "aggregate"), reading->err, "%s",
+                                 found.message);
+}
+
+static enum cvm_status read_feature_of_events(struct cvm_reading *reading,
+                                              const struct cvm_yaml_node *node,
+                                              const struct feature_item *item,
+                                              struct cvm_feature *feature)
+{
+    if (!item->has_aggregate) {
+        return cvm_schema_fail(node, reading->err, "one of the keys 'aggregate' and 'rule' is "
+                                                   "needed");
+    }
+    feature->aggregate = (enum cvm_aggregate)item->aggregate;
+    feature->window_days = (int)item->window_days;
+    enum cvm_status status = read_attribute_name(reading, node, item->attribute, feature);
+    if (status == CVM_OK) {
+        status = read_sources(reading, node, item->sources, feature);
+    }
+    if (status == CVM_OK) {
+        status = read_where(reading, node, item->where, feature);
+    }
+    return status == CVM_OK ? check_feature(reading, node, feature) : status;
+}
+
+/* A number or a date, else a yes or no: the rule itself tells which. */
+static enum cvm_status compile_feature(struct cvm_reading *reading,
+                                       const struct cvm_yaml_node *node, const char *text,
+                                       struct cvm_rule *out_rule)
+{
+    struct cvm_names names = {.arena = reading->arena, .catalogue = reading->catalogue};
+    const struct cvm_rule_scope scope = cvm_names_scope(&names);
+    struct cvm_error found = {0};
+    struct cvm_error ignored;
+
+    enum cvm_status status =
+        cvm_rule_compile(reading->arena, text, CVM_RULE_NUMBER, &scope, out_rule, &found);
+    if (status == CVM_E_INVALID) {
+        status = cvm_rule_compile(reading->arena, text, CVM_RULE_BOOL, &scope, out_rule, &ignored);
+    }
+    return status == CVM_OK ? CVM_OK : cvm_reading_fail_rule(reading, node, "rule", &found);
+}
+
+static enum cvm_status read_feature_by_rule(struct cvm_reading *reading,
+                                            const struct cvm_yaml_node *node,
+                                            const struct feature_item *item,
+                                            struct cvm_feature *feature)
+{
+    static const char *const others[] = {"source", "attribute", "aggregate", "window_days",
+                                         "where"};
+    const struct cvm_yaml_node *at = cvm_yaml_member(node, "rule");
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+        const struct cvm_yaml_node *other = cvm_yaml_member(node, others[i]);
+        if (other != NULL) {
+            return cvm_schema_fail(other, reading->err,
+                                   "a feature by 'rule' has nothing else but a name, a "
+                                   "description and 'sensitive'");
+        }
+    }
+    enum cvm_status status = compile_feature(reading, node, item->rule, &feature->rule);
+    if (status == CVM_OK && feature->rule.clause_count == 0) {
+        return cvm_schema_fail(at, reading->err, "a rule is needed");
+    }
+    if (status != CVM_OK) {
+        return status;
+    }
+    feature->attribute = CVM_INDEX_NONE;
+    feature->type = feature->rule.type;
+    feature->sensitive =
+        feature->sensitive || cvm_rule_sensitive(reading->catalogue, &feature->rule) >= 0;
     return CVM_OK;
 }
 
@@ -262,18 +233,13 @@ static enum cvm_status read_feature(struct cvm_reading *reading, const struct cv
     }
     feature.name = item.name;
     feature.description = item.description;
-    feature.aggregate = (enum cvm_aggregate)item.aggregate;
-    feature.window_days = (int)item.window_days;
     feature.sensitive = item.sensitive;
-    status = read_attribute_name(reading, node, item.attribute, &feature);
-    if (status == CVM_OK) {
-        status = read_sources(reading, node, item.sources, &feature);
-    }
-    if (status == CVM_OK) {
-        status = check_feature(reading, node, &feature);
-    }
-    if (status == CVM_OK) {
-        status = read_where(reading, node, item.where, &feature);
+    status = item.rule != NULL ? read_feature_by_rule(reading, node, &item, &feature)
+                               : read_feature_of_events(reading, node, &item, &feature);
+    if (status == CVM_OK && catalogue->feature_count == CVM_FEATURES_MAX) {
+        return cvm_schema_fail(node, reading->err, "more than %d features, with the aggregates "
+                                                   "that rules ask for",
+                               CVM_FEATURES_MAX);
     }
     if (status == CVM_OK) {
         catalogue->features[catalogue->feature_count++] = feature;

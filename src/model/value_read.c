@@ -152,10 +152,9 @@ static enum cvm_status read_segment_when(struct cvm_reading *reading,
                                          struct cvm_segment *segment)
 {
     enum cvm_status status = cvm_reading_rule(reading, node, "when", text, &segment->when);
-    for (size_t i = 0; i < segment->when.clause_count && status == CVM_OK; i++) {
-        status = cvm_reading_not_sensitive(reading, cvm_yaml_member(node, "when"),
-                                           segment->when.clauses[i].whole.comparison.operand,
-                                           "segments");
+    if (status == CVM_OK) {
+        status =
+            cvm_reading_rule_not_sensitive(reading, node, "when", &segment->when, "segments");
     }
     if (status == CVM_OK && segment->when.clause_count == 0 && node->next != NULL) {
         status = cvm_schema_fail(node, reading->err,
