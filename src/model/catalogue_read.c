@@ -25,6 +25,8 @@ enum part {
     PART_RELEASE,
     PART_CONTROL,
     PART_REPORT,
+    PART_SUPPRESSIONS,
+    PART_POLICY,
     PART_COUNT
 };
 static const char *const part_names[PART_COUNT] = {
@@ -33,12 +35,16 @@ static const char *const part_names[PART_COUNT] = {
     [PART_JOURNEY] = "journey.yaml",         [PART_VALUES] = "values.yaml",
     [PART_CONSTRAINTS] = "constraints.yaml", [PART_RELEASE] = "release.yaml",
     [PART_CONTROL] = "control.yaml",         [PART_REPORT] = "report.yaml",
+    [PART_SUPPRESSIONS] = "suppressions.yaml",
+    [PART_POLICY] = "contact_policy.yaml",
 };
 /* Files that came later: without one its part of the catalogue is off. */
 static const bool is_optional[PART_COUNT] = {
     [PART_RELEASE] = true,
     [PART_CONTROL] = true,
     [PART_REPORT] = true,
+    [PART_SUPPRESSIONS] = true,
+    [PART_POLICY] = true,
 };
 
 struct named_tree {
@@ -301,6 +307,12 @@ static enum cvm_status read_parts(struct cvm_reading *reading, const struct tree
     }
     if (status == CVM_OK && trees->parts[PART_CONTROL] != NULL) {
         status = cvm_read_control(reading, trees->parts[PART_CONTROL]);
+    }
+    if (status == CVM_OK && trees->parts[PART_SUPPRESSIONS] != NULL) {
+        status = cvm_read_suppressions(reading, trees->parts[PART_SUPPRESSIONS]);
+    }
+    if (status == CVM_OK && trees->parts[PART_POLICY] != NULL) {
+        status = cvm_read_policy(reading, trees->parts[PART_POLICY]);
     }
     return status == CVM_OK ? cvm_read_constraints_end(reading) : status;
 }

@@ -120,6 +120,10 @@ enum cvm_status cvm_read_channel_file(struct cvm_reading *reading, const struct 
                                       const char *name, const char *file);
 /* Control groups, once the treatments are known. */
 enum cvm_status cvm_read_control(struct cvm_reading *reading, const struct cvm_yaml_node *root);
+/* After the treatments: limits govern them. */
+enum cvm_status cvm_read_suppressions(struct cvm_reading *reading,
+                                      const struct cvm_yaml_node *root);
+enum cvm_status cvm_read_policy(struct cvm_reading *reading, const struct cvm_yaml_node *root);
 /* Capacities, resources, budgets, once everything is known. */
 enum cvm_status cvm_read_constraints_end(struct cvm_reading *reading);
 

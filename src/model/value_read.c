@@ -25,6 +25,8 @@ struct value_item {
     double discount_month;
     double churn_growth;
     double fatigue;
+    const char *contacts_feature;
+    double tiring;
 };
 static const struct cvm_schema_field value_fields[] = {
     CVM_KEY(struct value_item, "horizon_days", horizon_days, CVM_SCHEMA_INT, .required = true,
@@ -37,6 +39,8 @@ static const struct cvm_schema_field value_fields[] = {
     CVM_KEY(struct value_item, "churn_growth", churn_growth, CVM_SCHEMA_NUMBER, .min = 0,
             .max = 10),
     CVM_KEY(struct value_item, "fatigue", fatigue, CVM_SCHEMA_NUMBER, .min = 0, .max = 1e6),
+    CVM_KEY(struct value_item, "contacts_feature", contacts_feature, CVM_SCHEMA_TEXT),
+    CVM_KEY(struct value_item, "tiring", tiring, CVM_SCHEMA_NUMBER, .min = 0.01, .max = 1),
     {.key = NULL},
 };
 static const struct cvm_schema value_schema = {"the value model", value_fields};
@@ -84,7 +88,8 @@ static enum cvm_status read_value_model(struct cvm_reading *reading,
                                         const struct cvm_yaml_node *node)
 {
     struct cvm_value_model *value = &reading->catalogue->value;
-    struct value_item item = {.margin_share = 1, .discount_month = 1, .churn_growth = 1};
+    struct value_item item = {
+        .margin_share = 1, .discount_month = 1, .churn_growth = 1, .tiring = 1};
 
     enum cvm_status status =
         cvm_schema_read(reading->arena, &value_schema, node, &item, reading->err);
@@ -96,14 +101,19 @@ static enum cvm_status read_value_model(struct cvm_reading *reading,
     value->discount_month = item.discount_month;
     value->churn_growth = item.churn_growth;
     value->fatigue = item.fatigue;
+    value->tiring = item.tiring;
     status = read_value_feature(reading, node, "churn_feature", item.churn_feature,
                                 &value->churn_feature);
     if (status == CVM_OK && value->churn_feature >= 0) {
         status = check_churn_feature(reading, cvm_yaml_member(node, "churn_feature"),
                                      value->churn_feature);
     }
-    return status == CVM_OK ? read_value_feature(reading, node, "margin_feature",
-                                                 item.margin_feature, &value->margin_feature)
+    if (status == CVM_OK) {
+        status = read_value_feature(reading, node, "margin_feature", item.margin_feature,
+                                    &value->margin_feature);
+    }
+    return status == CVM_OK ? read_value_feature(reading, node, "contacts_feature",
+                                                 item.contacts_feature, &value->contacts_feature)
                             : status;
 }
 
@@ -153,8 +163,7 @@ static enum cvm_status read_segment_when(struct cvm_reading *reading,
 {
     enum cvm_status status = cvm_reading_rule(reading, node, "when", text, &segment->when);
     if (status == CVM_OK) {
-        status =
-            cvm_reading_rule_not_sensitive(reading, node, "when", &segment->when, "segments");
+        status = cvm_reading_rule_not_sensitive(reading, node, "when", &segment->when, "segments");
     }
     if (status == CVM_OK && segment->when.clause_count == 0 && node->next != NULL) {
         status = cvm_schema_fail(node, reading->err,
