@@ -138,7 +138,7 @@ static enum cvm_status import_files(struct import_job *job, struct cvm_error *er
         struct cvm_import_work work = {job->store, job->catalogue, &options, job->pool,
                                        &session->context};
         struct cvm_import_paths paths = {job->arguments->positional,
-                                         job->arguments->positional_count, job->mapping};
+                                         job->arguments->positional_count, job->mapping, NULL};
         status = cvm_import_files(&work, &paths, session->arena, &job->report, err);
     }
     return status;

@@ -104,6 +104,10 @@ const char *cvm_outcome_refusal(const struct cvm_outcomes *outcomes,
     if (frame->is_ghost) {
         return "it belongs to a control group: nothing was done";
     }
+    /* Recalled too late is a contact all the same; what was never handed over can not be one. */
+    if ((bit & CONTACT) != 0 && was == CVM_DECISION_WITHDRAWN && !frame->is_exported) {
+        return "it was withdrawn before it was handed over";
+    }
     if ((bit & CONTACT) != 0 && (states & NO_CONTACT) != 0) {
         return (states & NOT_SENT) != 0 ? "it was reported as not sent"
                                         : "it was reported as expired";

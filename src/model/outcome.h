@@ -42,6 +42,7 @@ void cvm_outcomes_add(struct cvm_outcomes *outcomes, int state, int32_t day);
 /* What else counts. */
 struct cvm_outcome_frame {
     bool is_ghost;
+    bool is_exported; /* was handed to its channel */
     int32_t as_of_day;
     int response_days; /* of the treatment */
     int outcome_days;

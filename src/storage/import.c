@@ -34,12 +34,6 @@ struct worker {
     struct cvm_arena *csv_arena;
 };
 
-/* Rejects that the input itself reports come from the reader's thread. */
-struct cvm_import_rejecting {
-    struct cvm_import_rejects *rejects;
-    int64_t counts[CVM_SOURCES_MAX];
-};
-
 struct importing {
     struct cvm_store *store;
     const struct cvm_catalogue *catalogue;
@@ -174,27 +168,6 @@ static enum cvm_status import_record(struct importing *im, struct worker *worker
     return reject_record(im, slot, number, text, reason.message, err);
 }
 
-static size_t line_length(const struct cvm_record_block *block, size_t at)
-{
-    if (block->format == CVM_RECORDS_CSV) {
-        return cvm_csv_record_length(block->data + at, block->length - at, true);
-    }
-    const char *newline = memchr(block->data + at, '\n', block->length - at);
-    return newline == NULL ? block->length - at : (size_t)(newline - block->data) + 1 - at;
-}
-
-static struct cvm_slice trim_line(const char *data, size_t length)
-{
-    size_t begin = 0;
-    while (length > 0 && (data[length - 1] == '\n' || data[length - 1] == '\r')) {
-        length--;
-    }
-    while (begin < length && (data[begin] == ' ' || data[begin] == '\t')) {
-        begin++;
-    }
-    return begin == length ? (struct cvm_slice){data, 0} : (struct cvm_slice){data, length};
-}
-
 /* A header that cannot be used rejects the records under it, one by one. */
 static enum cvm_status import_block(struct importing *im, struct worker *worker,
                                     const struct block_slot *slot, struct cvm_error *err)
@@ -206,9 +179,7 @@ static enum cvm_status import_block(struct importing *im, struct worker *worker,
     enum cvm_status status = CVM_OK;
     int64_t number = block->first_record;
     for (size_t at = 0; status == CVM_OK && at < block->length;) {
-        size_t length = line_length(block, at);
-        struct cvm_slice text = trim_line(block->data + at, length);
-        at += length;
+        struct cvm_slice text = cvm_record_block_next(block, &at);
         if (text.length == 0) {
             continue;
         }
@@ -746,6 +717,7 @@ enum cvm_status cvm_import_files(const struct cvm_import_work *work,
         .paths = paths->paths,
         .path_count = paths->count,
         .mapping = paths->mapping,
+        .source = paths->source,
         .block_bytes = options->block_bytes == 0 ? BLOCK_BYTES_DEFAULT : options->block_bytes,
         .record_bytes_max =
             options->record_bytes_max == 0 ? RECORD_BYTES_DEFAULT : options->record_bytes_max,

@@ -108,11 +108,13 @@ struct cvm_import_work {
 };
 
 /* Files and folders. mapping NULL = any source whose file pattern matches; "name" = only sources of
- * that mapping (then a single file with one source needs no matching name). */
+ * that mapping (then a single file with one source needs no matching name). source, when given, is
+ * the name of the source that takes them all. */
 struct cvm_import_paths {
     const char *const *paths;
     size_t count;
     const char *mapping;
+    const char *source;
 };
 
 /* The report's texts live in the arena. */

@@ -104,6 +104,9 @@ static int match_source(const struct cvm_file_input *input, const char *path, bo
     const char *name = slash == NULL ? path : slash + 1;
     int only = CVM_INDEX_NONE;
     size_t allowed = 0;
+    if (input->options.source != NULL) {
+        return cvm_catalogue_source(catalogue, input->options.source);
+    }
     for (size_t s = 0; s < catalogue->source_count; s++) {
         const struct cvm_source *source = &catalogue->sources[s];
         if (!is_allowed(input, source)) {
@@ -693,6 +696,32 @@ static double progress(const struct cvm_record_input *records)
     return input->bytes_total == 0
                ? 1
                : (double)atomic_load(&input->bytes_done) / (double)input->bytes_total;
+}
+
+/* ---- records of a block ---- */
+
+static size_t line_length(const struct cvm_record_block *block, size_t at)
+{
+    if (block->format == CVM_RECORDS_CSV) {
+        return cvm_csv_record_length(block->data + at, block->length - at, true);
+    }
+    const char *newline = memchr(block->data + at, '\n', block->length - at);
+    return newline == NULL ? block->length - at : (size_t)(newline - block->data) + 1 - at;
+}
+
+struct cvm_slice cvm_record_block_next(const struct cvm_record_block *block, size_t *at)
+{
+    const char *data = block->data + *at;
+    size_t length = line_length(block, *at);
+    size_t begin = 0;
+    *at += length;
+    while (length > 0 && (data[length - 1] == '\n' || data[length - 1] == '\r')) {
+        length--;
+    }
+    while (begin < length && (data[begin] == ' ' || data[begin] == '\t')) {
+        begin++;
+    }
+    return begin == length ? (struct cvm_slice){data, 0} : (struct cvm_slice){data, length};
 }
 
 /* ---- life ---- */

@@ -11,6 +11,7 @@ struct cvm_file_input_options {
     const char *const *paths; /* files and folders */
     size_t path_count;
     const char *mapping; /* NULL = any */
+    const char *source;  /* takes every file, whatever its name; NULL = by name */
     size_t block_bytes;
     size_t record_bytes_max;
     size_t block_count; /* blocks in flight */
@@ -29,5 +30,9 @@ CVM_MUST_CHECK enum cvm_status cvm_file_input_report(const struct cvm_file_input
                                                      struct cvm_arena *arena,
                                                      struct cvm_import_report *report,
                                                      struct cvm_error *err);
+
+/* The next record of a block, without its line end; empty for a blank line. *at moves on to
+ * block->length. */
+struct cvm_slice cvm_record_block_next(const struct cvm_record_block *block, size_t *at);
 
 #endif

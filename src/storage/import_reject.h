@@ -9,6 +9,12 @@
 
 struct cvm_import_rejects;
 
+/* Rejects that the input itself reports come from the reader's thread. */
+struct cvm_import_rejecting {
+    struct cvm_import_rejects *rejects;
+    int64_t counts[CVM_SOURCES_MAX];
+};
+
 /* path NULL: rejects are counted only. NULL when out of memory. */
 struct cvm_import_rejects *cvm_import_rejects_create(const char *path);
 void cvm_import_rejects_destroy(struct cvm_import_rejects *rejects); /* NULL is fine */

@@ -1,5 +1,7 @@
 #include "storage/outcome_store.h"
 
+#include <assert.h>
+
 #include "storage/db_sql.h"
 
 /* ---- learning ---- */
@@ -39,7 +41,176 @@ enum cvm_status cvm_learning_get(struct cvm_store *store, const char *treatment,
     return status;
 }
 
+enum cvm_status cvm_learning_add(struct cvm_store *store, const char *treatment,
+                                 const struct cvm_learning *more, struct cvm_error *err)
+{
+    struct cvm_db *db = cvm_store_db(store);
+    struct cvm_db_value params[] = {
+        cvm_db_text(treatment),
+        cvm_db_int(more->contacts),
+        cvm_db_int(more->reached),
+        cvm_db_int(more->answers),
+        cvm_db_int(more->accepted),
+        cvm_db_int(more->treated),
+        cvm_db_int(more->treated_churned),
+        cvm_db_double(more->treated_expected),
+        cvm_db_int(more->controls),
+        cvm_db_int(more->controls_churned),
+        cvm_db_double(more->controls_expected),
+    };
+    assert(cvm_db_in_transaction(db));
+    return cvm_db_exec(db, cvm_db_sql(db, CVM_SQL_LEARNING_ADD), params, CVM_DB_COUNT(params), NULL,
+                       err);
+}
+
+/* ---- reports of one decision ---- */
+
+enum cvm_status cvm_outcome_add(struct cvm_store *store, const struct cvm_outcome_row *row,
+                                struct cvm_error *err)
+{
+    struct cvm_db *db = cvm_store_db(store);
+    struct cvm_db_value params[] = {
+        cvm_db_text(row->run_id),
+        cvm_db_int((int64_t)row->customer_key),
+        cvm_db_int(row->state),
+        cvm_db_int(row->day),
+        row->has_moment ? cvm_db_int(row->at_ms) : cvm_db_null(),
+        row->minutes >= 0 ? cvm_db_double(row->minutes) : cvm_db_null(),
+        row->reason.length > 0 ? cvm_db_text_n(row->reason.data, row->reason.length)
+                               : cvm_db_null(),
+        cvm_db_int(row->is_late),
+        cvm_db_int(row->import),
+    };
+    assert(cvm_db_in_transaction(db));
+    return cvm_db_exec(db, cvm_db_sql(db, CVM_SQL_OUTCOME_ADD), params, CVM_DB_COUNT(params), NULL,
+                       err);
+}
+
+static enum cvm_status read_outcome(void *state, const struct cvm_db_value *columns,
+                                    size_t column_count, struct cvm_error *err)
+{
+    struct cvm_outcomes *outcomes = state;
+    (void)column_count;
+    if (columns[0].integer < 0 || columns[0].integer >= CVM_OUTCOME_STATE_COUNT) {
+        return CVM_FAIL(err, CVM_E_CORRUPT, "an outcome has the unknown state %lld",
+                        (long long)columns[0].integer);
+    }
+    int number = (int)columns[0].integer;
+    cvm_outcomes_add(outcomes, number, (int32_t)columns[1].integer);
+    outcomes->late |= columns[2].integer != 0 ? UINT32_C(1) << number : 0;
+    return CVM_OK;
+}
+
+enum cvm_status cvm_outcome_get(struct cvm_store *store, const char *run_id, uint64_t customer_key,
+                                struct cvm_outcomes *out_outcomes, struct cvm_error *err)
+{
+    struct cvm_db *db = cvm_store_db(store);
+    struct cvm_outcomes outcomes;
+    struct cvm_db_value params[] = {cvm_db_text(run_id), cvm_db_int((int64_t)customer_key)};
+    cvm_outcomes_init(&outcomes);
+    enum cvm_status status = cvm_db_query(db, cvm_db_sql(db, CVM_SQL_OUTCOME_GET), params,
+                                          CVM_DB_COUNT(params), read_outcome, &outcomes, err);
+    if (status == CVM_OK) {
+        *out_outcomes = outcomes;
+    }
+    return status;
+}
+
+enum cvm_status cvm_outcome_set_late(struct cvm_store *store, const char *run_id,
+                                     uint64_t customer_key, const struct cvm_outcomes *before,
+                                     const struct cvm_outcomes *now, struct cvm_error *err)
+{
+    struct cvm_db *db = cvm_store_db(store);
+    uint32_t changed = (before->late ^ now->late) & before->states;
+    enum cvm_status status = CVM_OK;
+    for (int state = 0; status == CVM_OK && state < CVM_OUTCOME_STATE_COUNT; state++) {
+        if ((changed >> state & 1) == 0) {
+            continue;
+        }
+        struct cvm_db_value params[] = {
+            cvm_db_text(run_id),
+            cvm_db_int((int64_t)customer_key),
+            cvm_db_int(state),
+            cvm_db_int(now->late >> state & 1),
+        };
+        status = cvm_db_exec(db, cvm_db_sql(db, CVM_SQL_OUTCOME_SET_LATE), params,
+                             CVM_DB_COUNT(params), NULL, err);
+    }
+    return status;
+}
+
+enum cvm_status cvm_decision_set_state(struct cvm_store *store, const char *run_id,
+                                       uint64_t customer_key, enum cvm_decision_state state,
+                                       const struct cvm_outcomes *outcomes, struct cvm_error *err)
+{
+    struct cvm_db *db = cvm_store_db(store);
+    bool has_churned = cvm_outcomes_have(outcomes, CVM_OUTCOME_CHURNED);
+    bool has_ended = has_churned || cvm_outcomes_have(outcomes, CVM_OUTCOME_STAYED);
+    struct cvm_db_value params[] = {
+        cvm_db_text(run_id),
+        cvm_db_int((int64_t)customer_key),
+        cvm_db_int(state),
+        has_ended ? cvm_db_int(has_churned) : cvm_db_null(),
+    };
+    assert(cvm_db_in_transaction(db));
+    return cvm_db_exec(db, cvm_db_sql(db, CVM_SQL_DECISION_SET_STATE), params, CVM_DB_COUNT(params),
+                       NULL, err);
+}
+
 /* ---- imports ---- */
+
+enum cvm_status cvm_outcome_import_start(struct cvm_store *store, const char *who, const char *file,
+                                         int64_t *out_import, struct cvm_error *err)
+{
+    struct cvm_db *db = cvm_store_db(store);
+    struct cvm_db_value params[] = {
+        cvm_db_int(cvm_store_now_ms(store)),
+        cvm_db_text(who),
+        cvm_db_text(file),
+    };
+    assert(cvm_db_in_transaction(db));
+    enum cvm_status status = cvm_db_exec(db, cvm_db_sql(db, CVM_SQL_OUTCOME_IMPORT_ADD), params,
+                                         CVM_DB_COUNT(params), NULL, err);
+    return status == CVM_OK ? cvm_outcome_last_import(store, out_import, err) : status;
+}
+
+enum cvm_status cvm_outcome_import_finish(struct cvm_store *store, const char *report,
+                                          struct cvm_error *err)
+{
+    struct cvm_db *db = cvm_store_db(store);
+    struct cvm_db_value params[] = {cvm_db_text(report)};
+    assert(cvm_db_in_transaction(db));
+    return cvm_db_exec(db, cvm_db_sql(db, CVM_SQL_OUTCOME_IMPORT_FINISH), params, 1, NULL, err);
+}
+
+enum cvm_status cvm_outcome_unfinished(struct cvm_store *store, int64_t *out_count,
+                                       struct cvm_error *err)
+{
+    return cvm_db_get_int(cvm_store_db(store), CVM_SQL_OUTCOME_UNFINISHED, NULL, 0, out_count, err);
+}
+
+struct follow_scan {
+    cvm_outcome_decision_fn on_decision;
+    void *state;
+};
+
+static enum cvm_status scan_follow(void *state, const struct cvm_db_value *columns,
+                                   size_t column_count, struct cvm_error *err)
+{
+    struct follow_scan *scan = state;
+    (void)column_count;
+    return scan->on_decision(scan->state, cvm_db_string(&columns[0]), (uint64_t)columns[1].integer,
+                             err);
+}
+
+enum cvm_status cvm_outcome_to_follow(struct cvm_store *store, cvm_outcome_decision_fn on_decision,
+                                      void *state, struct cvm_error *err)
+{
+    struct cvm_db *db = cvm_store_db(store);
+    struct follow_scan scan = {.on_decision = on_decision, .state = state};
+    return cvm_db_query(db, cvm_db_sql(db, CVM_SQL_OUTCOME_TO_FOLLOW), NULL, 0, scan_follow, &scan,
+                        err);
+}
 
 enum cvm_status cvm_outcome_last_import(struct cvm_store *store, int64_t *out_import,
                                         struct cvm_error *err)

@@ -6,16 +6,76 @@
 #define CVM_STORAGE_OUTCOME_STORE_H
 
 #include "base/arena.h"
+#include "base/text.h"
 #include "model/decision.h"
 #include "model/learning.h"
+#include "model/outcome.h"
 #include "storage/store.h"
 
 /* Learning per treatment id; zeros where nothing is known. */
 CVM_MUST_CHECK enum cvm_status cvm_learning_get(struct cvm_store *store, const char *treatment,
                                                 struct cvm_learning *out_learning,
                                                 struct cvm_error *err);
+CVM_MUST_CHECK enum cvm_status cvm_learning_add(struct cvm_store *store, const char *treatment,
+                                                const struct cvm_learning *more,
+                                                struct cvm_error *err);
+
+/* ---- reports of one decision ---- */
+
+struct cvm_outcome_row {
+    const char *run_id;
+    uint64_t customer_key;
+    int state; /* model/outcome.h */
+    int32_t day;
+    bool has_moment;
+    int64_t at_ms;
+    double minutes;          /* negative = not given */
+    struct cvm_slice reason; /* empty = not given */
+    bool is_late;
+    int64_t import;
+};
+/* CVM_E_CONFLICT when this state was reported before. */
+CVM_MUST_CHECK enum cvm_status
+cvm_outcome_add(struct cvm_store *store, const struct cvm_outcome_row *row, struct cvm_error *err);
+CVM_MUST_CHECK enum cvm_status cvm_outcome_get(struct cvm_store *store, const char *run_id,
+                                               uint64_t customer_key,
+                                               struct cvm_outcomes *out_outcomes,
+                                               struct cvm_error *err);
+/* Store which of the reports are late, where that changed. */
+CVM_MUST_CHECK enum cvm_status cvm_outcome_set_late(struct cvm_store *store, const char *run_id,
+                                                    uint64_t customer_key,
+                                                    const struct cvm_outcomes *before,
+                                                    const struct cvm_outcomes *now,
+                                                    struct cvm_error *err);
+/* The state and, where one was reported, the end of the outcome window of a decision. */
+CVM_MUST_CHECK enum cvm_status cvm_decision_set_state(struct cvm_store *store, const char *run_id,
+                                                      uint64_t customer_key,
+                                                      enum cvm_decision_state state,
+                                                      const struct cvm_outcomes *outcomes,
+                                                      struct cvm_error *err);
+
+/* ---- imports ---- */
+
 /* The last outcome import that changed anything: part of what a run is a function of. */
 CVM_MUST_CHECK enum cvm_status cvm_outcome_last_import(struct cvm_store *store, int64_t *out_import,
                                                        struct cvm_error *err);
+
+/* An import is unfinished until its contacts and opt-outs stand in the journeys: the next one takes
+ * them up. */
+CVM_MUST_CHECK enum cvm_status cvm_outcome_import_start(struct cvm_store *store, const char *who,
+                                                        const char *file, int64_t *out_import,
+                                                        struct cvm_error *err);
+/* All that are unfinished get this report. */
+CVM_MUST_CHECK enum cvm_status cvm_outcome_import_finish(struct cvm_store *store,
+                                                         const char *report, struct cvm_error *err);
+CVM_MUST_CHECK enum cvm_status cvm_outcome_unfinished(struct cvm_store *store, int64_t *out_count,
+                                                      struct cvm_error *err);
+
+/* Decisions whose contact or opt-out became known by unfinished imports, by customer. */
+typedef enum cvm_status (*cvm_outcome_decision_fn)(void *state, const char *run_id,
+                                                   uint64_t customer_key, struct cvm_error *err);
+CVM_MUST_CHECK enum cvm_status cvm_outcome_to_follow(struct cvm_store *store,
+                                                     cvm_outcome_decision_fn on_decision,
+                                                     void *state, struct cvm_error *err);
 
 #endif

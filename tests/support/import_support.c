@@ -156,7 +156,7 @@ enum cvm_status import_try(struct cvm_store *store, const struct import_settings
     (void)unlink(rejects_path());
     ASSERT_OK(cvm_pool_create(settings->threads == 0 ? 1 : settings->threads, &pool, ERR));
     struct cvm_import_work work = {store, catalogue, &options, pool, &context};
-    struct cvm_import_paths paths = {&path, 1, settings->mapping};
+    struct cvm_import_paths paths = {&path, 1, settings->mapping, NULL};
     enum cvm_status status = cvm_import_files(&work, &paths, arena, out_report, err);
     cvm_pool_destroy(pool);
     return status;

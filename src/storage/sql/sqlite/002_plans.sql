@@ -16,6 +16,8 @@ ALTER TABLE decision ADD COLUMN churn REAL NOT NULL DEFAULT 0.0;
 ALTER TABLE decision ADD COLUMN export INTEGER NOT NULL DEFAULT 0;
 -- outcome window: NULL = open, 0 = stayed, 1 = churned
 ALTER TABLE decision ADD COLUMN horizon INTEGER;
+-- reports read only what was measured
+CREATE INDEX decision_measured ON decision (treatment, arm, ghost) WHERE horizon IS NOT NULL;
 
 -- What is stored as decided (0) or released (1) follows its plan: releasing or recalling a plan is one row, not a
 -- million. 15 = withdrawn.
@@ -46,13 +48,14 @@ CREATE TABLE outcome (
     outcome_import INTEGER NOT NULL,
     PRIMARY KEY (run_id, customer_key, state)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX outcome_by_import ON outcome (outcome_import);
 
 CREATE TABLE outcome_import (
     outcome_import INTEGER PRIMARY KEY,
     at             INTEGER NOT NULL,
     who            TEXT NOT NULL,
     file           TEXT NOT NULL,
-    report         TEXT -- JSON
+    report         TEXT -- JSON; NULL until its contacts and opt-outs are in the journeys
 ) STRICT;
 
 -- Counts of outcomes per treatment: model/learning.h.
