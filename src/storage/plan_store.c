@@ -200,6 +200,42 @@ enum cvm_status cvm_decision_scan(struct cvm_store *store, const char *run_id,
                         err);
 }
 
+enum cvm_status cvm_decision_scan_range(struct cvm_store *store, const char *run_id,
+                                        const uint64_t keys[2], cvm_decision_fn on_decision,
+                                        void *state, struct cvm_error *err)
+{
+    struct cvm_db *db = cvm_store_db(store);
+    struct decision_scan scan = {.on_decision = on_decision, .state = state};
+    struct cvm_db_value params[] = {
+        cvm_db_text(run_id),
+        cvm_db_int((int64_t)keys[0]),
+        cvm_db_int((int64_t)keys[1]),
+    };
+    return cvm_db_query(db, cvm_db_sql(db, CVM_SQL_DECISION_SCAN_RANGE), params,
+                        CVM_DB_COUNT(params), scan_decision, &scan, err);
+}
+
+enum cvm_status cvm_decision_scan_handed_over(struct cvm_store *store, const char *run_id,
+                                              cvm_decision_fn on_decision, void *state,
+                                              struct cvm_error *err)
+{
+    struct cvm_db *db = cvm_store_db(store);
+    struct decision_scan scan = {.on_decision = on_decision, .state = state};
+    struct cvm_db_value param = cvm_db_text(run_id);
+    return cvm_db_query(db, cvm_db_sql(db, CVM_SQL_DECISION_HANDED_OVER), &param, 1, scan_decision,
+                        &scan, err);
+}
+
+enum cvm_status cvm_decision_withdraw_one(struct cvm_store *store, const char *run_id,
+                                          uint64_t customer_key, struct cvm_error *err)
+{
+    struct cvm_db *db = cvm_store_db(store);
+    assert(cvm_db_in_transaction(db));
+    struct cvm_db_value params[] = {cvm_db_text(run_id), cvm_db_int((int64_t)customer_key)};
+    return cvm_db_exec(db, cvm_db_sql(db, CVM_SQL_DECISION_WITHDRAW_ONE), params,
+                       CVM_DB_COUNT(params), NULL, err);
+}
+
 struct key_scan {
     cvm_key_fn on_key;
     void *state;
@@ -225,6 +261,40 @@ enum cvm_status cvm_decision_live(struct cvm_store *store, int32_t as_of_day,
     };
     return cvm_db_query(db, cvm_db_sql(db, CVM_SQL_DECISION_LIVE), params, CVM_DB_COUNT(params),
                         scan_key, &scan, err);
+}
+
+struct pending_scan {
+    cvm_pending_fn on_pending;
+    void *state;
+};
+
+static enum cvm_status scan_pending(void *state, const struct cvm_db_value *columns,
+                                    size_t column_count, struct cvm_error *err)
+{
+    struct pending_scan *scan = state;
+    struct cvm_pending_row row = {
+        .key = (uint64_t)columns[0].integer,
+        .treatment = cvm_db_string(&columns[1]),
+        .channel = cvm_db_string(&columns[2]),
+        .as_of_day = (int32_t)columns[3].integer,
+    };
+    (void)column_count;
+    return scan->on_pending(scan->state, &row, err);
+}
+
+enum cvm_status cvm_decision_pending(struct cvm_store *store, const struct cvm_pending_query *query,
+                                     cvm_pending_fn on_pending, void *state, struct cvm_error *err)
+{
+    struct cvm_db *db = cvm_store_db(store);
+    struct pending_scan scan = {on_pending, state};
+    struct cvm_db_value params[] = {
+        cvm_db_int(query->first_day),
+        cvm_db_int(query->last_day),
+        cvm_db_int(query->after_ms),
+        cvm_db_text(query->except_run_id == NULL ? "" : query->except_run_id),
+    };
+    return cvm_db_query(db, cvm_db_sql(db, CVM_SQL_DECISION_PENDING), params, CVM_DB_COUNT(params),
+                        scan_pending, &scan, err);
 }
 
 static enum cvm_status withdraw_range(struct cvm_store *store, int32_t as_of_day,

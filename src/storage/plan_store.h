@@ -108,7 +108,8 @@ CVM_MUST_CHECK enum cvm_status cvm_decision_get(struct cvm_store *store, struct 
                                                 const char *run_id, uint64_t customer_key,
                                                 struct cvm_decision *out_decision,
                                                 struct cvm_error *err);
-/* The live decision of a customer for this day, whichever run made it; CVM_E_NOT_FOUND. */
+/* The live decision of a customer for this day, whichever run made it, ghosts apart;
+ * CVM_E_NOT_FOUND. */
 CVM_MUST_CHECK enum cvm_status cvm_decision_of_day(struct cvm_store *store, struct cvm_arena *arena,
                                                    int32_t as_of_day, uint64_t customer_key,
                                                    struct cvm_decision *out_decision,
@@ -119,6 +120,41 @@ typedef enum cvm_status (*cvm_decision_fn)(void *state, const struct cvm_decisio
 CVM_MUST_CHECK enum cvm_status cvm_decision_scan(struct cvm_store *store, const char *run_id,
                                                  cvm_decision_fn on_decision, void *state,
                                                  struct cvm_error *err);
+/* The same between two keys, both ends included: keys[0] and keys[1]. */
+CVM_MUST_CHECK enum cvm_status cvm_decision_scan_range(struct cvm_store *store, const char *run_id,
+                                                       const uint64_t keys[2],
+                                                       cvm_decision_fn on_decision, void *state,
+                                                       struct cvm_error *err);
+/* What was handed over to a channel and is not reported, in key order; the state is that of the
+ * decision's own row, so a recalled plan tells what it had handed over. */
+CVM_MUST_CHECK enum cvm_status cvm_decision_scan_handed_over(struct cvm_store *store,
+                                                             const char *run_id,
+                                                             cvm_decision_fn on_decision,
+                                                             void *state, struct cvm_error *err);
+/* Withdraw one decision that is not yet sent; inside the caller's transaction. */
+CVM_MUST_CHECK enum cvm_status cvm_decision_withdraw_one(struct cvm_store *store,
+                                                         const char *run_id, uint64_t customer_key,
+                                                         struct cvm_error *err);
+/* Contacts that are released, not yet reported and not yet expired: of runs of the days first_day
+ * to last_day, whose window ends after `after_ms`. Texts until on_pending returns; no order. */
+struct cvm_pending_query {
+    int32_t first_day;
+    int32_t last_day;
+    int64_t after_ms;
+    const char *except_run_id; /* NULL = none */
+};
+struct cvm_pending_row {
+    uint64_t key;
+    const char *treatment;
+    const char *channel;
+    int32_t as_of_day;
+};
+typedef enum cvm_status (*cvm_pending_fn)(void *state, const struct cvm_pending_row *row,
+                                          struct cvm_error *err);
+CVM_MUST_CHECK enum cvm_status cvm_decision_pending(struct cvm_store *store,
+                                                    const struct cvm_pending_query *query,
+                                                    cvm_pending_fn on_pending, void *state,
+                                                    struct cvm_error *err);
 /* Keys of customers with a live decision for this day (plans that are not recalled, decisions not
  * withdrawn or ended before contact), ascending, from all runs but except_run_id. */
 typedef enum cvm_status (*cvm_key_fn)(void *state, uint64_t key, struct cvm_error *err);

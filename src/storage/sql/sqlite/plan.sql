@@ -172,14 +172,23 @@ WHERE d.run_id IN (
 ) AND d.state NOT IN (11, 12, 14, 15)
 ORDER BY d.customer_key
 
--- The newest live one of a customer, whichever run made it.
+-- Released (which is a state of the plan), with a contact that nobody has reported and that may still be made.
+-- name: decision_pending
+SELECT d.customer_key, d.treatment, d.channel, r.as_of_day
+FROM run r
+JOIN plan p ON p.run_id = r.run_id
+JOIN decision d ON d.run_id = r.run_id
+WHERE r.as_of_day BETWEEN ?1 AND ?2 AND r.run_id <> ?4 AND p.state IN ('released', 'closed')
+    AND d.state <= 1 AND d.ghost = 0 AND d.latest_at > ?3
+
+-- The newest live one of a customer, whichever run made it; a ghost was given nothing.
 -- name: decision_of_day
 SELECT d.*
 FROM run r
 JOIN plan p ON p.run_id = r.run_id
 JOIN decision_now d ON d.run_id = r.run_id AND d.customer_key = ?2
 WHERE r.as_of_day = ?1 AND p.state NOT IN ('building', 'recalled')
-    AND d.state NOT IN (11, 12, 14, 15)
+    AND d.state NOT IN (11, 12, 14, 15) AND d.ghost = 0
 ORDER BY r.created_at DESC, r.run_id DESC
 LIMIT 1
 
