@@ -36,6 +36,7 @@ struct treatment_item {
     int64_t response_days;
     int64_t outcome_days;
     const char *created_at;
+    const char *updated_at;
 };
 static const struct cvm_schema_field treatment_fields[] = {
     CVM_KEY(struct treatment_item, "treatment", id, CVM_SCHEMA_NAME, .required = true),
@@ -67,6 +68,7 @@ static const struct cvm_schema_field treatment_fields[] = {
     CVM_KEY(struct treatment_item, "outcome_days", outcome_days, CVM_SCHEMA_INT, .min = 1,
             .max = DAYS_MAX),
     CVM_KEY(struct treatment_item, "created_at", created_at, CVM_SCHEMA_TEXT),
+    CVM_KEY(struct treatment_item, "updated_at", updated_at, CVM_SCHEMA_TEXT),
     {.key = NULL},
 };
 static const struct cvm_schema treatment_schema = {"a treatment", treatment_fields};
@@ -219,6 +221,7 @@ static void fill_treatment(const struct treatment_item *item, struct cvm_treatme
     treatment->response_days = (int)item->response_days;
     treatment->outcome_days = (int)item->outcome_days;
     treatment->created_at = item->created_at;
+    treatment->updated_at = item->updated_at;
 }
 
 /* Doing nothing is always possible: it has no channel, no limit, no condition and no cost. */
@@ -446,6 +449,7 @@ enum cvm_status cvm_treatment_write(const struct cvm_treatment *treatment,
         write_days(out, "outcome_days", treatment->outcome_days, OUTCOME_DAYS_DEFAULT);
     }
     write_text(out, "created_at", treatment->created_at);
+    write_text(out, "updated_at", treatment->updated_at);
     return out->failed
                ? CVM_FAIL(err, CVM_E_LIMIT, "no memory to write treatment '%s'", treatment->id)
                : CVM_OK;

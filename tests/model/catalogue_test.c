@@ -539,6 +539,9 @@ static void assert_same_treatment(const struct cvm_treatment *a, const struct cv
     assert_same_text(a->description, b->description);
     assert_same_text(a->action, b->action);
     assert_same_text(a->created_at, b->created_at);
+    assert_same_text(a->updated_at, b->updated_at);
+    assert_int_equal(a->response_days, b->response_days);
+    assert_int_equal(a->outcome_days, b->outcome_days);
     assert_same_text(a->response.source, b->response.source);
     assert_int_equal(a->enabled, b->enabled);
     assert_int_equal(a->custom, b->custom);
@@ -605,6 +608,9 @@ static void odd_values_read_back_as_they_were_written(void **state)
     odd.display_name = "yes: \"no\" # 'x' \\ \t\xc3\xa9";
     odd.description = "- a\nb: {c}\n  d ";
     odd.created_at = "2025-03-11T10:24:18.104551";
+    odd.updated_at = "2025-03-12T09:00:00Z";
+    odd.response_days = 1;
+    odd.outcome_days = 365;
     odd.enabled = false;
     odd.custom = true;
     odd.channel = CVM_CHANNEL_UNSET;
