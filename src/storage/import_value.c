@@ -244,6 +244,12 @@ static bool read_value(const struct cvm_import_field *field, const struct cvm_js
     case CVM_ATTRIBUTE_DATE:
         return read_date(value, &out->number);
     case CVM_ATTRIBUTE_CODE:
+        if (value->type == CVM_JSON_INT) { /* 4711 and "4711" are the same household */
+            out->text = value->raw;
+            return true;
+        }
+        out->text = value->string;
+        return value->type == CVM_JSON_STRING && value->string.length > 0;
     case CVM_ATTRIBUTE_LABEL:
     case CVM_ATTRIBUTE_TEXT:
         out->text = value->string;
