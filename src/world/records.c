@@ -28,6 +28,16 @@ static void put_string(struct cvm_world_line *line, const char *text)
     cvm_world_put_bytes(line, text, strlen(text));
 }
 
+/* Most live where the operator is; some are away for work or for good. */
+static const char *const zones[CVM_WORLD_ZONE_COUNT] = {
+    "Europe/London", "Europe/Madrid", "Europe/Warsaw", "America/New_York", "Asia/Kolkata"};
+
+static const char *age_band(const struct cvm_world_state *state)
+{
+    int age = cvm_date_from_day(state->until_day).year - state->birth_year;
+    return age < 25 ? "under_25" : age < 40 ? "25_39" : age < 60 ? "40_59" : "60_plus";
+}
+
 void cvm_world_write_customer(struct cvm_world_scene *scene, struct cvm_random *random,
                               struct cvm_text *out)
 {
@@ -55,7 +65,13 @@ void cvm_world_write_customer(struct cvm_world_scene *scene, struct cvm_random *
     cvm_world_put_int(line, 1 + state->region / AREA_COUNT);
     CVM_WORLD_PUT(line, "\",\"language\":\"");
     put_string(line, cvm_world_languages[state->language]);
-    CVM_WORLD_PUT(line, "\",\"time_zone\":\"Europe/London\",\"birth_year\":");
+    CVM_WORLD_PUT(line, "\",\"time_zone\":\"");
+    put_string(line, zones[state->zone]);
+    CVM_WORLD_PUT(line, "\",\"household_id\":\"");
+    put_string(line, scene->household);
+    CVM_WORLD_PUT(line, "\",\"age_band\":\"");
+    put_string(line, age_band(state));
+    CVM_WORLD_PUT(line, "\",\"birth_year\":");
     cvm_world_put_int(line, state->birth_year);
     CVM_WORLD_PUT(line, "}");
     cvm_world_line_finish(line, out);
@@ -409,6 +425,18 @@ void cvm_world_write_faults(struct cvm_world_scene *scene, struct cvm_random *ra
     }
 }
 
+/* What is done, whatever the channel: as in config/treatments. */
+static const char *action_of(const char *treatment)
+{
+    if (strcmp(treatment, "loyalty_app") == 0) {
+        return "loyalty_offers";
+    }
+    if (strcmp(treatment, "service_sms") == 0) {
+        return "service_notice";
+    }
+    return strcmp(treatment, "personalized_offer") == 0 ? "personalized_offer" : "retention_offer";
+}
+
 static void write_contact(struct cvm_world_scene *scene, int days_ago,
                           enum cvm_world_channel channel, const char *treatment,
                           struct cvm_text *out)
@@ -422,6 +450,8 @@ static void write_contact(struct cvm_world_scene *scene, int days_ago,
     put_string(line, strcmp(treatment, "service_sms") == 0 ? "service" : "marketing");
     CVM_WORLD_PUT(line, "\",\"treatment\":\"");
     put_string(line, treatment);
+    CVM_WORLD_PUT(line, "\",\"action\":\"");
+    put_string(line, action_of(treatment));
     CVM_WORLD_PUT(line, "\"}");
     cvm_world_line_finish(line, out);
 }
@@ -465,5 +495,40 @@ void cvm_world_write_contacts(struct cvm_world_scene *scene, struct cvm_random *
         const struct cvm_world_contact *contact = &state->contacts[i];
         write_contact(scene, contact->days_ago, contact->channel,
                       contact_treatment(contact->channel, random), out);
+    }
+}
+
+/* Who is to be left alone, for a while or for good. */
+void cvm_world_write_suppressions(struct cvm_world_scene *scene, struct cvm_random *random,
+                                  struct cvm_text *out)
+{
+    static const struct {
+        const char *kind;
+        double share;
+        int days; /* how long it holds; 0 = for good */
+    } kinds[] = {
+        {"vulnerable", .006, 0}, {"bereaved", .001, 90},           {"minor", .003, 0},
+        {"fraud", .001, 0},      {"collections", .008, 60},        {"complaint", .006, 30},
+        {"port_out", .002, 30},  {"profiling_objection", .012, 0},
+    };
+    struct cvm_world_line *line = &scene->line;
+    double u = cvm_random_unit(random);
+    int days_ago = (int)cvm_random_below(random, CVM_WORLD_SPAN_DAYS);
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+        if (u < kinds[i].share) {
+            cvm_world_put_event(scene, days_ago);
+            CVM_WORLD_PUT(line, ",\"kind\":\"");
+            put_string(line, kinds[i].kind);
+            CVM_WORLD_PUT(line, "\"");
+            if (kinds[i].days > 0) {
+                CVM_WORLD_PUT(line, ",\"until\":\"");
+                cvm_world_put_day(line, scene->state->until_day - days_ago + kinds[i].days);
+                CVM_WORLD_PUT(line, "\"");
+            }
+            CVM_WORLD_PUT(line, "}");
+            cvm_world_line_finish(line, out);
+            return;
+        }
+        u -= kinds[i].share;
     }
 }

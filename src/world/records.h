@@ -24,6 +24,7 @@ struct cvm_world_scene {
     bool is_seen_today; /* has an event on until_day, whatever else happens */
     size_t prefix_length;
     char prefix[48]; /* {"customer_id":"C0000001234" */
+    char household[CVM_WORLD_ID_SIZE];
     struct cvm_world_line line;
 };
 
@@ -71,5 +72,6 @@ cvm_world_source_fn cvm_world_write_clicks;
 cvm_world_source_fn cvm_world_write_offers;
 cvm_world_source_fn cvm_world_write_faults;
 cvm_world_source_fn cvm_world_write_contacts;
+cvm_world_source_fn cvm_world_write_suppressions;
 
 #endif

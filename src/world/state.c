@@ -344,6 +344,10 @@ void cvm_world_state_draw(const struct cvm_world_options *options, int64_t custo
     draw_consents(out_state, &random);
     out_state->responsiveness = cvm_random_lognormal(&random, cvm_exp(-.125), .5);
     out_state->reachability = cvm_random_normal(&random);
+    struct cvm_random home = cvm_world_stream(out_state, CVM_WORLD_STREAM_HOME);
+    if (chance(&home, .05)) {
+        out_state->zone = 1 + (int)cvm_random_below(&home, CVM_WORLD_ZONE_COUNT - 1);
+    }
     struct cvm_random contacts = cvm_world_stream(out_state, CVM_WORLD_STREAM_CONTACTS);
     draw_contacts(out_state, &contacts);
 }

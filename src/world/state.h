@@ -39,10 +39,16 @@ enum cvm_world_channel {
 
 /* Every use of random numbers has its own stream, so that a change in one moves no other. Streams
  * 0..CVM_WORLD_SOURCE_COUNT-1 belong to the sources. */
-enum { CVM_WORLD_STREAM_STATE = 100, CVM_WORLD_STREAM_CONTACTS, CVM_WORLD_STREAM_RESPONSE };
+enum {
+    CVM_WORLD_STREAM_STATE = 100,
+    CVM_WORLD_STREAM_CONTACTS,
+    CVM_WORLD_STREAM_RESPONSE,
+    CVM_WORLD_STREAM_HOME
+};
 
 #define CVM_WORLD_CONTACTS_MAX 8
 #define CVM_WORLD_REGION_COUNT 512
+#define CVM_WORLD_ZONE_COUNT   5
 #define CVM_WORLD_WEEKS        16 /* of network history */
 
 struct cvm_world_segment_facts {
@@ -70,6 +76,7 @@ struct cvm_world_state {
     int32_t contract_end; /* CVM_DAY_NONE: no term */
     bool ends_soon;       /* within 90 days */
     int household_size, birth_year, language;
+    int zone; /* of the clock on the wall */
     int region;
     double region_quality;      /* mean 0, sd 1; higher is better */
     uint32_t bad_weeks;         /* bit w: the network of the region was bad w weeks before */

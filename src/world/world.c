@@ -21,6 +21,7 @@ const char *const cvm_world_source_names[] = {
     [CVM_WORLD_OFFER_RECOMMENDATIONS] = "offer_recommendations",
     [CVM_WORLD_FAULT_TICKETS] = "fault_tickets",
     [CVM_WORLD_CONTACT_HISTORY] = "contact_history",
+    [CVM_WORLD_SUPPRESSIONS] = "suppressions",
     [CVM_WORLD_SOURCE_COUNT] = NULL,
 };
 
@@ -39,6 +40,7 @@ static const struct {
     [CVM_WORLD_OFFER_RECOMMENDATIONS] = {cvm_world_write_offers},
     [CVM_WORLD_FAULT_TICKETS] = {cvm_world_write_faults},
     [CVM_WORLD_CONTACT_HISTORY] = {cvm_world_write_contacts},
+    [CVM_WORLD_SUPPRESSIONS] = {cvm_world_write_suppressions},
 };
 
 void cvm_world_customer_id(int64_t customer, char id[CVM_WORLD_ID_SIZE])
@@ -53,6 +55,17 @@ void cvm_world_customer_id(int64_t customer, char id[CVM_WORLD_ID_SIZE])
         *id++ = digits[--count];
     }
     *id = '\0';
+}
+
+/* Customers live together in threes at most: of three in a row none, the first two, the last two or
+ * all are one household, which is named after its first. */
+static void name_household(uint64_t seed, int64_t customer, char household[CVM_WORLD_ID_SIZE])
+{
+    static const int first_of[4][3] = {{0, 1, 2}, {0, 0, 2}, {0, 1, 1}, {0, 0, 0}};
+    int64_t three = customer / 3;
+    uint64_t kind = cvm_hash_mix(seed, (uint64_t)three) >> 62;
+    cvm_world_customer_id(three * 3 + first_of[kind][customer % 3], household);
+    household[0] = 'H';
 }
 
 static double at_most(double x, double limit)
@@ -109,6 +122,7 @@ void cvm_world_customer(const struct cvm_world_options *options, int64_t custome
     scene.plan = make_plan(options->events_per_customer);
     scene.is_seen_today = customer % 8 == 0;
     scene.line.length = 0;
+    name_household(options->seed, customer, scene.household);
     char id[CVM_WORLD_ID_SIZE];
     cvm_world_customer_id(customer, id);
     CVM_WORLD_PUT(&scene.line, "{\"customer_id\":\"");

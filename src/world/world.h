@@ -33,6 +33,7 @@ enum cvm_world_source {
     CVM_WORLD_OFFER_RECOMMENDATIONS,
     CVM_WORLD_FAULT_TICKETS,
     CVM_WORLD_CONTACT_HISTORY,
+    CVM_WORLD_SUPPRESSIONS,
     CVM_WORLD_SOURCE_COUNT
 };
 extern const char *const cvm_world_source_names[]; /* as in the telecom mapping */

@@ -19,7 +19,7 @@
 #define UNTIL 19884
 /* Of the records of customers 0..99 of seed 1; changes with every change of a world, which breaks
  * whoever compares plans of generated bases: change it knowingly. */
-#define GOLDEN_HASH 0xc7da4e4b189c9b07U
+#define GOLDEN_HASH 0x3210b0e749c993f1U
 
 static const struct cvm_world_options standard = {
     .customers = 100, .events_per_customer = 25, .seed = 1, .until_day = UNTIL};
