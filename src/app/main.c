@@ -74,13 +74,28 @@ static enum cvm_status load_config(struct cvm_session *session, const struct cvm
     return status;
 }
 
+/* A terminal that knows no escape sequences; without TERM nothing is known of it. */
+static bool is_dumb(void)
+{
+    const char *terminal = getenv("TERM");
+    return terminal == NULL || terminal[0] == '\0' || strcmp(terminal, "dumb") == 0;
+}
+
+/* https://no-color.org: any value but the empty one. */
+static bool may_colour(void)
+{
+    const char *refused = getenv("NO_COLOR");
+    return isatty(STDOUT_FILENO) == 1 && !is_dumb() && (refused == NULL || refused[0] == '\0');
+}
+
 static enum cvm_status open_session(struct cvm_session *session,
                                     const struct cvm_command_line *line, struct cvm_error *err)
 {
     enum cvm_log_level level = CVM_LOG_WARN;
     session->is_quiet = line->is_quiet;
-    session->has_progress = !line->is_quiet && isatty(STDERR_FILENO) == 1;
-    session->has_colour = isatty(STDOUT_FILENO) == 1 && getenv("NO_COLOR") == NULL;
+    session->has_progress = !line->is_quiet && isatty(STDERR_FILENO) == 1 && !is_dumb();
+    session->has_colour = may_colour();
+    session->can_ask = !line->is_json && isatty(STDIN_FILENO) == 1 && isatty(STDOUT_FILENO) == 1;
     enum cvm_status status = load_config(session, line, err);
     if (status != CVM_OK) {
         return status;
@@ -184,6 +199,7 @@ static int run_line(struct cvm_arena *arena, int argc, char **argv)
     struct cvm_session session = {
         .context = {.clock = cvm_clock_system, .cancelled = &is_cancelled},
         .arena = arena,
+        .in = stdin,
         .out = stdout,
         .err = stderr,
         .progress = {.is_busy = ATOMIC_FLAG_INIT},

@@ -1,4 +1,4 @@
-/* treatment list, treatment show; import stands in cmd_treatment_import.c */
+/* treatment list, treatment show; the others stand in cmd_treatment_import.c and _edit.c */
 #include <string.h>
 
 #include "base/date.h"
@@ -74,7 +74,8 @@ void cvm_treatment_json_write(const struct cvm_catalogue *catalogue,
     write_constraints(catalogue, treatment, json);
 }
 
-static void write_details(const struct cvm_treatment *treatment, struct cvm_json_writer *json)
+void cvm_treatment_details_write(const struct cvm_treatment *treatment,
+                                 struct cvm_json_writer *json)
 {
     cvm_json_key_day(json, "valid_from", treatment->valid_from_day);
     cvm_json_key_day(json, "valid_to", treatment->valid_to_day);
@@ -83,6 +84,7 @@ static void write_details(const struct cvm_treatment *treatment, struct cvm_json
     cvm_json_key_string(json, "suitable", text_of(&treatment->suitable));
     write_response(&treatment->response, json);
     cvm_json_key_string(json, "created_at", treatment->created_at);
+    cvm_json_key_string(json, "updated_at", treatment->updated_at);
     cvm_json_key_string(json, "file", treatment->file);
 }
 
@@ -171,7 +173,7 @@ static enum cvm_status print_treatment(struct cvm_session *session,
         struct cvm_document document;
         cvm_document_init(&document);
         cvm_treatment_json_write(catalogue, treatment, &document.json);
-        write_details(treatment, &document.json);
+        cvm_treatment_details_write(treatment, &document.json);
         return cvm_document_print(&document, session, err);
     }
     struct cvm_text text;

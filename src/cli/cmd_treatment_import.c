@@ -80,28 +80,6 @@ static enum cvm_status take_files(struct import_job *job, const struct cvm_argum
 
 /* ---- report ---- */
 
-static void write_lines(struct cvm_json_writer *json, const char *key, const struct cvm_text *lines)
-{
-    const char *line = cvm_text_string(lines);
-    cvm_json_key_array(json, key);
-    while (*line != '\0') {
-        size_t length = strcspn(line, "\n");
-        cvm_json_string_n(json, line, length);
-        line += length + (line[length] == '\n' ? 1 : 0);
-    }
-    cvm_json_array_end(json);
-}
-
-static void print_lines(FILE *out, const char *label, const struct cvm_text *lines)
-{
-    const char *line = cvm_text_string(lines);
-    while (*line != '\0') {
-        size_t length = strcspn(line, "\n");
-        fprintf(out, "%s%.*s\n", label, (int)length, line);
-        line += length + (line[length] == '\n' ? 1 : 0);
-    }
-}
-
 static enum cvm_status print_document(struct import_job *job, struct cvm_error *err)
 {
     struct cvm_document document;
@@ -123,8 +101,8 @@ static enum cvm_status print_document(struct import_job *job, struct cvm_error *
     cvm_json_array_end(json);
     cvm_json_key(json, "changes");
     cvm_catalogue_changes_write(json, job->update.changes, job->update.change_count);
-    write_lines(json, "warnings", &job->warnings);
-    write_lines(json, "not_used", &job->not_used);
+    cvm_json_key_lines(json, "warnings", &job->warnings);
+    cvm_json_key_lines(json, "not_used", &job->not_used);
     return cvm_document_print(&document, job->session, err);
 }
 
@@ -143,8 +121,8 @@ static enum cvm_status report(struct import_job *job, struct cvm_error *err)
     }
     fflush(session->out);
     if (!session->is_quiet) {
-        print_lines(session->err, "warning: ", &job->warnings);
-        print_lines(session->err, "not used: ", &job->not_used);
+        cvm_lines_print(session->err, "warning: ", &job->warnings);
+        cvm_lines_print(session->err, "not used: ", &job->not_used);
     }
     return CVM_OK;
 }

@@ -49,12 +49,14 @@ struct cvm_session {
     struct cvm_context context;
     struct cvm_zone *zone;
     struct cvm_arena *arena; /* of the command */
+    FILE *in;                /* answers, when a question may be asked */
     FILE *out;               /* results */
     FILE *err;               /* progress, warnings */
     bool is_json;
     bool is_quiet;
     bool has_progress;   /* standard error is a terminal, and not quiet */
     bool has_colour;     /* standard output is a terminal, NO_COLOR is unset */
+    bool can_ask;        /* a person is at both ends: standard input and output are terminals */
     bool is_store_named; /* by --store */
     bool is_partial;     /* exit 3 */
     bool is_usage;       /* the failure is of the command line: exit 2 */
@@ -121,6 +123,8 @@ CVM_MUST_CHECK enum cvm_status cvm_session_catalogue(struct cvm_session *session
                                                      struct cvm_store *store,
                                                      const struct cvm_catalogue **out_catalogue,
                                                      struct cvm_error *err);
+/* Ask on the terminal; true without one: who scripts has said yes. Only a "y" is a yes. */
+CVM_MUST_CHECK bool cvm_session_ask(struct cvm_session *session, const char *question);
 int32_t cvm_session_today(const struct cvm_session *session); /* in the deployment's zone */
 
 /* Progress on standard error, one line rewritten; nothing when there is no terminal. */

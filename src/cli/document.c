@@ -106,3 +106,25 @@ const char *cvm_money(double amount, char text[CVM_NUMBER_TEXT_SIZE])
     (void)length;
     return text;
 }
+
+void cvm_json_key_lines(struct cvm_json_writer *json, const char *key, const struct cvm_text *lines)
+{
+    const char *line = cvm_text_string(lines);
+    cvm_json_key_array(json, key);
+    while (*line != '\0') {
+        size_t length = strcspn(line, "\n");
+        cvm_json_string_n(json, line, length);
+        line += length + (line[length] == '\n' ? 1 : 0);
+    }
+    cvm_json_array_end(json);
+}
+
+void cvm_lines_print(FILE *out, const char *label, const struct cvm_text *lines)
+{
+    const char *line = cvm_text_string(lines);
+    while (*line != '\0') {
+        size_t length = strcspn(line, "\n");
+        fprintf(out, "%s%.*s\n", label, (int)length, line);
+        line += length + (line[length] == '\n' ? 1 : 0);
+    }
+}

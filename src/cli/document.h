@@ -32,6 +32,12 @@ void cvm_json_key_raw(struct cvm_json_writer *json, const char *key, const char 
 void cvm_json_key_object(struct cvm_json_writer *json, const char *key);
 void cvm_json_key_array(struct cvm_json_writer *json, const char *key);
 
+/* Each line of the text an element of an array. */
+void cvm_json_key_lines(struct cvm_json_writer *json, const char *key,
+                        const struct cvm_text *lines);
+/* Each line behind the label. */
+void cvm_lines_print(FILE *out, const char *label, const struct cvm_text *lines);
+
 /* "12,345" and "12,345.67", for people; return text. */
 #define CVM_NUMBER_TEXT_SIZE 48
 const char *cvm_grouped(int64_t value, char text[CVM_NUMBER_TEXT_SIZE]);

@@ -83,6 +83,21 @@ enum cvm_status cvm_session_catalogue(struct cvm_session *session, struct cvm_st
     return status;
 }
 
+bool cvm_session_ask(struct cvm_session *session, const char *question)
+{
+    char answer[16] = "";
+    if (!session->can_ask) {
+        return true;
+    }
+    fprintf(session->out, "%s [y/N] ", question);
+    fflush(session->out);
+    if (fgets(answer, sizeof(answer), session->in) == NULL) {
+        fputc('\n', session->out);
+        return false;
+    }
+    return answer[0] == 'y' || answer[0] == 'Y';
+}
+
 int32_t cvm_session_today(const struct cvm_session *session)
 {
     return cvm_zone_day(session->zone, cvm_context_now_ms(&session->context));

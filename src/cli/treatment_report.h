@@ -8,5 +8,8 @@
 
 void cvm_treatment_json_write(const struct cvm_catalogue *catalogue,
                               const struct cvm_treatment *treatment, struct cvm_json_writer *json);
+/* Validity, rules, response, moments. */
+void cvm_treatment_details_write(const struct cvm_treatment *treatment,
+                                 struct cvm_json_writer *json);
 
 #endif
