@@ -2,331 +2,16 @@
 
 #include <assert.h>
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/hash.h"
-#include "base/text.h"
-
-#define WORD_BYTES_MAX  128
-#define COMPARISONS_MAX 16
-
-static const char *const operators[] = {
-    [CVM_EQUAL] = "==",      [CVM_NOT_EQUAL] = "!=", [CVM_LESS] = "<",
-    [CVM_LESS_EQUAL] = "<=", [CVM_GREATER] = ">",    [CVM_GREATER_EQUAL] = ">=",
-};
-
-struct parser {
-    const char *text;
-    const char *at;
-    const struct cvm_rule_scope *scope;
-    struct cvm_arena *arena;
-    struct cvm_error *err;
-};
-
-static int column_of(const struct parser *p, const char *at)
-{
-    return (int)(at - p->text) + 1;
-}
-
-#define FAIL_AT(p, where, ...)                                                                     \
-    cvm_error_context((p)->err, CVM_FAIL((p)->err, CVM_E_INVALID, __VA_ARGS__), "column %d",       \
-                      column_of((p), (where)))
-
-static void skip_blanks(struct parser *p)
-{
-    while (*p->at == ' ' || *p->at == '\t' || *p->at == '\n' || *p->at == '\r') {
-        p->at++;
-    }
-}
-
-static bool is_letter(char c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
-}
-
-static bool is_digit(char c)
-{
-    return c >= '0' && c <= '9';
-}
-
-/* A name into `word`; its length, 0 if there is none or it is too long. */
-static size_t read_name(struct parser *p, char word[WORD_BYTES_MAX])
-{
-    const char *start = p->at;
-    const char *end = start;
-
-    if (!is_letter(*start)) {
-        return 0;
-    }
-    while (is_letter(*end) || is_digit(*end) || *end == '.') {
-        end++;
-    }
-    size_t length = (size_t)(end - start);
-    if (length >= WORD_BYTES_MAX) {
-        return 0;
-    }
-    memcpy(word, start, length);
-    word[length] = '\0';
-    p->at = end;
-    return length;
-}
-
-static enum cvm_status read_operator(struct parser *p, uint8_t *out_compare)
-{
-    /* The longer ones first, for "<" is the start of "<=". */
-    static const uint8_t order[] = {CVM_EQUAL,         CVM_NOT_EQUAL, CVM_LESS_EQUAL,
-                                    CVM_GREATER_EQUAL, CVM_LESS,      CVM_GREATER};
-
-    skip_blanks(p);
-    for (size_t i = 0; i < sizeof(order) / sizeof(order[0]); i++) {
-        const char *sign = operators[order[i]];
-        if (strncmp(p->at, sign, strlen(sign)) == 0) {
-            p->at += strlen(sign);
-            *out_compare = order[i];
-            return CVM_OK;
-        }
-    }
-    if (*p->at == '=') {
-        return FAIL_AT(p, p->at, "'=' is no comparison; equality is '=='");
-    }
-    return FAIL_AT(p, p->at, "expected one of == != < <= > >=");
-}
-
-/* "a, b or c", as much as fits. */
-static void list_words(const char *const *words, char text[256])
-{
-    size_t used = 0;
-
-    text[0] = '\0';
-    for (size_t i = 0; words[i] != NULL; i++) {
-        const char *glue = i == 0 ? "" : words[i + 1] == NULL ? " or " : ", ";
-        size_t length = strlen(glue) + strlen(words[i]);
-        if (used + length + 5 >= 256) {
-            memcpy(text + used, ", ...", 6);
-            return;
-        }
-        memcpy(text + used, glue, strlen(glue));
-        memcpy(text + used + strlen(glue), words[i], strlen(words[i]) + 1);
-        used += length;
-    }
-}
-
-static enum cvm_status find_word(struct parser *p, const char *at, const char *word,
-                                 const char *const *words, const char *name, double *out_value)
-{
-    char allowed[256];
-
-    if (words == NULL) {
-        return FAIL_AT(p, at, "'%s' is a number and is never '%s'", name, word);
-    }
-    for (size_t i = 0; words[i] != NULL; i++) {
-        if (strcmp(words[i], word) == 0) {
-            *out_value = (double)i;
-            return CVM_OK;
-        }
-    }
-    list_words(words, allowed);
-    return FAIL_AT(p, at, "'%s' is never '%s'; it is %s", name, word, allowed);
-}
-
-/* 'word' or "word" */
-static enum cvm_status read_quoted(struct parser *p, const char *const *words, const char *name,
-                                   double *out_value)
-{
-    const char *start = p->at + 1;
-    const char *end = strchr(start, *p->at);
-    char word[WORD_BYTES_MAX];
-
-    if (end == NULL) {
-        return FAIL_AT(p, p->at, "the quote is never closed");
-    }
-    size_t length = (size_t)(end - start);
-    if (length >= WORD_BYTES_MAX) {
-        return FAIL_AT(p, p->at, "the word is longer than %d bytes", WORD_BYTES_MAX - 1);
-    }
-    memcpy(word, start, length);
-    word[length] = '\0';
-    enum cvm_status status = find_word(p, p->at, word, words, name, out_value);
-    p->at = end + 1;
-    return status;
-}
-
-/* A decimal number of digits, point and exponent only: not strtod()'s "inf", "0x1p3" or blanks. */
-static enum cvm_status read_number(struct parser *p, double *out_value)
-{
-    const char *at = p->at;
-    char digits[64];
-
-    at += *at == '-' || *at == '+' ? 1 : 0;
-    if (!is_digit(*at) && *at != '.') {
-        return FAIL_AT(p, p->at, "expected a number or a word in quotes");
-    }
-    while (is_digit(*at) || *at == '.' || *at == 'e' || *at == 'E' ||
-           ((*at == '-' || *at == '+') && (at[-1] == 'e' || at[-1] == 'E'))) {
-        at++;
-    }
-    size_t length = (size_t)(at - p->at);
-    if (length < sizeof(digits)) {
-        char *end = NULL;
-        memcpy(digits, p->at, length);
-        digits[length] = '\0';
-        double value = strtod(digits, &end);
-        if (*end == '\0' && isfinite(value) && !is_letter(*at)) {
-            p->at = at;
-            *out_value = value;
-            return CVM_OK;
-        }
-    }
-    return FAIL_AT(p, p->at, "not a number");
-}
-
-static enum cvm_status read_literal(struct parser *p, const char *const *words, const char *name,
-                                    double *out_value)
-{
-    char word[WORD_BYTES_MAX];
-
-    skip_blanks(p);
-    const char *start = p->at;
-    if (*p->at == '\'' || *p->at == '"') {
-        return read_quoted(p, words, name, out_value);
-    }
-    if (read_name(p, word) > 0) {
-        bool is_true = strcmp(word, "true") == 0;
-        if (words == NULL && (is_true || strcmp(word, "false") == 0)) {
-            *out_value = is_true ? 1 : 0;
-            return CVM_OK;
-        }
-        return FAIL_AT(p, start,
-                       "'%s' stands without quotes; a condition compares a name with a "
-                       "number or a word in quotes",
-                       word);
-    }
-    enum cvm_status status = read_number(p, out_value);
-    if (status == CVM_OK && words != NULL) {
-        char allowed[256];
-        list_words(words, allowed);
-        return FAIL_AT(p, start, "'%s' is a word, not a number; it is %s", name, allowed);
-    }
-    return status;
-}
-
-static enum cvm_status read_comparison(struct parser *p, struct cvm_rule_part *out_part)
-{
-    char name[WORD_BYTES_MAX];
-    struct cvm_comparison comparison = {0};
-    struct cvm_rule_operand operand = {0};
-
-    skip_blanks(p);
-    const char *start = p->at;
-    if (read_name(p, name) == 0) {
-        return FAIL_AT(p, start, "expected a name");
-    }
-    enum cvm_status status = p->scope->resolve(p->scope->state, name, &operand, p->err);
-    if (status != CVM_OK) {
-        return cvm_error_context(p->err, status, "column %d", column_of(p, start));
-    }
-    skip_blanks(p);
-    const char *sign = p->at;
-    comparison.operand = operand.number;
-    status = read_operator(p, &comparison.compare);
-    if (status != CVM_OK) {
-        return status;
-    }
-    if (operand.words != NULL && comparison.compare > CVM_NOT_EQUAL) {
-        return FAIL_AT(p, sign, "'%s' is a word: only == and != compare it", name);
-    }
-    status = read_literal(p, operand.words, name, &comparison.value);
-    if (status == CVM_OK) {
-        struct cvm_rule_part part = {.is_simple = true, .comparison = comparison};
-        part.text = cvm_arena_copy(p->arena, start, (size_t)(p->at - start));
-        uint16_t *operands = CVM_NEW_ARRAY(p->arena, 1, uint16_t);
-        if (part.text == NULL || operands == NULL) {
-            return CVM_FAIL(p->err, CVM_E_LIMIT, "no memory for a rule");
-        }
-        operands[0] = operand.number;
-        part.operands = operands;
-        part.operand_count = 1;
-        *out_part = part;
-    }
-    return status;
-}
-
-/* "&&" or the end. */
-static enum cvm_status read_joint(struct parser *p, bool *out_more)
-{
-    skip_blanks(p);
-    if (*p->at == '\0') {
-        *out_more = false;
-        return CVM_OK;
-    }
-    if (p->at[0] == '&' && p->at[1] == '&') {
-        p->at += 2;
-        *out_more = true;
-        return CVM_OK;
-    }
-    if (p->at[0] == '|' && p->at[1] == '|') {
-        return FAIL_AT(p, p->at, "'||' is not supported; comparisons are joined by '&&'");
-    }
-    return FAIL_AT(p, p->at, "expected '&&' or the end");
-}
-
-enum cvm_status cvm_rule_compile(struct cvm_arena *arena, const char *text,
-                                 enum cvm_rule_type wanted, const struct cvm_rule_scope *scope,
-                                 struct cvm_rule *out_rule, struct cvm_error *err)
-{
-    struct parser p = {.text = text, .at = text, .scope = scope, .arena = arena, .err = err};
-    struct cvm_rule_clause found[COMPARISONS_MAX] = {0};
-    size_t count = 0;
-
-    assert(text != NULL && scope != NULL && wanted == CVM_RULE_BOOL);
-    skip_blanks(&p);
-    bool more = *p.at != '\0';
-    while (more) {
-        if (count == COMPARISONS_MAX) {
-            return FAIL_AT(&p, p.at, "more than %d comparisons", COMPARISONS_MAX);
-        }
-        enum cvm_status status = read_comparison(&p, &found[count].whole);
-        if (status == CVM_OK) {
-            count++;
-            status = read_joint(&p, &more);
-        }
-        if (status != CVM_OK) {
-            return status;
-        }
-    }
-    struct cvm_rule_clause *kept =
-        CVM_NEW_ARRAY(arena, count == 0 ? 1 : count, struct cvm_rule_clause);
-    const char *copy = cvm_arena_string(arena, text);
-    if (kept == NULL || copy == NULL) {
-        return CVM_FAIL(err, CVM_E_LIMIT, "no memory for a rule");
-    }
-    memcpy(kept, found, count * sizeof(found[0]));
-    *out_rule = (struct cvm_rule){
-        .text = copy, .type = CVM_RULE_BOOL, .clauses = kept, .clause_count = count};
-    return CVM_OK;
-}
+#include "rules/rule_kernels.h"
 
 bool cvm_compare_holds(double left, enum cvm_compare compare, double right)
 {
-    if (isnan(left) || isnan(right)) {
-        return false; /* missing: also with != */
-    }
-    switch (compare) {
-    case CVM_EQUAL:
-        return left == right;
-    case CVM_NOT_EQUAL:
-        return left != right;
-    case CVM_LESS:
-        return left < right;
-    case CVM_LESS_EQUAL:
-        return left <= right;
-    case CVM_GREATER:
-        return left > right;
-    case CVM_GREATER_EQUAL:
-        return left >= right;
-    }
-    return false;
+    unsigned char mask = 0; /* a missing one makes it false, also with != */
+    cvm_rule_compare_constant(&left, compare, right, 1, &mask);
+    return mask != 0;
 }
 
 double cvm_rule_code(const char *text, size_t length)
@@ -334,69 +19,169 @@ double cvm_rule_code(const char *text, size_t length)
     return (double)(cvm_hash(text, length) >> 12);
 }
 
-static bool same_part(const struct cvm_rule_part *a, const struct cvm_rule_part *b)
+/* ---- programs ---- */
+
+struct registers {
+    double values[CVM_RULE_REGISTERS][CVM_RULE_ROWS_MAX];
+    unsigned char masks[CVM_RULE_REGISTERS][CVM_RULE_ROWS_MAX];
+    double left[CVM_RULE_ROWS_MAX]; /* a constant as a column */
+    double right[CVM_RULE_ROWS_MAX];
+};
+
+static const double *column_of(const struct cvm_rule_rows *rows, uint16_t operand)
 {
-    return a->comparison.operand == b->comparison.operand &&
-           a->comparison.compare == b->comparison.compare &&
-           a->comparison.value == b->comparison.value;
+    size_t column = rows->columns != NULL ? rows->columns[operand] : operand;
+    return rows->values + column * rows->stride + rows->from;
 }
 
-bool cvm_rule_same(const struct cvm_rule *a, const struct cvm_rule *b)
+static bool is_scalar(const struct cvm_rule_from *from)
 {
-    bool is_same = a->clause_count == b->clause_count;
-    for (size_t i = 0; is_same && i < a->clause_count; i++) {
-        is_same = same_part(&a->clauses[i].whole, &b->clauses[i].whole);
+    return from->kind == CVM_FROM_CONSTANT || from->kind == CVM_FROM_TODAY;
+}
+
+static double scalar_of(const struct cvm_rule_from *from, const struct cvm_rule_rows *rows)
+{
+    return from->kind == CVM_FROM_TODAY ? rows->today : from->constant;
+}
+
+/* Where the values are; a constant is written out to `room`. */
+static const double *values_of(const struct cvm_rule_from *from, const struct registers *registers,
+                               const struct cvm_rule_rows *rows, size_t count, double *room)
+{
+    if (from->kind == CVM_FROM_REGISTER) {
+        return registers->values[from->number];
     }
-    return is_same;
+    if (from->kind == CVM_FROM_COLUMN) {
+        return column_of(rows, from->number);
+    }
+    double value = scalar_of(from, rows);
+    for (size_t i = 0; i < count; i++) {
+        room[i] = value;
+    }
+    return room;
 }
 
-/* ---- evaluating ---- */
-
-/* The same as cvm_compare_holds(), a loop per operator: NaN fails every one of them. */
-static void compare_column(const double *column, enum cvm_compare compare, double right,
-                           size_t count, unsigned char *mask)
+static void run_compare(const struct cvm_rule_op *op, struct registers *registers,
+                        const struct cvm_rule_rows *rows, size_t count)
 {
-    switch (compare) {
-    case CVM_EQUAL:
-        for (size_t i = 0; i < count; i++) {
-            mask[i] = column[i] == right;
-        }
-        break;
-    case CVM_NOT_EQUAL: /* less or greater, so that a missing one on either side fails */
-        for (size_t i = 0; i < count; i++) {
-            mask[i] = (column[i] < right) | (column[i] > right);
-        }
-        break;
-    case CVM_LESS:
-        for (size_t i = 0; i < count; i++) {
-            mask[i] = column[i] < right;
-        }
-        break;
-    case CVM_LESS_EQUAL:
-        for (size_t i = 0; i < count; i++) {
-            mask[i] = column[i] <= right;
-        }
-        break;
-    case CVM_GREATER:
-        for (size_t i = 0; i < count; i++) {
-            mask[i] = column[i] > right;
-        }
-        break;
-    case CVM_GREATER_EQUAL:
-        for (size_t i = 0; i < count; i++) {
-            mask[i] = column[i] >= right;
-        }
-        break;
+    const double *left = values_of(&op->a, registers, rows, count, registers->left);
+    enum cvm_compare compare = (enum cvm_compare)op->compare;
+    unsigned char *mask = registers->masks[op->out];
+
+    if (is_scalar(&op->b)) {
+        cvm_rule_compare_constant(left, compare, scalar_of(&op->b, rows), count, mask);
+    } else {
+        cvm_rule_compare_columns(left, compare,
+                                 values_of(&op->b, registers, rows, count, registers->right), count,
+                                 mask);
     }
 }
+
+static void run_masks(const struct cvm_rule_op *op, struct registers *registers, size_t count)
+{
+    const unsigned char *restrict a = registers->masks[op->masks[0]];
+    const unsigned char *restrict b = registers->masks[op->masks[1]];
+    const unsigned char *restrict c = registers->masks[op->masks[2]];
+    unsigned char *restrict out = registers->masks[op->out];
+
+    switch ((enum cvm_rule_opcode)op->code) {
+    case CVM_OP_NOT:
+        for (size_t i = 0; i < count; i++) {
+            out[i] = a[i] ^ 1;
+        }
+        break;
+    case CVM_OP_AND:
+        for (size_t i = 0; i < count; i++) {
+            out[i] = a[i] & b[i];
+        }
+        break;
+    case CVM_OP_OR:
+        for (size_t i = 0; i < count; i++) {
+            out[i] = a[i] | b[i];
+        }
+        break;
+    default:
+        assert(op->code == CVM_OP_CHOOSE_MASK);
+        for (size_t i = 0; i < count; i++) {
+            out[i] = (unsigned char)((a[i] & b[i]) | ((a[i] ^ 1) & c[i]));
+        }
+    }
+}
+
+static void run_from_mask(const unsigned char *restrict mask, size_t count, double *restrict out)
+{
+    for (size_t i = 0; i < count; i++) {
+        out[i] = mask[i];
+    }
+}
+
+static void run_op(const struct cvm_rule_op *op, struct registers *registers,
+                   const struct cvm_rule_rows *rows, size_t count)
+{
+    const double *a = NULL;
+    switch ((enum cvm_rule_opcode)op->code) {
+    case CVM_OP_COMPARE:
+        run_compare(op, registers, rows, count);
+        break;
+    case CVM_OP_IN:
+        a = values_of(&op->a, registers, rows, count, registers->left);
+        cvm_rule_in_list(a, op->list, op->list_count, count, registers->masks[op->out]);
+        break;
+    case CVM_OP_HAS: /* only what is missing differs from itself */
+        a = values_of(&op->a, registers, rows, count, registers->left);
+        cvm_rule_compare_columns(a, CVM_EQUAL, a, count, registers->masks[op->out]);
+        break;
+    case CVM_OP_TOPIC:
+        cvm_rule_topics(rows->topics == NULL ? NULL : rows->topics + rows->from, op->topics, count,
+                        registers->masks[op->out]);
+        break;
+    case CVM_OP_SET_MASK:
+        memset(registers->masks[op->out], op->masks[0], count);
+        break;
+    case CVM_OP_NOT:
+    case CVM_OP_AND:
+    case CVM_OP_OR:
+    case CVM_OP_CHOOSE_MASK:
+        run_masks(op, registers, count);
+        break;
+    case CVM_OP_FROM_MASK:
+        run_from_mask(registers->masks[op->masks[0]], count, registers->values[op->out]);
+        break;
+    case CVM_OP_CHOOSE:
+        a = values_of(&op->a, registers, rows, count, registers->left);
+        cvm_rule_choose(registers->masks[op->masks[0]], a,
+                        values_of(&op->b, registers, rows, count, registers->right), count,
+                        registers->values[op->out]);
+        break;
+    default:
+        a = values_of(&op->a, registers, rows, count, registers->left);
+        cvm_rule_kernel(
+            (enum cvm_rule_opcode)op->code, a,
+            op->code < CVM_OP_ADD ? a : values_of(&op->b, registers, rows, count, registers->right),
+            count, registers->values[op->out]);
+    }
+}
+
+/* The registers are in the caller's frame; only the part that the rows use is touched. */
+static void run_program(const struct cvm_rule_program *program, const struct cvm_rule_rows *rows,
+                        size_t count, struct registers *registers)
+{
+    for (size_t i = 0; i < program->op_count; i++) {
+        run_op(&program->ops[i], registers, rows, count);
+    }
+}
+
+/* ---- parts ---- */
 
 static void topic_mask(const struct cvm_comparison *comparison, const struct cvm_rule_rows *rows,
                        size_t count, unsigned char *mask)
 {
-    unsigned topic = (unsigned)comparison->value;
-    for (size_t i = 0; i < count; i++) {
-        bool has = rows->topics != NULL && (rows->topics[rows->from + i] >> topic & 1) != 0;
-        mask[i] = has == (comparison->compare == CVM_EQUAL);
+    const uint32_t *topics = rows->topics == NULL ? NULL : rows->topics + rows->from;
+    cvm_rule_topics(topics, UINT32_C(1) << (unsigned)comparison->value, count, mask);
+    if (comparison->compare == CVM_NOT_EQUAL) {
+        for (size_t i = 0; i < count; i++) {
+            mask[i] ^= 1;
+        }
     }
 }
 
@@ -404,21 +189,30 @@ void cvm_rule_part_mask(const struct cvm_rule_part *part, const struct cvm_rule_
                         size_t count, unsigned char *mask)
 {
     const struct cvm_comparison *comparison = &part->comparison;
-    if (comparison->operand == CVM_OPERAND_TOPIC) {
+
+    assert(count <= CVM_RULE_ROWS_MAX);
+    if (!part->is_simple) {
+        struct registers registers;
+        assert(part->program->is_mask);
+        run_program(part->program, rows, count, &registers);
+        memcpy(mask, registers.masks[part->program->result.number], count);
+    } else if (comparison->operand == CVM_OPERAND_TOPIC) {
         topic_mask(comparison, rows, count, mask);
-        return;
+    } else {
+        cvm_rule_compare_constant(column_of(rows, comparison->operand),
+                                  (enum cvm_compare)comparison->compare, comparison->value, count,
+                                  mask);
     }
-    size_t column =
-        rows->columns != NULL ? rows->columns[comparison->operand] : comparison->operand;
-    compare_column(rows->values + column * rows->stride + rows->from,
-                   (enum cvm_compare)comparison->compare, comparison->value, count, mask);
 }
+
+/* ---- rules ---- */
 
 void cvm_rule_mask(const struct cvm_rule *rule, const struct cvm_rule_rows *rows, size_t count,
                    unsigned char *mask)
 {
     unsigned char one[CVM_RULE_ROWS_MAX];
-    assert(count <= CVM_RULE_ROWS_MAX);
+
+    assert(count <= CVM_RULE_ROWS_MAX && rule->type == CVM_RULE_BOOL);
     memset(mask, 1, count);
     for (size_t c = 0; c < rule->clause_count; c++) {
         cvm_rule_part_mask(&rule->clauses[c].whole, rows, count, one);
@@ -431,11 +225,18 @@ void cvm_rule_mask(const struct cvm_rule *rule, const struct cvm_rule_rows *rows
 void cvm_rule_values(const struct cvm_rule *rule, const struct cvm_rule_rows *rows, size_t count,
                      double *out_values)
 {
-    unsigned char mask[CVM_RULE_ROWS_MAX];
-    cvm_rule_mask(rule, rows, count, mask);
-    for (size_t i = 0; i < count; i++) {
-        out_values[i] = mask[i];
+    if (rule->type == CVM_RULE_BOOL) {
+        unsigned char mask[CVM_RULE_ROWS_MAX];
+        cvm_rule_mask(rule, rows, count, mask);
+        run_from_mask(mask, count, out_values);
+        return;
     }
+    struct registers registers;
+    const struct cvm_rule_program *program = rule->clauses[0].whole.program;
+    assert(count <= CVM_RULE_ROWS_MAX);
+    run_program(program, rows, count, &registers);
+    memcpy(out_values, values_of(&program->result, &registers, rows, count, registers.left),
+           count * sizeof(*out_values));
 }
 
 bool cvm_rule_part_holds(const struct cvm_rule_part *part, const struct cvm_rule_rows *rows)

@@ -248,7 +248,7 @@ static void mistakes_of_treatments_are_refused(void **state)
          "key 'applicable': column 1: unknown feature 'data_use_shar'; did you mean "
          "'data_use_share'?"},
         {"treatments/data_boost.yaml", "data_use_share >= 0.9", "data_use_share >= ", 0,
-         "expected a number or a word in quotes"},
+         "expected a name, a number or a text in quotes"},
         {"treatments/data_boost.yaml", "priority: 4", "uses: {call_center_minutes: 1}", 0,
          "unknown resource 'call_center_minutes'; did you mean 'call_centre_minutes'?"},
         {"treatments/data_boost.yaml", "priority: 4", "uses: {call_centre_minutes: 0}", 0,
