@@ -27,6 +27,7 @@ struct journey_job {
     struct cvm_event_texts texts;
     struct cvm_journey_insight *insights;
     size_t insight_count;
+    struct cvm_column wishes; /* of struct cvm_key_wish: what the insights rest on */
     struct cvm_key_event *key_events;
     size_t key_event_count;
     struct cvm_text summary;
@@ -91,6 +92,38 @@ static struct cvm_feature_values values_of(const struct journey_job *job)
     return (struct cvm_feature_values){job->chunk->features, job->chunk->capacity, job->as_of_day};
 }
 
+static const struct cvm_insight *insight_of(const struct journey_job *job,
+                                            const struct cvm_key_event *event)
+{
+    return CVM_COLUMN_DATA(&job->wishes, struct cvm_key_wish)[event->wish].insight;
+}
+
+/* For each feature that an insight rests on, the event that says most. */
+static enum cvm_status find_key_events(struct journey_job *job, struct cvm_error *err)
+{
+    enum cvm_status status = CVM_OK;
+    for (size_t i = 0; i < job->insight_count; i++) {
+        const struct cvm_insight *insight = job->insights[i].insight;
+        for (size_t n = 0; n < insight->when.clause_count && status == CVM_OK; n++) {
+            const struct cvm_rule_part *part = &insight->when.clauses[n].whole;
+            status = cvm_key_wishes(job->work.catalogue, part->operands, part->operand_count,
+                                    insight, &job->wishes, err);
+        }
+    }
+    if (status != CVM_OK) {
+        return status;
+    }
+    struct cvm_key_event_request request = {
+        .key = job->key,
+        .as_of_day = job->as_of_day,
+        .wishes = CVM_COLUMN_DATA(&job->wishes, struct cvm_key_wish),
+        .wish_count = job->wishes.count,
+        .counted_max = 1,
+    };
+    return cvm_engine_key_events(job->work.engine, &request, job->session->arena, &job->key_events,
+                                 &job->key_event_count, err);
+}
+
 static enum cvm_status analyse(struct journey_job *job, struct cvm_error *err)
 {
     const struct cvm_catalogue *catalogue = job->work.catalogue;
@@ -102,10 +135,7 @@ static enum cvm_status analyse(struct journey_job *job, struct cvm_error *err)
                                       &job->insights, &job->insight_count, err);
     }
     if (status == CVM_OK) {
-        struct cvm_key_event_request request = {job->key, job->as_of_day, job->insights,
-                                                job->insight_count};
-        status = cvm_engine_key_events(job->work.engine, &request, job->session->arena,
-                                       &job->key_events, &job->key_event_count, err);
+        status = find_key_events(job, err);
     }
     if (status == CVM_OK) {
         cvm_journey_summary(catalogue, values_of(job), &job->summary);
@@ -144,7 +174,8 @@ static const struct cvm_event_row *row_of(const struct journey_job *job,
                                           const struct cvm_key_event *event)
 {
     size_t ordinal = 0;
-    for (size_t i = job->first; i < job->end; i++) {
+    /* Undated rows stand before `first` and are no key events. */
+    for (size_t i = event->day == CVM_DAY_NONE ? job->end : job->first; i < job->end; i++) {
         if (job->rows[i].source == event->source && ordinal++ == event->ordinal) {
             return job->rows[i].day == event->day ? &job->rows[i] : NULL;
         }
@@ -197,8 +228,8 @@ static enum cvm_status write_key_events(struct journey_job *job, struct cvm_json
         for (size_t n = i; n < job->key_event_count; n++) {
             const struct cvm_key_event *other = &job->key_events[n];
             if (other->source == event->source && other->ordinal == event->ordinal &&
-                other->insight != last) {
-                last = other->insight;
+                insight_of(job, other) != last) {
+                last = insight_of(job, other);
                 cvm_json_string(json, last->name);
             }
         }
@@ -416,6 +447,7 @@ static enum cvm_status run_journey(struct cvm_session *session,
     if (status == CVM_OK) {
         status = cvm_work_open(session, &options, &job.work, err);
     }
+    cvm_column_init(&job.wishes, sizeof(struct cvm_key_wish));
     cvm_text_init(&job.summary, 0);
     if (status == CVM_OK) {
         status = load_rows(&job, err);
@@ -427,6 +459,7 @@ static enum cvm_status run_journey(struct cvm_session *session,
         status = session->is_json ? print_document(&job, err) : print_timeline(&job, err);
     }
     cvm_text_finish(&job.summary);
+    cvm_column_finish(&job.wishes);
     cvm_event_texts_close(&job.texts);
     cvm_chunk_destroy(job.chunk);
     cvm_work_close(&job.work);

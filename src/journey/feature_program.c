@@ -246,9 +246,8 @@ static bool plan_op(struct cvm_feature_program *program, const struct cvm_catalo
         return false;
     }
     source->needs_seconds =
-        source->needs_seconds ||
-        (output->state_count > 1 &&
-         (output->kind == FEATURE_KIND_FIRST || output->kind == FEATURE_KIND_LAST));
+        source->needs_seconds || (output->state_count > 1 && (output->kind == FEATURE_KIND_FIRST ||
+                                                              output->kind == FEATURE_KIND_LAST));
     *out_op = (struct feature_op){
         .slot = find_slot(source, feature->attribute),
         .window = find_window(source, window_first_day(program, feature)),
@@ -284,8 +283,7 @@ static bool plan_source(struct cvm_feature_program *program, const struct cvm_ca
             const struct feature_output *output = &program->outputs[f];
             if (output->kind == kind && output->is_needed && output->rule == NULL &&
                 (catalogue->features[f].sources >> s & 1) != 0) {
-                has_memory =
-                    plan_op(program, catalogue, order, s, f, &source->ops[op_count++]);
+                has_memory = plan_op(program, catalogue, order, s, f, &source->ops[op_count++]);
             }
         }
     }

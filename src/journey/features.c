@@ -527,8 +527,8 @@ static uint32_t make_room(const struct feature_source *source, struct block *blo
     for (uint32_t slot = 0; slot < source->slot_count; slot++) {
         double *values = block->values + (size_t)slot * FEATURE_BLOCK_STRIDE;
         memmove(values + at + 1, values + at, moved * sizeof(values[0]));
-        block->present[slot] =
-            (block->present[slot] & before) | (block->present[slot] & ~before) << 1;
+        block->present[slot] = (block->present[slot] & before) | (block->present[slot] & ~before)
+                                                                     << 1;
     }
     block->count++;
     return at;

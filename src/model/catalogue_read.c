@@ -61,6 +61,8 @@ struct trees {
     size_t treatment_count;
     struct named_tree channels[CVM_CHANNEL_FILES_MAX];
     size_t channel_count;
+    struct named_tree triggers[CVM_TRIGGERS_MAX];
+    size_t trigger_count;
 };
 
 static enum cvm_status fail_memory(struct cvm_error *err)
@@ -84,8 +86,8 @@ static const char *place_of(struct cvm_arena *arena, const char *root, const cha
     return place;
 }
 
-/* The NAME of "folder/NAME.yaml", NULL if it is no such file. */
-static const char *stem_in(struct cvm_arena *arena, const char *file, const char *folder)
+/* The NAME of "folder/NAME.yaml"; false if it is no such file. */
+static bool find_stem(const char *file, const char *folder, struct cvm_slice *out_stem)
 {
     static const char extension[] = ".yaml";
     size_t folder_length = strlen(folder);
@@ -93,12 +95,11 @@ static const char *stem_in(struct cvm_arena *arena, const char *file, const char
 
     if (length <= folder_length + sizeof(extension) || strncmp(file, folder, folder_length) != 0 ||
         file[folder_length] != '/' || strcmp(file + length - strlen(extension), extension) != 0) {
-        return NULL;
+        return false;
     }
-    const char *stem = file + folder_length + 1;
-    return strchr(stem, '/') != NULL
-               ? NULL
-               : cvm_arena_copy(arena, stem, length - folder_length - 1 - strlen(extension));
+    out_stem->data = file + folder_length + 1;
+    out_stem->length = length - folder_length - 1 - strlen(extension);
+    return strchr(out_stem->data, '/') == NULL;
 }
 
 static enum cvm_status fail_file(const char *place, struct cvm_error *err)
@@ -107,8 +108,7 @@ static enum cvm_status fail_file(const char *place, struct cvm_error *err)
     (void)cvm_error_hint(err, status,
                          "Allowed are consent, topics, features, insights, journey, values, "
                          "constraints, release, control and report .yaml, mappings/NAME.yaml, "
-                         "treatments/ID.yaml and "
-                         "channels/NAME.yaml.");
+                         "treatments/ID.yaml, channels/NAME.yaml and triggers/NAME.yaml.");
     return cvm_error_where(err, status, "%s", place);
 }
 
@@ -128,31 +128,34 @@ static enum cvm_status add_tree(struct cvm_arena *arena, const char *place, cons
                                 const struct cvm_yaml_node *root, struct trees *trees,
                                 struct cvm_error *err)
 {
+    const struct {
+        const char *name;
+        size_t max;
+        struct named_tree *trees;
+        size_t *count;
+    } folders[] = {
+        {"mappings", CVM_MAPPINGS_MAX, trees->mappings, &trees->mapping_count},
+        {"treatments", CVM_TREATMENTS_MAX + 1, trees->treatments, &trees->treatment_count},
+        {"channels", CVM_CHANNEL_FILES_MAX, trees->channels, &trees->channel_count},
+        {"triggers", CVM_TRIGGERS_MAX, trees->triggers, &trees->trigger_count},
+    };
     struct named_tree tree = {.file = cvm_arena_string(arena, file), .root = root};
+    struct cvm_slice stem = {NULL, 0};
 
-    if (tree.file == NULL) {
-        return fail_memory(err);
-    }
     for (size_t i = 0; i < PART_COUNT; i++) {
         if (strcmp(file, part_names[i]) == 0) {
             trees->parts[i] = root;
             return CVM_OK;
         }
     }
-    tree.name = stem_in(arena, file, "mappings");
-    if (tree.name != NULL) {
-        return add_named(place, "mappings", CVM_MAPPINGS_MAX, tree, trees->mappings,
-                         &trees->mapping_count, err);
-    }
-    tree.name = stem_in(arena, file, "treatments");
-    if (tree.name != NULL) {
-        return add_named(place, "treatments", CVM_TREATMENTS_MAX + 1, tree, trees->treatments,
-                         &trees->treatment_count, err);
-    }
-    tree.name = stem_in(arena, file, "channels");
-    if (tree.name != NULL) {
-        return add_named(place, "channels", CVM_CHANNEL_FILES_MAX, tree, trees->channels,
-                         &trees->channel_count, err);
+    for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++) {
+        if (find_stem(file, folders[i].name, &stem)) {
+            tree.name = cvm_arena_copy(arena, stem.data, stem.length);
+            return tree.file == NULL || tree.name == NULL
+                       ? fail_memory(err)
+                       : add_named(place, folders[i].name, folders[i].max, tree, folders[i].trees,
+                                   folders[i].count, err);
+        }
     }
     return fail_file(place, err);
 }
@@ -313,6 +316,11 @@ static enum cvm_status read_parts(struct cvm_reading *reading, const struct tree
     }
     if (status == CVM_OK && trees->parts[PART_POLICY] != NULL) {
         status = cvm_read_policy(reading, trees->parts[PART_POLICY]);
+    }
+    /* Last, so that what is looked for adds no feature or topic in front of another. */
+    for (size_t i = 0; i < trees->trigger_count && status == CVM_OK; i++) {
+        const struct named_tree *tree = &trees->triggers[i];
+        status = cvm_read_trigger(reading, tree->root, tree->name, tree->file);
     }
     return status == CVM_OK ? cvm_read_constraints_end(reading) : status;
 }

@@ -154,8 +154,9 @@ static enum cvm_status read_feature_of_events(struct cvm_reading *reading,
                                               struct cvm_feature *feature)
 {
     if (!item->has_aggregate) {
-        return cvm_schema_fail(node, reading->err, "one of the keys 'aggregate' and 'rule' is "
-                                                   "needed");
+        return cvm_schema_fail(node, reading->err,
+                               "one of the keys 'aggregate' and 'rule' is "
+                               "needed");
     }
     feature->aggregate = (enum cvm_aggregate)item->aggregate;
     feature->window_days = (int)item->window_days;
@@ -237,8 +238,9 @@ static enum cvm_status read_feature(struct cvm_reading *reading, const struct cv
     status = item.rule != NULL ? read_feature_by_rule(reading, node, &item, &feature)
                                : read_feature_of_events(reading, node, &item, &feature);
     if (status == CVM_OK && catalogue->feature_count == CVM_FEATURES_MAX) {
-        return cvm_schema_fail(node, reading->err, "more than %d features, with the aggregates "
-                                                   "that rules ask for",
+        return cvm_schema_fail(node, reading->err,
+                               "more than %d features, with the aggregates "
+                               "that rules ask for",
                                CVM_FEATURES_MAX);
     }
     if (status == CVM_OK) {

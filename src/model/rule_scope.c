@@ -288,8 +288,7 @@ static enum cvm_status make_aggregate(void *state, const struct cvm_rule_aggrega
                                    &feature.attribute, err);
     }
     if (status == CVM_OK && feature.attribute == CVM_INDEX_NONE &&
-        feature.aggregate != CVM_AGGREGATE_COUNT &&
-        feature.aggregate != CVM_AGGREGATE_DAYS_SINCE) {
+        feature.aggregate != CVM_AGGREGATE_COUNT && feature.aggregate != CVM_AGGREGATE_DAYS_SINCE) {
         return CVM_FAIL(err, CVM_E_INVALID,
                         "%s() needs an attribute; '%s' is a source, whose events are counted",
                         aggregate->function, aggregate->subject);
