@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/date.h"
+#include "engine/plan_scan.h"
 #include "engine/withdrawal.h"
 #include "recommend/action_value.h"
 #include "storage/stops.h"
@@ -54,17 +55,8 @@ struct check_job {
     struct cvm_arena *arena;
     struct check_worker *workers;
     struct cvm_shard *shards;
-    uint64_t *next_keys; /* per shard: the first key that no chunk has covered yet */
     size_t shard_count;
     struct cvm_column keys; /* of the decisions, while they are few */
-};
-
-/* The decisions in a range of keys beside the chunk (or no chunk) that covers it. */
-struct check_range {
-    const struct check_job *job;
-    struct check_worker *worker;
-    const struct cvm_chunk *chunk; /* NULL: journeys know none of these customers */
-    size_t at;
 };
 
 static bool is_asked_for(const struct cvm_release_request *request,
@@ -107,12 +99,10 @@ static enum cvm_reason permission_of(unsigned char reason)
     }
 }
 
-/* Of customer i of the chunk. An "any" treatment is permitted when one channel is; the decision
- * needs its own. */
-static enum cvm_reason reason_of(const struct check_range *range,
-                                 const struct cvm_decision *decision, size_t i)
+/* An "any" treatment is permitted when one channel is; the decision needs its own. */
+static enum cvm_reason reason_of(const struct check_job *job, const struct cvm_decision *decision,
+                                 const struct cvm_plan_place *place)
 {
-    const struct check_job *job = range->job;
     const struct cvm_catalogue *catalogue = job->engine->catalogue;
     int t = cvm_catalogue_treatment(catalogue, decision->treatment);
     if (t == CVM_INDEX_NONE) {
@@ -125,12 +115,13 @@ static enum cvm_reason reason_of(const struct check_range *range,
         (is_contact && (job->stops.channels >> channel & 1) != 0)) {
         return CVM_REASON_STOPPED;
     }
-    if (range->chunk == NULL) {
+    if (place->chunk == NULL) {
         return CVM_REASON_NOT_FOUND;
     }
-    const struct cvm_verdicts *verdicts = &range->worker->verdicts;
-    enum cvm_reason reason = permission_of(verdicts->reasons[(size_t)t * verdicts->stride + i]);
-    const struct cvm_consent *consent = &range->chunk->consents[i];
+    const struct cvm_verdicts *verdicts = &job->workers[place->worker].verdicts;
+    enum cvm_reason reason =
+        permission_of(verdicts->reasons[(size_t)t * verdicts->stride + place->at]);
+    const struct cvm_consent *consent = &place->chunk->consents[place->at];
     if (reason != CVM_REASON_PERMITTED || !is_contact) {
         return reason;
     }
@@ -141,59 +132,32 @@ static enum cvm_reason reason_of(const struct check_range *range,
     return consent->has_record ? CVM_REASON_NO_CONSENT : CVM_REASON_NO_CONSENT_RECORD;
 }
 
-static enum cvm_status check_decision(void *state, const struct cvm_decision *decision,
-                                      struct cvm_error *err)
+static void check_chunk(void *state, size_t worker, const struct cvm_chunk *chunk)
 {
-    struct check_range *range = state;
-    struct cvm_release_failure failure = {.key = decision->customer_key};
-    const struct cvm_chunk *chunk = range->chunk;
-    if (!is_asked_for(range->job->request, decision)) {
+    const struct check_job *job = state;
+    cvm_recommend_chunk(job->recommender, chunk, &job->workers[worker].verdicts);
+}
+
+static enum cvm_status check_decision(void *state, const struct cvm_decision *decision,
+                                      const struct cvm_plan_place *place, struct cvm_error *err)
+{
+    struct check_job *job = state;
+    struct check_worker *worker = &job->workers[place->worker];
+    if (!is_asked_for(job->request, decision)) {
         return CVM_OK;
     }
-    while (chunk != NULL && range->at < chunk->count && chunk->keys[range->at] < failure.key) {
-        range->at++;
-    }
-    struct check_range here = *range;
-    if (chunk != NULL && (range->at == chunk->count || chunk->keys[range->at] != failure.key)) {
-        here.chunk = NULL;
-    }
-    range->worker->checked++;
-    failure.reason = reason_of(&here, decision, range->at);
+    struct cvm_release_failure failure = {
+        .key = decision->customer_key,
+        .reason = reason_of(job, decision, place),
+    };
+    worker->checked++;
     if (failure.reason == CVM_REASON_PERMITTED) {
         return CVM_OK;
     }
     void *slot = NULL;
-    enum cvm_status status = cvm_column_extend(&range->worker->failures, 1, &slot, err);
+    enum cvm_status status = cvm_column_extend(&worker->failures, 1, &slot, err);
     if (status == CVM_OK) {
         *(struct cvm_release_failure *)slot = failure;
-    }
-    return status;
-}
-
-static enum cvm_status check_chunk(void *state, size_t shard, size_t worker,
-                                   const struct cvm_chunk *chunk, struct cvm_error *err)
-{
-    struct check_job *job = state;
-    struct check_range range = {.job = job, .worker = &job->workers[worker], .chunk = chunk};
-    uint64_t last = chunk->keys[chunk->count - 1];
-    uint64_t keys[2] = {job->next_keys[shard], last};
-    cvm_recommend_chunk(job->recommender, chunk, &range.worker->verdicts);
-    job->next_keys[shard] = last + 1; /* keys have 63 bits */
-    return cvm_decision_scan_range(job->engine->readers[worker], job->request->run_id, keys,
-                                   check_decision, &range, err);
-}
-
-/* Behind the last chunk of each shard there may be decisions of customers without a journey. */
-static enum cvm_status check_rest(struct check_job *job, struct cvm_error *err)
-{
-    enum cvm_status status = CVM_OK;
-    for (size_t s = 0; status == CVM_OK && s < job->shard_count; s++) {
-        struct check_range range = {.job = job, .worker = &job->workers[0]};
-        uint64_t keys[2] = {job->next_keys[s], job->shards[s].last_key};
-        if (keys[0] <= keys[1]) {
-            status = cvm_decision_scan_range(job->engine->readers[0], job->request->run_id, keys,
-                                             check_decision, &range, err);
-        }
     }
     return status;
 }
@@ -232,16 +196,12 @@ static enum cvm_status plan_shards(struct check_job *job, struct cvm_error *err)
     if (status != CVM_OK) {
         return status;
     }
-    job->next_keys = CVM_NEW_ARRAY(job->arena, job->shard_count + 1, uint64_t);
-    if (job->shards == NULL || job->next_keys == NULL) {
+    if (job->shards == NULL) {
         return CVM_FAIL(err, CVM_E_LIMIT, "no memory to check %zu decisions", job->keys.count);
     }
-    for (size_t s = 0; s < job->shard_count; s++) {
-        if (is_few) {
-            uint64_t key = CVM_COLUMN_DATA(&job->keys, uint64_t)[s];
-            job->shards[s] = (struct cvm_shard){key, key};
-        }
-        job->next_keys[s] = job->shards[s].first_key;
+    for (size_t s = 0; is_few && s < job->shard_count; s++) {
+        uint64_t key = CVM_COLUMN_DATA(&job->keys, uint64_t)[s];
+        job->shards[s] = (struct cvm_shard){key, key};
     }
     return CVM_OK;
 }
@@ -290,17 +250,19 @@ static enum cvm_status scan(struct check_job *job, struct cvm_error *err)
         status = cvm_feature_program_create(engine->catalogue, window, &program, err);
     }
     if (status == CVM_OK) {
-        struct cvm_scan_request request = {
+        struct cvm_plan_scan plan = {
+            .run_id = job->request->run_id,
             .program = program,
             .shards = job->shards,
             .shard_count = job->shard_count,
             .on_chunk = check_chunk,
+            .on_decision = check_decision,
             .state = job,
         };
-        status = cvm_engine_scan(engine, &request, err);
+        status = cvm_plan_scan(engine, &plan, err);
     }
     cvm_feature_program_destroy(program);
-    return status == CVM_OK ? check_rest(job, err) : status;
+    return status;
 }
 
 /* ---- the whole ---- */
