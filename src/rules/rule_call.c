@@ -91,11 +91,7 @@ static enum cvm_status check_date(const struct cvm_rule_reading *reading,
         return CVM_RULE_FAIL(reading, text->from, "'%.60s' is no date; write it as 2024-03-20",
                              text->text);
     }
-    node->kind = CVM_NODE_CONSTANT;
-    node->type = CVM_RULE_DATE;
-    node->value = day;
-    node->first = node->last = NULL;
-    node->child_count = 0;
+    cvm_rule_set_constant(node, CVM_RULE_DATE, day);
     return CVM_OK;
 }
 

@@ -2,7 +2,7 @@
  * folder.
  *
  *     text -> tokens (rule_lexer) -> tree (rule_parse) -> typed tree (rule_check, rule_call)
- *          -> program (rule_compile)
+ *          -> program (rule_emit) -> parts of a rule (rule_compile)
  *
  * All of it lives in the arena of the rule.
  */
@@ -122,7 +122,8 @@ enum cvm_status cvm_rule_check(const struct cvm_rule_reading *reading, struct cv
 /* The same for a call (rule_call.c). */
 enum cvm_status cvm_rule_check_call(const struct cvm_rule_reading *reading,
                                     struct cvm_rule_node *node);
-/* When all children are constants the node becomes one. */
+void cvm_rule_set_constant(struct cvm_rule_node *node, int type, double value);
+/* When all children are constants the node becomes one (rule_fold.c). */
 enum cvm_status cvm_rule_fold(const struct cvm_rule_reading *reading, struct cvm_rule_node *node);
 /* Fails unless the node is a condition, or a number. */
 enum cvm_status cvm_rule_want_bool(const struct cvm_rule_reading *reading,
@@ -136,7 +137,9 @@ void cvm_rule_set_operand(struct cvm_rule_node *node, const struct cvm_rule_oper
 /* The node as written, cut when long, for messages. */
 const char *cvm_rule_shown(const struct cvm_rule_node *node, char text[CVM_RULE_SHOWN_SIZE]);
 
-/* A rule of a checked tree. */
+/* The program of a checked tree (rule_emit.c), and the rule of one (rule_compile.c). */
+enum cvm_status cvm_rule_emit(const struct cvm_rule_reading *reading, struct cvm_rule_node *node,
+                              const struct cvm_rule_program **out_program);
 enum cvm_status cvm_rule_build(const struct cvm_rule_reading *reading, struct cvm_rule_node *root,
                                struct cvm_rule *out_rule);
 
