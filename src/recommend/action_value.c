@@ -404,10 +404,10 @@ void cvm_recommend_explain(const struct cvm_recommender *recommender, const stru
 
 /* ---- costs ---- */
 
-void cvm_response_cost_rate(const struct cvm_treatment *treatment,
-                            const struct cvm_response *response, enum cvm_measure measure,
-                            double *out_flat, double *out_rate)
+void cvm_recommend_cost_rate(const struct cvm_treatment *treatment, enum cvm_measure measure,
+                             double *out_flat, double *out_rate)
 {
+    const struct cvm_response *response = &treatment->response;
     double paid = response->reach * response->accept;
     double flat = 0.0;
     double rate = 0.0;
@@ -422,24 +422,11 @@ void cvm_response_cost_rate(const struct cvm_treatment *treatment,
     *out_rate = rate;
 }
 
-int64_t cvm_response_cost_micro(const struct cvm_treatment *treatment,
-                                const struct cvm_response *response, enum cvm_measure measure,
-                                double margin)
-{
-    double flat = 0.0;
-    double rate = 0.0;
-    cvm_response_cost_rate(treatment, response, measure, &flat, &rate);
-    return cvm_micro_from_double(flat + rate * margin);
-}
-
-void cvm_recommend_cost_rate(const struct cvm_treatment *treatment, enum cvm_measure measure,
-                             double *out_flat, double *out_rate)
-{
-    cvm_response_cost_rate(treatment, &treatment->response, measure, out_flat, out_rate);
-}
-
 int64_t cvm_recommend_cost_micro(const struct cvm_treatment *treatment, enum cvm_measure measure,
                                  double margin)
 {
-    return cvm_response_cost_micro(treatment, &treatment->response, measure, margin);
+    double flat = 0.0;
+    double rate = 0.0;
+    cvm_recommend_cost_rate(treatment, measure, &flat, &rate);
+    return cvm_micro_from_double(flat + rate * margin);
 }

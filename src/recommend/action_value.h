@@ -113,19 +113,12 @@ double cvm_action_value_sd(const struct cvm_recommender *recommender,
                            const struct cvm_value_facts *facts, size_t treatment);
 
 /* What one treatment of a customer with this margin uses of a budget's measure, half-even to
- * micros, by the response in force (options.responses or the treatment's own). Expected incentive =
- * q a g: paid to those who accept. Tiring is left out, so that what is booked is at most too
- * careful. */
-int64_t cvm_response_cost_micro(const struct cvm_treatment *treatment,
-                                const struct cvm_response *response, enum cvm_measure measure,
-                                double margin);
-/* The same as flat + rate x margin, for the solver's rows. */
-void cvm_response_cost_rate(const struct cvm_treatment *treatment,
-                            const struct cvm_response *response, enum cvm_measure measure,
-                            double *out_flat, double *out_rate);
-/* By the catalogue's priors. */
+ * micros, by the treatment's response: hand in one of the catalogue with the responses in force.
+ * Expected incentive = q a g: paid to those who accept. Tiring is left out, so that what is booked
+ * is at most too careful. */
 int64_t cvm_recommend_cost_micro(const struct cvm_treatment *treatment, enum cvm_measure measure,
                                  double margin);
+/* The same as flat + rate x margin, for the solver's rows. */
 void cvm_recommend_cost_rate(const struct cvm_treatment *treatment, enum cvm_measure measure,
                              double *out_flat, double *out_rate);
 
