@@ -16,12 +16,16 @@
 #define ARENA_BYTES_MAX ((size_t)1 << 20)
 #define OUT_BYTES       ((size_t)1 << 20)
 #define CHECK_EVERY     65536
+#define DAY_MS          INT64_C(86400000)
+#define DELAY_DAYS_MAX  30
 
 /* The run's decisions, ascending key; ids and treatments are offsets into `texts`. */
 struct kept_decision {
     uint64_t key;
     size_t customer_id;
-    size_t treatment;
+    size_t treatment; /* that was really given: "ignore" to a ghost */
+    bool makes_no_contact;
+    int delay_days; /* of the contact after the decision */
 };
 
 struct respond_job {
@@ -38,11 +42,30 @@ struct respond_job {
     struct cvm_respond_result result;
 };
 
+static bool was_given_up(const struct cvm_decision *decision)
+{
+    return decision->state == CVM_DECISION_WITHDRAWN || decision->state == CVM_DECISION_NOT_SENT ||
+           decision->state == CVM_DECISION_EXPIRED;
+}
+
+/* When its contact window opens, a day in UTC; the day of the decision where there is none. */
+static int delay_of(const struct cvm_decision *decision, int32_t as_of_day)
+{
+    int64_t day = decision->earliest_at_ms / DAY_MS;
+    bool is_later = decision->earliest_at_ms > 0 && day > as_of_day;
+    return is_later && day - as_of_day < DELAY_DAYS_MAX ? (int)(day - as_of_day) : 0;
+}
+
 static enum cvm_status keep_decision(void *state, const struct cvm_decision *decision,
                                      struct cvm_error *err)
 {
     struct respond_job *job = state;
+    const char *given = decision->ghost ? "ignore" : decision->treatment;
     void *slot = NULL;
+    job->result.decisions++;
+    if (was_given_up(decision)) {
+        return CVM_OK;
+    }
     enum cvm_status status = cvm_column_extend(&job->decisions, 1, &slot, err);
     if (status != CVM_OK) {
         return status;
@@ -52,7 +75,9 @@ static enum cvm_status keep_decision(void *state, const struct cvm_decision *dec
     kept->customer_id = job->texts.length;
     cvm_text_add_bytes(&job->texts, decision->customer_id, strlen(decision->customer_id) + 1);
     kept->treatment = job->texts.length;
-    cvm_text_add_bytes(&job->texts, decision->treatment, strlen(decision->treatment) + 1);
+    cvm_text_add_bytes(&job->texts, given, strlen(given) + 1);
+    kept->makes_no_contact = decision->channel != NULL && strcmp(decision->channel, "none") == 0;
+    kept->delay_days = delay_of(decision, job->run->as_of_day);
     return job->texts.failed ? CVM_FAIL(err, CVM_E_LIMIT, "no memory for decisions") : CVM_OK;
 }
 
@@ -142,6 +167,8 @@ static void play(struct respond_job *job, const struct kept_decision *kept,
         .customer_id = job->texts.data + kept->customer_id,
         .treatment = job->texts.data + kept->treatment,
         .day = job->run->as_of_day,
+        .makes_no_contact = kept->makes_no_contact,
+        .delay_days = kept->delay_days,
     };
     size_t before = job->out.length;
     cvm_world_respond(job->request->seed, &decision, truth, &job->out);
@@ -254,7 +281,6 @@ enum cvm_status cvm_world_respond_run(struct cvm_store *store, const struct cvm_
     cvm_text_init(&job.out, 0);
     enum cvm_status status = cvm_decision_scan(store, run->run_id, keep_decision, &job, err);
     if (status == CVM_OK) {
-        job.result.decisions = (int64_t)job.decisions.count;
         status = open_streams(&job, err);
     }
     if (status == CVM_OK) {

@@ -74,24 +74,27 @@ static void play_contact(const struct cvm_world_decision *decision,
                          struct cvm_text *out)
 {
     int window = window_days(decision->treatment);
+    int32_t day = decision->day + decision->delay_days;
     bool is_call = strstr(decision->treatment, "call_back") != NULL;
-    add_state(decision, "sent", decision->day, 0, out);
-    add_state(decision, "delivered", decision->day, 0, out);
+    add_state(decision, "sent", day, 0, out);
+    if (!decision->makes_no_contact) {
+        add_state(decision, "delivered", day, 0, out);
+    }
     if (fate->reach >= truth->reach) {
-        add_state(decision, "no_answer", decision->day + window, 0, out);
+        add_state(decision, "no_answer", day + window, 0, out);
         return;
     }
     int reached = (int)(fate->reach_delay * fate->reach_delay * window);
     int minutes = is_call ? 3 + (int)(fate->minutes * 18.0) : 0;
-    add_state(decision, "reached", decision->day + reached, minutes, out);
+    add_state(decision, "reached", day + reached, minutes, out);
     if (truth->accept <= 0.0) {
         return;
     }
     if (fate->accept < truth->accept) {
         int accepted = reached + (int)(fate->accept_delay * (window - reached));
-        add_state(decision, "accepted", decision->day + accepted, 0, out);
+        add_state(decision, "accepted", day + accepted, 0, out);
     } else {
-        add_state(decision, "declined", decision->day + window, 0, out);
+        add_state(decision, "declined", day + window, 0, out);
     }
 }
 

@@ -8,6 +8,7 @@
 #ifndef CVM_WORLD_WORLD_H
 #define CVM_WORLD_WORLD_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/error.h"
@@ -73,15 +74,18 @@ void cvm_world_truth_rows(const struct cvm_world_options *options, int64_t custo
 /* Play the world's outcome of one decision: NDJSON lines of {decision_id, customer_id, treatment,
  * state, date, minutes (calls)} in the life cycle sent -> delivered -> reached -> accepted |
  * declined | no_answer, and "churned" (on its day) or "stayed" (on the last day of the horizon).
- * "ignore", NULL or "" has the last line only; a treatment that cannot be accepted ends with
- * reached. Random numbers come from (seed, customer_id, decision day) only, the same for every
- * treatment: common random numbers. A churn_cut of 0 with a churn already lowered is played as it
- * stands, reached or not. */
+ * "ignore", NULL or "" has the last line only, and so has a ghost, which is given as "ignore"; a
+ * treatment that cannot be accepted ends with reached; one without a contact is carried out (sent)
+ * but not delivered. Random numbers come from (seed, customer_id, decision day) only, the same for
+ * every treatment: common random numbers. A churn_cut of 0 with a churn already lowered is played
+ * as it stands, reached or not. */
 struct cvm_world_decision {
     const char *decision_id;
     const char *customer_id;
     const char *treatment;
     int32_t day;
+    bool makes_no_contact;
+    int delay_days; /* the contact is made so many days after the decision */
 };
 void cvm_world_respond(uint64_t seed, const struct cvm_world_decision *decision,
                        const struct cvm_world_truth *truth, struct cvm_text *out);
