@@ -42,6 +42,7 @@ static enum cvm_status parse(struct cvm_session *session, const struct cvm_argum
     request->customer_id = arguments->positional[0];
     request->as_of_day = cvm_session_today(session);
     request->who = session->who;
+    request->zone = session->zone;
     enum cvm_status status = cvm_argument_day(arguments, "--as-of", &request->as_of_day, err);
     if (status == CVM_OK) {
         status =

@@ -131,7 +131,7 @@ static enum cvm_status show_report(struct cvm_session *session, const struct cvm
     }
     status = cvm_run_load(work.engine, work.store, run->run_id, session->arena, &result, err);
     if (status == CVM_OK) {
-        struct cvm_run_report report = {.result = result, .plan_state = run->plan_state};
+        struct cvm_run_report report = {.result = result};
         cvm_run_report_print(session, &report);
     }
     cvm_run_result_destroy(result);

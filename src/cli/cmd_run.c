@@ -21,7 +21,6 @@ struct run_job {
     struct cvm_run_request request;
     const char *out_path;
     struct cvm_run_result *result;
-    const char *plan_state;
     bool is_refused; /* an unknown treatment for named customers */
 };
 
@@ -93,6 +92,8 @@ static void fill_request(struct run_job *job)
     job->request.realtime_share = session->config.realtime_share;
     job->request.keep_runs = session->config.keep_runs;
     job->request.who = session->who;
+    job->request.zone = session->zone;
+    job->request.trigger = cvm_argument(job->arguments, "--trigger");
     job->request.on_progress = cvm_session_progress;
     job->request.progress_state = session;
     job->work_options.access = job->request.is_dry ? CVM_DB_READ : CVM_DB_WRITE;
@@ -160,20 +161,6 @@ static enum cvm_status restore_unknown(struct run_job *job, struct cvm_error *er
     return CVM_OK;
 }
 
-static enum cvm_status find_plan_state(struct run_job *job, struct cvm_error *err)
-{
-    struct cvm_run_record record;
-    if (job->request.is_dry) {
-        return CVM_OK;
-    }
-    enum cvm_status status =
-        cvm_run_get(job->work.store, job->session->arena, job->result->run_id, &record, err);
-    if (status == CVM_OK) {
-        job->plan_state = record.plan_state;
-    }
-    return status;
-}
-
 static enum cvm_status write_results(struct run_job *job, struct cvm_error *err)
 {
     if (job->out_path == NULL) {
@@ -198,7 +185,6 @@ static enum cvm_status report(struct run_job *job, struct cvm_error *err)
     if (!session->is_json) {
         struct cvm_run_report report = {
             .result = job->result,
-            .plan_state = job->plan_state,
             .out_path = job->out_path,
         };
         cvm_run_report_print(session, &report);
@@ -210,7 +196,7 @@ static enum cvm_status report(struct run_job *job, struct cvm_error *err)
     cvm_json_key_string(&document.json, "out", job->out_path);
     cvm_json_key_bool(&document.json, "reused", job->result->was_done_before);
     cvm_json_key_bool(&document.json, "dry_run", job->request.is_dry);
-    cvm_json_key_string(&document.json, "plan_state", job->plan_state);
+    cvm_json_key_string(&document.json, "plan_state", job->result->plan_state);
     cvm_json_key(&document.json, "summary");
     cvm_run_summary_write(job->result, &document.json);
     return cvm_document_print(&document, session, err);
@@ -248,9 +234,6 @@ static enum cvm_status decide_everybody(struct run_job *job, struct cvm_error *e
         status = restore_unknown(job, err);
     }
     if (status == CVM_OK) {
-        status = find_plan_state(job, err);
-    }
-    if (status == CVM_OK) {
         status = write_results(job, err);
     }
     cvm_session_progress_end(session);
@@ -281,6 +264,7 @@ static enum cvm_status run_run(struct cvm_session *session, const struct cvm_arg
 static const struct cvm_option run_options[] = {
     {"--as-of", "D", "decide with what was known at the end of this day (default: today)"},
     {"--customers", "A,B", "only these customers; one that is not in the store is an error entry"},
+    {"--trigger", "NAME", "only customers that this trigger finds; see cvm trigger list"},
     {"--treatment", "ID", "give this treatment to whom it may go to, best value first"},
     {"--allowed", "A,B", "choose among these treatments only; \"ignore\" may be one"},
     {"--out", "FILE", "write a result file: x.json (a document) or x.ndjson (an entry a line)"},
@@ -305,7 +289,8 @@ const struct cvm_command cvm_command_run = {
         "a plan. The same request on the same data is the same run: it is returned, not\n"
         "repeated. Another run for a day decides only who has no decision of that day.\n\n"
         "  cvm run --out results.json\n"
-        "  cvm run --as-of 2024-03-20 --customers U124,U126 --allowed retention_email,ignore",
+        "  cvm run --as-of 2024-03-20 --customers U124,U126 --allowed retention_email,ignore\n"
+        "  cvm run --trigger network_issues --treatment service_sms",
     .options = run_options,
     .run = run_run,
 };

@@ -19,17 +19,25 @@ static void print_head(struct cvm_session *session, const struct cvm_run_report 
     char numbers[2][CVM_NUMBER_TEXT_SIZE];
     fprintf(out, "Run %s as of %s, catalogue version %lld", result->run_id,
             cvm_day_format(result->as_of_day, day), (long long)result->catalogue->version);
-    if (report->plan_state == NULL) {
+    if (result->plan_state == NULL) {
         fputs(": a dry run, nothing is stored\n\n", out);
     } else {
-        fprintf(out, ": plan %s%s\n\n", report->plan_state,
+        fprintf(out, ": plan %s%s\n\n", result->plan_state,
                 result->was_done_before ? " (the same run was done before)" : "");
     }
     int64_t before = result->customers - result->undecided_before;
-    fprintf(out, "  %12s customers looked at%s%s%s\n", cvm_grouped(result->customers, numbers[0]),
-            before > 0 ? ", " : "", before > 0 ? cvm_grouped(before, numbers[1]) : "",
+    fprintf(out, "  %12s customers %s%s%s%s%s\n", cvm_grouped(result->customers, numbers[0]),
+            result->trigger == NULL ? "looked at" : "found by trigger ",
+            result->trigger == NULL ? "" : result->trigger, before > 0 ? ", " : "",
+            before > 0 ? cvm_grouped(before, numbers[1]) : "",
             before > 0 ? " of them with a decision of that day already" : "");
     fprintf(out, "  %12s treated\n", cvm_grouped((int64_t)result->decision_count, numbers[0]));
+    if (result->ghost_count > 0) {
+        int64_t held_out = (int64_t)result->ghost_count - result->universal_ghosts;
+        fprintf(out, "  %12s left untreated to measure against, %s of them held out\n",
+                cvm_grouped((int64_t)result->ghost_count, numbers[0]),
+                cvm_grouped(held_out, numbers[1]));
+    }
     if (result->unknown_count > 0) {
         fprintf(out, "  %12s failed: not in the store\n",
                 cvm_grouped((int64_t)result->unknown_count, numbers[0]));
@@ -166,6 +174,17 @@ static void print_refusals(struct cvm_session *session, const struct cvm_run_res
 
 /* ---- the end ---- */
 
+static void print_hold_reasons(struct cvm_session *session, const struct cvm_run_result *result)
+{
+    for (size_t i = 0; i < result->hold_reason_count; i++) {
+        fprintf(session->out, "%s  %s\n", i == 0 ? "The plan is held, a person has to look:\n" : "",
+                result->hold_reasons[i]);
+    }
+    if (result->hold_reason_count > 0) {
+        fputc('\n', session->out);
+    }
+}
+
 static void print_seconds(struct cvm_session *session, const struct cvm_run_result *result)
 {
     if (result->was_done_before) {
@@ -177,6 +196,19 @@ static void print_seconds(struct cvm_session *session, const struct cvm_run_resu
             result->seconds.plan, result->seconds.total);
 }
 
+/* A plan that waits for a person says what that person does. */
+static void print_plan_step(struct cvm_session *session, const struct cvm_run_result *result,
+                            const char *option, const char *path)
+{
+    bool is_held = strcmp(result->plan_state, "held") == 0;
+    if (is_held || strcmp(result->plan_state, "draft") == 0) {
+        fprintf(session->out, "  cvm plan diff %s%s%s\n  cvm plan approve %s%s%s\n", result->run_id,
+                option, path, result->run_id, option, path);
+    } else if (strcmp(result->plan_state, "approved") == 0) {
+        fprintf(session->out, "  cvm plan release %s%s%s\n", result->run_id, option, path);
+    }
+}
+
 static void print_next(struct cvm_session *session, const struct cvm_run_report *report)
 {
     const struct cvm_run_result *result = report->result;
@@ -184,7 +216,7 @@ static void print_next(struct cvm_session *session, const struct cvm_run_report 
     if (report->out_path != NULL) {
         fprintf(session->out, "Result file: %s\n", report->out_path);
     }
-    if (session->is_quiet || report->plan_state == NULL || result->decision_count == 0) {
+    if (session->is_quiet || result->plan_state == NULL || result->decision_count == 0) {
         return;
     }
     /* Where the configuration is not the one of this folder, it has to be named again. */
@@ -192,8 +224,10 @@ static void print_next(struct cvm_session *session, const struct cvm_run_report 
     const char *id = result->decisions[0].customer_id;
     const char *option = is_here ? "" : " --config ";
     const char *path = is_here ? "" : config;
-    fprintf(session->out, "\nNext:\n  cvm explain latest %s%s%s\n  cvm journey %s%s%s\n", id,
-            option, path, id, option, path);
+    fputs("\nNext:\n", session->out);
+    print_plan_step(session, result, option, path);
+    fprintf(session->out, "  cvm explain latest %s%s%s\n  cvm journey %s%s%s\n", id, option, path,
+            id, option, path);
     fprintf(session->out, "  cvm capacity show%s%s\n", option, path);
 }
 
@@ -204,6 +238,7 @@ void cvm_run_report_print(struct cvm_session *session, const struct cvm_run_repo
     print_treatments(session, report->result);
     print_shared(session, report->result);
     print_refusals(session, report->result);
+    print_hold_reasons(session, report->result);
     print_seconds(session, report->result);
     print_next(session, report);
 }

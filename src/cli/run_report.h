@@ -8,8 +8,7 @@
 
 struct cvm_run_report {
     const struct cvm_run_result *result;
-    const char *plan_state; /* NULL for a dry run */
-    const char *out_path;   /* result file, or NULL */
+    const char *out_path; /* result file, or NULL */
 };
 void cvm_run_report_print(struct cvm_session *session, const struct cvm_run_report *report);
 

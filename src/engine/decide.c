@@ -9,6 +9,7 @@
 #include "engine/customer.h"
 #include "engine/run_internal.h"
 #include "engine/run_results.h"
+#include "storage/control_store.h"
 
 /* A decision of one customer lives in a run of its own kind: one a day and catalogue version, made
  * on the first decision. */
@@ -31,6 +32,7 @@ static enum cvm_status daily_run(struct cvm_engine *engine, struct cvm_store *wr
         .catalogue_version = engine->catalogue->version,
         .last_batch = engine->last_batch,
         .options = "{}",
+        .created_by = request->who,
         .created_at_ms = cvm_context_now_ms(engine->context),
         .finished_at_ms = cvm_context_now_ms(engine->context),
         .plan_digest = "",
@@ -84,6 +86,159 @@ static enum cvm_status has_room(struct cvm_engine *engine, struct cvm_store *wri
     return CVM_OK;
 }
 
+struct decide_job {
+    struct cvm_engine *engine;
+    struct cvm_store *writer;
+    const struct cvm_decide_request *request;
+    struct cvm_arena *arena;
+    const struct cvm_catalogue *catalogue; /* with the responses in force */
+    struct cvm_run_inputs inputs;
+    struct cvm_run_windows windows;
+    struct cvm_pending pending;
+    struct cvm_control_groups control;
+    struct cvm_column household; /* struct cvm_household_member */
+    struct cvm_recommender *recommender;
+    struct cvm_chunk *chunk;
+    struct cvm_shard_values values;
+    struct cvm_buffer buffer;
+    struct cvm_run_result result;
+    struct cvm_run_decision decision;
+    struct cvm_run_record run;
+    uint64_t key;
+};
+
+/* The contact may be made from now on; who decides for another day plans it as a run would. */
+static int64_t contact_from(const struct decide_job *job)
+{
+    int64_t now_ms = cvm_context_now_ms(job->engine->context);
+    if (cvm_zone_day(job->windows.deployment, now_ms) == job->request->as_of_day) {
+        return now_ms;
+    }
+    return cvm_run_windows_start(&job->windows,
+                                 job->request->as_of_day + job->catalogue->policy.lead_days);
+}
+
+/* What stands in the store besides the journey. */
+static enum cvm_status load_standing(struct decide_job *job, struct cvm_error *err)
+{
+    struct cvm_control_options options = {.is_forced =
+                                              job->request->forced_treatment != CVM_INDEX_NONE};
+    int64_t enrolled_batch = 0;
+    enum cvm_status status = cvm_run_load_inputs(job->writer, job->engine->catalogue, job->arena,
+                                                 &job->inputs, &job->catalogue, err);
+    if (status == CVM_OK) {
+        job->result.catalogue = job->catalogue;
+        status = cvm_run_windows_open(&job->windows, job->catalogue, job->request->zone, err);
+    }
+    if (status == CVM_OK) {
+        job->windows.from_ms = contact_from(job);
+        status = cvm_pending_load(&job->pending, job->writer, job->catalogue,
+                                  job->request->as_of_day, job->windows.from_ms, NULL, err);
+        cvm_pending_forget(&job->pending, job->key, job->request->as_of_day);
+    }
+    if (status == CVM_OK) {
+        status = cvm_customer_count(job->engine->readers[0], &options.customers, err);
+    }
+    if (status == CVM_OK) {
+        status = cvm_control_enrolled_batch(job->writer, &enrolled_batch, err);
+    }
+    options.is_enrolled = enrolled_batch > 0;
+    return status == CVM_OK
+               ? cvm_control_groups_init(&job->control, job->catalogue, &options, job->arena, err)
+               : status;
+}
+
+static enum cvm_status compute_verdicts(struct decide_job *job, struct cvm_error *err)
+{
+    size_t treatment_count = job->catalogue->treatment_count;
+    size_t numbers = treatment_count + 3;
+    enum cvm_status status = cvm_buffer_reserve(
+        &job->buffer,
+        sizeof(struct cvm_contact_facts) + numbers * sizeof(float) + treatment_count + 1, err);
+    if (status != CVM_OK) {
+        return status;
+    }
+    struct cvm_verdicts verdicts = {.facts = job->buffer.data, .stride = 1};
+    verdicts.values = (float *)(void *)(verdicts.facts + 1);
+    verdicts.margins = verdicts.values + treatment_count;
+    verdicts.churns = verdicts.margins + 1;
+    verdicts.tirings = verdicts.churns + 1;
+    verdicts.reasons = (unsigned char *)(verdicts.values + numbers);
+    verdicts.segments = verdicts.reasons + treatment_count;
+    cvm_recommend_chunk(job->recommender, job->chunk, &verdicts);
+    return cvm_shard_values_add(&job->values, job->chunk, &verdicts, err);
+}
+
+static void refuse(struct decide_job *job, uint64_t treatments, enum cvm_reason reason)
+{
+    float *values = job->values.values.data;
+    unsigned char *reasons = job->values.reasons.data;
+    for (uint64_t left = treatments; left != 0; left &= left - 1) {
+        size_t at = cvm_values_at(job->values.treatment_count, 0, (size_t)__builtin_ctzll(left));
+        if (reasons[at] == CVM_REASON_PERMITTED) {
+            values[at] = CVM_VALUE_INELIGIBLE;
+            reasons[at] = (unsigned char)reason;
+        }
+    }
+}
+
+/* What a control group withholds, and what the rest of the household has used up. A customer who is
+ * on the line is no contact of the household. */
+static enum cvm_status refuse_more(struct decide_job *job, struct cvm_feature_window window,
+                                   struct cvm_error *err)
+{
+    bool is_member = false;
+    enum cvm_status status = CVM_OK;
+    if (job->control.universal_share > 0) {
+        status = cvm_control_is_member(job->writer, job->key, &is_member, err);
+    }
+    if (status != CVM_OK) {
+        return status;
+    }
+    refuse(job, cvm_control_withheld(&job->control, is_member, job->key), CVM_REASON_HELD_OUT);
+    if (!cvm_household_is_on(job->catalogue) || job->request->direction == CVM_DIRECTION_INBOUND) {
+        return CVM_OK;
+    }
+    status = cvm_household_add(&job->household, job->catalogue, job->chunk, 0, 0, err);
+    if (status == CVM_OK) {
+        status = cvm_household_add_others(&job->household, job->engine, window, err);
+    }
+    if (status == CVM_OK) {
+        cvm_household_apply(&job->household, job->catalogue, job->request->forced_treatment,
+                            &job->values);
+    }
+    return status;
+}
+
+static enum cvm_status value_customer(struct decide_job *job, struct cvm_error *err)
+{
+    const struct cvm_stops *stops = &job->inputs.stops;
+    struct cvm_feature_window window = {job->request->as_of_day, CVM_DAY_NONE, NULL};
+    struct cvm_recommend_options options = {
+        .as_of_day = job->request->as_of_day,
+        .direction = job->request->direction,
+        .channel = job->request->channel,
+        .allowed = job->request->allowed,
+        .stopped = stops->treatments,
+        .stopped_channels = stops->channels,
+        .responses = job->inputs.responses.of,
+        .forced_treatment = job->request->forced_treatment,
+    };
+    job->engine->pending = &job->pending;
+    enum cvm_status status = cvm_engine_customer(job->engine, job->key, window, &job->chunk, err);
+    if (status == CVM_OK) {
+        status = cvm_recommender_create(job->catalogue, &options, &job->recommender, err);
+    }
+    if (status == CVM_OK) {
+        status = compute_verdicts(job, err);
+    }
+    if (status == CVM_OK) {
+        status = refuse_more(job, window, err);
+    }
+    job->engine->pending = NULL;
+    return status;
+}
+
 struct choice {
     int treatment; /* CVM_INDEX_NONE = nothing */
     double value;
@@ -92,30 +247,31 @@ struct choice {
 
 /* The best value minus price among permitted treatments with room. A forced one is given also below
  * zero; where it can not be, nothing is: the others are told as alternatives. */
-static enum cvm_status choose(struct cvm_engine *engine, struct cvm_store *writer,
-                              const struct cvm_decide_request *request,
-                              const struct cvm_verdicts *verdicts, const double *prices,
-                              struct choice *out_choice, struct cvm_error *err)
+static enum cvm_status choose(struct decide_job *job, struct choice *out_choice,
+                              struct cvm_error *err)
 {
-    const struct cvm_catalogue *catalogue = engine->catalogue;
+    const struct cvm_catalogue *catalogue = job->catalogue;
+    const float *values = job->values.values.data;
+    const unsigned char *reasons = job->values.reasons.data;
+    double margin = ((const float *)job->values.margins.data)[0];
     struct choice best = {.treatment = CVM_INDEX_NONE};
     double best_margin = 0;
-    int forced = request->forced_treatment;
+    int forced = job->request->forced_treatment;
     for (size_t t = 0; t < catalogue->treatment_count; t++) {
         struct cvm_ledger_amount uses[CVM_CONSTRAINTS_MAX];
+        size_t at = cvm_values_at(job->values.treatment_count, 0, t);
         bool is_free = false;
-        if (verdicts->reasons[t] != CVM_REASON_PERMITTED ||
-            (forced != CVM_INDEX_NONE && forced != (int)t)) {
+        if (reasons[at] != CVM_REASON_PERMITTED || (forced != CVM_INDEX_NONE && forced != (int)t)) {
             continue;
         }
-        size_t count = cvm_usage_of(catalogue, t, verdicts->margins[0], uses);
-        double value = verdicts->values[t];
-        double price = cvm_usage_price(catalogue, prices, t, verdicts->margins[0]);
+        size_t count = cvm_usage_of(catalogue, t, margin, uses);
+        double value = values[at];
+        double price = cvm_usage_price(catalogue, job->result.prices, t, margin);
         if (forced == CVM_INDEX_NONE && value - price <= best_margin) {
             continue;
         }
         enum cvm_status status =
-            has_room(engine, writer, request->as_of_day, uses, count, &is_free, err);
+            has_room(job->engine, job->writer, job->request->as_of_day, uses, count, &is_free, err);
         if (status != CVM_OK) {
             return status;
         }
@@ -126,58 +282,6 @@ static enum cvm_status choose(struct cvm_engine *engine, struct cvm_store *write
     }
     *out_choice = best;
     return CVM_OK;
-}
-
-struct decide_job {
-    struct cvm_engine *engine;
-    struct cvm_store *writer;
-    const struct cvm_decide_request *request;
-    struct cvm_arena *arena;
-    struct cvm_recommender *recommender;
-    struct cvm_chunk *chunk;
-    struct cvm_shard_values values;
-    struct cvm_verdicts verdicts;
-    struct cvm_buffer buffer;
-    struct cvm_run_result result;
-    struct cvm_run_decision decision;
-    struct cvm_run_record run;
-    uint64_t key;
-};
-
-static enum cvm_status value_customer(struct decide_job *job, struct cvm_error *err)
-{
-    size_t treatment_count = job->engine->catalogue->treatment_count;
-    struct cvm_recommend_options options = {
-        .as_of_day = job->request->as_of_day,
-        .direction = job->request->direction,
-        .channel = job->request->channel,
-        .allowed = job->request->allowed,
-        .forced_treatment = job->request->forced_treatment,
-    };
-    enum cvm_status status = cvm_engine_customer(
-        job->engine, job->key, (struct cvm_feature_window){job->request->as_of_day, CVM_DAY_NONE},
-        &job->chunk, err);
-    if (status == CVM_OK) {
-        status = cvm_recommender_create(job->engine->catalogue, &options, &job->recommender, err);
-    }
-    if (status == CVM_OK) {
-        status = cvm_buffer_reserve(
-            &job->buffer, (treatment_count + 2) * sizeof(float) + treatment_count + 1, err);
-    }
-    if (status != CVM_OK) {
-        return status;
-    }
-    float *numbers = job->buffer.data;
-    job->verdicts = (struct cvm_verdicts){
-        .values = numbers,
-        .margins = numbers + treatment_count,
-        .churns = numbers + treatment_count + 1,
-        .reasons = (unsigned char *)(numbers + treatment_count + 2),
-        .segments = (unsigned char *)(numbers + treatment_count + 2) + treatment_count,
-        .stride = 1,
-    };
-    cvm_recommend_chunk(job->recommender, job->chunk, &job->verdicts);
-    return cvm_shard_values_add(&job->values, job->chunk, &job->verdicts, err);
 }
 
 /* Prices of the last whole-base run; 0 where there was none. */
@@ -198,48 +302,28 @@ static enum cvm_status load_prices(struct decide_job *job, struct cvm_error *err
 static enum cvm_status take(struct decide_job *job, const struct choice *choice,
                             struct cvm_error *err)
 {
-    const struct cvm_catalogue *catalogue = job->engine->catalogue;
-    const struct cvm_treatment *treatment = &catalogue->treatments[choice->treatment];
+    const struct cvm_catalogue *catalogue = job->catalogue;
     struct cvm_ledger_amount uses[CVM_CONSTRAINTS_MAX];
     char decision_id[CVM_DECISION_ID_SIZE];
-    double margin = job->verdicts.margins[0];
+    double margin = ((const float *)job->values.margins.data)[0];
     size_t count = cvm_usage_of(catalogue, (size_t)choice->treatment, margin, uses);
+    bool is_outbound = job->request->direction == CVM_DIRECTION_OUTBOUND;
     struct cvm_ledger_holder holder = {
         .holder = cvm_decision_id(job->run.run_id, job->key, decision_id),
         .epoch = 1,
         .expires_at_ms = cvm_context_now_ms(job->engine->context) + 60000,
     };
-    job->decision = (struct cvm_run_decision){
-        .key = job->key,
-        .customer_id = job->request->customer_id,
-        .treatment = choice->treatment,
-        .reason = job->request->forced_treatment == CVM_INDEX_NONE ? CVM_REASON_BEST_VALUE
-                  : choice->value > 0                              ? CVM_REASON_FORCED
-                                                                   : CVM_REASON_FORCED_NEGATIVE,
-        .value = choice->value,
-        .sd = cvm_action_value_sd(job->recommender,
-                                  &(struct cvm_value_facts){job->verdicts.segments[0], margin,
-                                                            job->verdicts.churns[0], 1.0},
-                                  (size_t)choice->treatment),
-        .price = choice->price,
-        .cost_micro = cvm_recommend_cost_micro(treatment, CVM_MEASURE_MARGINAL, margin),
-        .incentive_micro = cvm_recommend_cost_micro(treatment, CVM_MEASURE_INCENTIVE, margin),
+    struct cvm_run_maker maker = {
+        .catalogue = catalogue,
+        .recommender = job->recommender,
+        .control = &job->control,
+        .prices = job->result.prices,
+        .windows = is_outbound ? &job->windows : NULL,
+        .forced_treatment = job->request->forced_treatment,
     };
-    struct cvm_decision row = {
-        .run_id = job->run.run_id,
-        .customer_key = job->key,
-        .customer_id = job->request->customer_id,
-        .treatment = treatment->id,
-        .value = job->decision.value,
-        .sd = job->decision.sd,
-        .price = job->decision.price,
-        .cost_micro = job->decision.cost_micro,
-        .incentive_micro = job->decision.incentive_micro,
-        .reason = job->decision.reason,
-        .arm = "treated",
-        .selection_probability = 1,
-        .state = CVM_DECISION_RELEASED,
-    };
+    job->decision = cvm_run_make_decision(&maker, &job->values, 0, (size_t)choice->treatment);
+    job->result.run_id = job->run.run_id;
+    struct cvm_decision row = cvm_run_stored_decision(&job->result, &job->decision, false);
     enum cvm_status status =
         cvm_ledger_hold(job->writer, catalogue, job->request->as_of_day, &holder, uses, count, err);
     if (status == CVM_OK) {
@@ -259,8 +343,13 @@ static void mark_decided(struct decide_job *job)
     size_t count = job->engine->catalogue->treatment_count;
     for (size_t t = 0; t < count; t++) {
         reasons[cvm_values_at(count, 0, t)] = CVM_REASON_ALREADY_DECIDED;
-        job->verdicts.reasons[t] = CVM_REASON_ALREADY_DECIDED;
     }
+}
+
+static enum cvm_reason reason_of(const struct decide_job *job, int treatment)
+{
+    size_t at = cvm_values_at(job->values.treatment_count, 0, (size_t)treatment);
+    return (enum cvm_reason)((const unsigned char *)job->values.reasons.data)[at];
 }
 
 /* The day's decision of this customer, from whichever run. One that the request does not allow (it
@@ -278,19 +367,14 @@ static enum cvm_status earlier_decision(struct decide_job *job, bool *out_is_fou
     }
     int treatment = cvm_catalogue_treatment(job->engine->catalogue, found.treatment);
     if (treatment == CVM_INDEX_NONE || (forced != CVM_INDEX_NONE && forced != treatment) ||
-        job->verdicts.reasons[treatment] == CVM_REASON_NOT_ALLOWED) {
+        reason_of(job, treatment) == CVM_REASON_NOT_ALLOWED) {
         mark_decided(job);
         return CVM_OK;
     }
-    job->decision = (struct cvm_run_decision){
-        .key = job->key,
-        .customer_id = job->request->customer_id,
-        .treatment = treatment,
-        .reason = (enum cvm_reason)found.reason,
-        .value = found.value,
-        .sd = found.sd,
-        .price = found.price,
-    };
+    status = cvm_run_loaded_decision(job->catalogue, &found, job->arena, &job->decision, err);
+    if (status != CVM_OK) {
+        return status;
+    }
     job->run.run_id = found.run_id; /* what its id begins with */
     *out_is_found = true;
     return CVM_OK;
@@ -302,8 +386,7 @@ static enum cvm_status decide_in_transaction(struct decide_job *job, struct cvm_
     bool is_found = false;
     enum cvm_status status = earlier_decision(job, &is_found, err);
     if (status == CVM_OK && !is_found) {
-        status = choose(job->engine, job->writer, job->request, &job->verdicts, job->result.prices,
-                        &choice, err);
+        status = choose(job, &choice, err);
     }
     if (status == CVM_OK && choice.treatment != CVM_INDEX_NONE) {
         status = take(job, &choice, err);
@@ -321,6 +404,9 @@ static enum cvm_status decide_steps(struct decide_job *job, struct cvm_text *out
     struct cvm_json_writer json;
     enum cvm_status status =
         cvm_customer_find(job->engine->readers[0], job->request->customer_id, &job->key, err);
+    if (status == CVM_OK) {
+        status = load_standing(job, err);
+    }
     if (status == CVM_OK) {
         status = value_customer(job, err);
     }
@@ -366,8 +452,15 @@ enum cvm_status cvm_decide(struct cvm_engine *engine, struct cvm_store *writer,
         job.result.prices[c] = NAN;
     }
     cvm_shard_values_init(&job.values, engine->catalogue->treatment_count);
+    cvm_pending_init(&job.pending);
+    cvm_household_init(&job.household);
+    cvm_column_init(&job.control.members, sizeof(uint64_t));
     enum cvm_status status = decide_steps(&job, out_entry, err);
     cvm_shard_values_finish(&job.values);
+    cvm_pending_finish(&job.pending);
+    cvm_column_finish(&job.household);
+    cvm_control_groups_finish(&job.control);
+    cvm_run_windows_close(&job.windows);
     cvm_buffer_finish(&job.buffer);
     cvm_chunk_destroy(job.chunk);
     cvm_recommender_destroy(job.recommender);

@@ -1,12 +1,16 @@
 /* decide.h - one customer now: the best value minus price among what has room, and its capacity
  * taken at once.
  *
+ * Stops, learned responses, pending contacts and control groups count as in a run: members of a
+ * control group are refused what it withholds (CVM_REASON_HELD_OUT), and no ghost is recorded.
+ *
  * A customer gets at most one live decision a day, a run's included: asked again, the same one
  * comes back; a request that does not allow it gets nothing (CVM_REASON_ALREADY_DECIDED).
  */
 #ifndef CVM_ENGINE_DECIDE_H
 #define CVM_ENGINE_DECIDE_H
 
+#include "base/zone.h"
 #include "engine/run.h"
 
 struct cvm_decide_request {
@@ -17,6 +21,7 @@ struct cvm_decide_request {
     int forced_treatment;         /* this one or nothing; CVM_INDEX_NONE = the best */
     uint64_t allowed;             /* bit per treatment */
     const char *who;
+    const struct cvm_zone *zone; /* of the deployment; NULL = UTC */
 };
 
 /* out_entry gets the JSON object of the entry (as in a run's result file). CVM_E_NOT_FOUND for an

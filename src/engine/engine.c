@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/arena.h"
+#include "engine/pending.h"
 
 static enum cvm_status open_readers(struct cvm_engine *engine, struct cvm_error *err)
 {
@@ -120,6 +121,18 @@ static enum cvm_status hand_over(struct scan_state *state, size_t shard, size_t 
     return status;
 }
 
+static enum cvm_status end_customer(struct scan_state *state, size_t worker, uint64_t key,
+                                    struct cvm_error *err)
+{
+    const struct cvm_engine *engine = state->engine;
+    struct cvm_feature_builder *builder = state->workers[worker].builder;
+    enum cvm_status status = CVM_OK;
+    if (engine->pending != NULL && engine->pending->contacts.count > 0) {
+        status = cvm_pending_lend(engine->pending, engine->catalogue, key, builder, err);
+    }
+    return status == CVM_OK ? cvm_feature_builder_customer_end(builder, err) : status;
+}
+
 /* One row of the scan: a body of the customer at hand, or the first of the next one. */
 static enum cvm_status take_row(struct scan_state *state, size_t shard, size_t worker,
                                 const struct cvm_packed_row *row, uint64_t *key,
@@ -129,7 +142,7 @@ static enum cvm_status take_row(struct scan_state *state, size_t shard, size_t w
     enum cvm_status status = CVM_OK;
     if (row->key != *key) {
         if (*key != UINT64_MAX) {
-            status = cvm_feature_builder_customer_end(mine->builder, err);
+            status = end_customer(state, worker, *key, err);
             if (status == CVM_OK && mine->chunk->count == mine->chunk->capacity) {
                 status = hand_over(state, shard, worker, err);
             }
@@ -177,7 +190,7 @@ static enum cvm_status scan_shard(void *state_pointer, size_t shard, size_t work
         }
     } while (status == CVM_OK && has_row);
     if (status == CVM_OK && key != UINT64_MAX) {
-        status = cvm_feature_builder_customer_end(mine->builder, err);
+        status = end_customer(state, worker, key, err);
     }
     if (status == CVM_OK) {
         status = hand_over(state, shard, worker, err);

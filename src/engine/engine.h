@@ -14,6 +14,8 @@
 #include "storage/customers.h"
 #include "storage/store.h"
 
+struct cvm_pending;
+
 struct cvm_engine {
     const char *store_url;
     const struct cvm_catalogue *catalogue; /* the version that governs */
@@ -23,6 +25,8 @@ struct cvm_engine {
     size_t worker_count;
     size_t chunk_size;
     int64_t last_batch; /* pinned */
+    /* Contacts that count besides those in the journeys: lent by whoever scans, NULL = none. */
+    const struct cvm_pending *pending;
 };
 
 struct cvm_engine_options {

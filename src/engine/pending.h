@@ -31,6 +31,10 @@ CVM_MUST_CHECK enum cvm_status cvm_pending_load(struct cvm_pending *pending,
                                                 int32_t as_of_day, int64_t from_ms,
                                                 const char *except_run_id, struct cvm_error *err);
 
+/* Leave out the contacts of one customer that were decided on this day: who decides anew for that
+ * day does not count the decision that it looks at. */
+void cvm_pending_forget(struct cvm_pending *pending, uint64_t key, int32_t day);
+
 /* Hand a customer's pending contacts to the builder, between its bodies and its end. */
 CVM_MUST_CHECK enum cvm_status cvm_pending_lend(const struct cvm_pending *pending,
                                                 const struct cvm_catalogue *catalogue, uint64_t key,

@@ -5,6 +5,7 @@
 #ifndef CVM_ENGINE_RESPONSES_H
 #define CVM_ENGINE_RESPONSES_H
 
+#include "base/arena.h"
 #include "base/text.h"
 #include "model/catalogue.h"
 #include "storage/store.h"
@@ -26,6 +27,14 @@ CVM_MUST_CHECK enum cvm_status cvm_responses_parse(const char *json,
                                                    const struct cvm_catalogue *catalogue,
                                                    struct cvm_arena *arena,
                                                    struct cvm_responses *out_responses,
+                                                   struct cvm_error *err);
+
+/* The catalogue with these responses in force, for all that values, costs and prices: a shallow
+ * copy in the arena. */
+CVM_MUST_CHECK enum cvm_status cvm_responses_apply(const struct cvm_responses *responses,
+                                                   const struct cvm_catalogue *catalogue,
+                                                   struct cvm_arena *arena,
+                                                   const struct cvm_catalogue **out_catalogue,
                                                    struct cvm_error *err);
 
 #endif

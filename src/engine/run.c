@@ -13,20 +13,24 @@ static int compare_texts(const void *a, const void *b)
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-/* The canonical text of (as-of, selection, options, seed, catalogue version, last batch). */
+/* The canonical text of (as-of, selection, options, seed, catalogue version, last batch, stops,
+ * responses). */
 static enum cvm_status digest_request(struct cvm_run_job *job, int64_t replaced_runs,
                                       struct cvm_error *err)
 {
     const struct cvm_run_request *request = job->request;
+    const struct cvm_run_inputs *inputs = &job->inputs;
     struct cvm_digest digest;
-    char line[256];
+    char line[512];
     int length =
         snprintf(line, sizeof(line),
                  "as_of %d since %d forced %d allowed %" PRIx64 " seed %" PRId64
-                 " catalogue %" PRId64 " batch %" PRId64 " release %d replaced %" PRId64 "\n",
+                 " catalogue %" PRId64 " batch %" PRId64 " release %d replaced %" PRId64
+                 " trigger %d from %" PRId64 " stops %" PRIx64 " %x outcomes %" PRId64 "\n",
                  request->as_of_day, request->since_day, request->forced_treatment,
-                 request->allowed, request->seed, job->engine->catalogue->version,
-                 job->engine->last_batch, request->must_release, replaced_runs);
+                 request->allowed, request->seed, job->catalogue->version, job->engine->last_batch,
+                 request->must_release, replaced_runs, job->trigger, job->memory->windows.from_ms,
+                 inputs->stops.treatments, inputs->stops.channels, inputs->last_outcome_import);
     const char **ids = calloc(request->customer_count + 1, sizeof(*ids));
     if (ids == NULL) {
         return CVM_FAIL(err, CVM_E_LIMIT, "no memory for %zu customers", request->customer_count);
@@ -37,6 +41,7 @@ static enum cvm_status digest_request(struct cvm_run_job *job, int64_t replaced_
     qsort(ids, request->customer_count, sizeof(*ids), compare_texts);
     cvm_digest_init(&digest);
     cvm_digest_add(&digest, line, (size_t)length);
+    cvm_digest_add(&digest, inputs->responses_json, strlen(inputs->responses_json) + 1);
     for (size_t i = 0; i < request->customer_count; i++) {
         cvm_digest_add(&digest, ids[i], strlen(ids[i]) + 1);
     }
@@ -113,7 +118,7 @@ static enum cvm_status plan_shards(struct cvm_run_job *job, struct cvm_error *er
         return CVM_FAIL(err, CVM_E_LIMIT, "no memory for %zu shards", memory->shard_count);
     }
     for (size_t i = 0; i < memory->shard_count; i++) {
-        cvm_shard_values_init(&memory->values[i], job->engine->catalogue->treatment_count);
+        cvm_shard_values_init(&memory->values[i], job->catalogue->treatment_count);
     }
     return CVM_OK;
 }
@@ -202,6 +207,8 @@ static enum cvm_status start_run(struct cvm_run_job *job, struct cvm_error *err)
         .last_batch = job->engine->last_batch,
         .options = cvm_text_string(&options),
         .created_at_ms = job->result->created_at_ms,
+        .created_by = job->request->who,
+        .responses = job->inputs.responses_json,
     };
     enum cvm_status status = bury_dead_runs(job, err);
     if (status == CVM_OK && job->request->is_replacing) {
@@ -250,25 +257,44 @@ static enum cvm_status check_window(const struct cvm_run_job *job, struct cvm_er
     return cvm_error_hint(err, status, "Import newer data, or run with --as-of %s.", newest);
 }
 
-static enum cvm_status run_steps(struct cvm_run_job *job, struct cvm_error *err)
+/* What the scan and the solve are lent besides journeys. */
+static enum cvm_status prepare(struct cvm_run_job *job, struct cvm_error *err)
 {
+    const struct cvm_stops *stops = &job->inputs.stops;
     struct cvm_recommend_options options = {
         .as_of_day = job->request->as_of_day,
         .direction = CVM_DIRECTION_OUTBOUND,
         .channel = CVM_CHANNEL_UNSET,
         .allowed = job->request->allowed,
+        .stopped = stops->treatments,
+        .stopped_channels = stops->channels,
+        .responses = job->inputs.responses.of,
         .forced_treatment = job->request->forced_treatment,
     };
     enum cvm_status status =
-        cvm_recommender_create(job->engine->catalogue, &options, &job->memory->recommender, err);
+        cvm_recommender_create(job->catalogue, &options, &job->memory->recommender, err);
     if (status == CVM_OK) {
-        status = plan_shards(job, err);
+        status = cvm_pending_load(&job->memory->pending, job->store, job->catalogue,
+                                  job->request->as_of_day, job->memory->windows.from_ms,
+                                  job->result->run_id, err);
     }
+    if (status == CVM_OK) {
+        status = cvm_run_open_control(job, err);
+    }
+    return status == CVM_OK ? plan_shards(job, err) : status;
+}
+
+static enum cvm_status run_steps(struct cvm_run_job *job, struct cvm_error *err)
+{
+    enum cvm_status status = prepare(job, err);
     if (status == CVM_OK) {
         status = cvm_run_make_values(job, err);
     }
     if (status == CVM_OK) {
         status = check_window(job, err);
+    }
+    if (status == CVM_OK) {
+        status = cvm_run_enrol(job, err);
     }
     if (status == CVM_OK) {
         status = cvm_run_allocate(job, err);
@@ -286,7 +312,10 @@ static enum cvm_status execute(struct cvm_run_job *job, struct cvm_error *err)
     if (status != CVM_OK) {
         return status;
     }
+    const struct cvm_pending *lent = job->engine->pending;
+    job->engine->pending = &job->memory->pending;
     status = run_steps(job, err);
+    job->engine->pending = lent;
     if (status != CVM_OK && job->writer != NULL) {
         /* The first error counts; when even this fails the next run buries what is left. */
         struct cvm_db *db = cvm_store_db(job->writer);
@@ -314,25 +343,80 @@ static enum cvm_status count_day_runs(void *state, const struct cvm_run_record *
     return CVM_OK;
 }
 
-static enum cvm_status new_result(const struct cvm_engine *engine, struct cvm_feature_window window,
-                                  struct cvm_run_result **out_result, struct cvm_error *err)
+/* The trigger by name; close names are told. */
+static enum cvm_status find_trigger(struct cvm_run_job *job, struct cvm_error *err)
 {
-    struct cvm_run_result *result = calloc(1, sizeof(*result));
-    struct cvm_run_memory *memory = calloc(1, sizeof(*memory));
-    if (result == NULL || memory == NULL) {
-        free(result);
-        free(memory);
-        return CVM_FAIL(err, CVM_E_LIMIT, "no memory for a run");
+    const struct cvm_catalogue *catalogue = job->engine->catalogue;
+    const char *wanted = job->request->trigger;
+    const char *near = NULL;
+    size_t near_distance = 4;
+    job->trigger = CVM_INDEX_NONE;
+    if (wanted == NULL) {
+        return CVM_OK;
     }
-    cvm_column_init(&memory->live_keys, sizeof(uint64_t));
-    result->memory = memory;
-    result->catalogue = engine->catalogue;
-    result->as_of_day = window.as_of_day;
-    result->since_day = window.since_day;
-    result->forced_treatment = CVM_INDEX_NONE;
-    result->created_at_ms = cvm_context_now_ms(engine->context);
-    *out_result = result;
-    return CVM_OK;
+    job->trigger = cvm_catalogue_trigger(catalogue, wanted);
+    if (job->trigger != CVM_INDEX_NONE && catalogue->triggers[job->trigger].enabled) {
+        return CVM_OK;
+    }
+    if (job->trigger != CVM_INDEX_NONE) {
+        return CVM_FAIL(err, CVM_E_CONFLICT, "trigger '%s' is disabled", wanted);
+    }
+    for (size_t i = 0; i < catalogue->trigger_count; i++) {
+        size_t distance = cvm_text_distance(wanted, catalogue->triggers[i].name);
+        near = distance < near_distance ? catalogue->triggers[i].name : near;
+        near_distance = distance < near_distance ? distance : near_distance;
+    }
+    enum cvm_status status = CVM_FAIL(err, CVM_E_NOT_FOUND, "there is no trigger '%s'", wanted);
+    return near != NULL ? cvm_error_hint(err, status, "Did you mean '%s'?", near)
+                        : cvm_error_hint(err, status, "`cvm trigger list` shows them all.");
+}
+
+/* All that the request's identity is made of, and the identity. */
+static enum cvm_status identify(struct cvm_run_job *job, struct cvm_error *err)
+{
+    struct {
+        int32_t day;
+        int64_t count;
+    } earlier = {job->request->as_of_day, 0};
+    struct cvm_run_windows *windows = &job->memory->windows;
+    enum cvm_status status = find_trigger(job, err);
+    if (status == CVM_OK) {
+        status = cvm_run_windows_open(windows, job->engine->catalogue, job->request->zone, err);
+    }
+    if (status == CVM_OK) {
+        int32_t contact_day = job->request->as_of_day + job->engine->catalogue->policy.lead_days;
+        windows->from_ms = cvm_run_windows_start(windows, contact_day);
+        status = cvm_run_load_inputs(job->store, job->engine->catalogue, job->arena, &job->inputs,
+                                     &job->catalogue, err);
+        job->result->catalogue = job->catalogue;
+    }
+    if (status == CVM_OK && job->request->is_replacing && job->writer != NULL) {
+        status = cvm_run_list(job->writer, job->arena, INT64_MAX, count_day_runs, &earlier, err);
+    }
+    return status == CVM_OK ? digest_request(job, earlier.count, err) : status;
+}
+
+/* The same request was answered before? */
+static enum cvm_status find_done(struct cvm_run_job *job, struct cvm_run_result **out_result,
+                                 struct cvm_error *err)
+{
+    struct cvm_run_record found;
+    *out_result = NULL;
+    if (job->writer == NULL) {
+        return CVM_OK;
+    }
+    enum cvm_status status =
+        cvm_run_find(job->writer, job->arena, job->request_digest, &found, err);
+    if (status != CVM_OK || strcmp(found.state, "done") != 0) {
+        return status == CVM_E_NOT_FOUND ? CVM_OK : status;
+    }
+    status = cvm_run_load(job->engine, job->writer, found.run_id, job->arena, out_result, err);
+    if (status == CVM_OK) {
+        (*out_result)->was_done_before = true;
+        (*out_result)->forced_treatment = job->request->forced_treatment;
+        (*out_result)->trigger = job->request->trigger;
+    }
+    return status;
 }
 
 enum cvm_status cvm_run(struct cvm_engine *engine, struct cvm_store *writer,
@@ -340,142 +424,33 @@ enum cvm_status cvm_run(struct cvm_engine *engine, struct cvm_store *writer,
                         struct cvm_run_result **out_result, struct cvm_error *err)
 {
     struct cvm_run_job job = {
-        .engine = engine, .writer = writer, .request = request, .arena = arena};
-    struct {
-        int32_t day;
-        int64_t count;
-    } earlier = {request->as_of_day, 0};
-    struct cvm_run_record found;
-    enum cvm_status status =
-        new_result(engine, (struct cvm_feature_window){request->as_of_day, request->since_day},
-                   &job.result, err);
+        .engine = engine,
+        .writer = writer,
+        .store = writer != NULL ? writer : engine->readers[0],
+        .request = request,
+        .arena = arena,
+    };
+    struct cvm_run_result *before = NULL;
+    struct cvm_feature_window window = {request->as_of_day, request->since_day, NULL};
+    enum cvm_status status = cvm_run_new_result(engine, window, &job.result, err);
     if (status != CVM_OK) {
         return status;
     }
     job.memory = job.result->memory;
     job.result->forced_treatment = request->forced_treatment;
-    if (request->is_replacing && writer != NULL) {
-        status = cvm_run_list(writer, arena, INT64_MAX, count_day_runs, &earlier, err);
-    }
+    job.result->trigger = request->trigger;
+    status = identify(&job, err);
     if (status == CVM_OK) {
-        status = digest_request(&job, earlier.count, err);
+        status = find_done(&job, &before, err);
     }
-    if (status == CVM_OK && writer != NULL) {
-        status = cvm_run_find(writer, arena, job.request_digest, &found, err);
-        if (status == CVM_OK && strcmp(found.state, "done") == 0) {
-            cvm_run_result_destroy(job.result);
-            status = cvm_run_load(engine, writer, found.run_id, arena, out_result, err);
-            if (status == CVM_OK) {
-                (*out_result)->was_done_before = true;
-                (*out_result)->forced_treatment = request->forced_treatment;
-            }
-            return status;
-        }
-        status = status == CVM_E_NOT_FOUND ? CVM_OK : status;
-    }
-    if (status == CVM_OK) {
+    if (status == CVM_OK && before == NULL) {
         status = execute(&job, err);
     }
-    if (status != CVM_OK) {
+    if (status != CVM_OK || before != NULL) {
         cvm_run_result_destroy(job.result);
-        return status;
-    }
-    *out_result = job.result;
-    return CVM_OK;
-}
-
-/* ---- loading ---- */
-
-struct load_state {
-    struct cvm_run_result *result;
-    struct cvm_arena *arena;
-    size_t capacity;
-};
-
-static enum cvm_status load_decision(void *state, const struct cvm_decision *decision,
-                                     struct cvm_error *err)
-{
-    struct load_state *load = state;
-    struct cvm_run_result *result = load->result;
-    if (result->decision_count == load->capacity) {
-        return CVM_FAIL(err, CVM_E_CORRUPT, "run '%s' has more decisions than it says",
-                        result->run_id);
-    }
-    const char *id = cvm_arena_string(load->arena, decision->customer_id);
-    if (id == NULL) {
-        return CVM_FAIL(err, CVM_E_LIMIT, "no memory for decisions");
-    }
-    result->decisions[result->decision_count++] = (struct cvm_run_decision){
-        .key = decision->customer_key,
-        .customer_id = id,
-        .treatment = cvm_catalogue_treatment(result->catalogue, decision->treatment),
-        .reason = (enum cvm_reason)decision->reason,
-        .value = decision->value,
-        .sd = decision->sd,
-        .price = decision->price,
-        .cost_micro = decision->cost_micro,
-        .incentive_micro = decision->incentive_micro,
-    };
-    return CVM_OK;
-}
-
-enum cvm_status cvm_run_load(struct cvm_engine *engine, struct cvm_store *store, const char *run_id,
-                             struct cvm_arena *arena, struct cvm_run_result **out_result,
-                             struct cvm_error *err)
-{
-    struct cvm_run_record run;
-    struct cvm_run_result *result = NULL;
-    enum cvm_status status = cvm_run_get(store, arena, run_id, &run, err);
-    if (status == CVM_OK && run.summary == NULL) {
-        status = CVM_FAIL(err, CVM_E_CONFLICT, "run '%s' is not finished", run.run_id);
     }
     if (status == CVM_OK) {
-        status = new_result(engine, (struct cvm_feature_window){run.as_of_day, CVM_DAY_NONE},
-                            &result, err);
+        *out_result = before != NULL ? before : job.result;
     }
-    if (status != CVM_OK) {
-        return status;
-    }
-    result->run_id = run.run_id;
-    result->created_at_ms = run.created_at_ms;
-    struct load_state load = {.result = result, .arena = arena, .capacity = (size_t)run.decisions};
-    result->decisions = calloc(load.capacity + 1, sizeof(*result->decisions));
-    if (result->decisions == NULL) {
-        status = CVM_FAIL(err, CVM_E_LIMIT, "no memory for decisions");
-    }
-    if (status == CVM_OK) {
-        status = cvm_run_summary_parse(run.summary, result, err);
-    }
-    if (status == CVM_OK) {
-        status = cvm_decision_scan(store, run.run_id, load_decision, &load, err);
-    }
-    if (status != CVM_OK) {
-        cvm_run_result_destroy(result);
-        return status;
-    }
-    *out_result = result;
-    return CVM_OK;
-}
-
-void cvm_run_result_destroy(struct cvm_run_result *result)
-{
-    if (result == NULL) {
-        return;
-    }
-    struct cvm_run_memory *memory = result->memory;
-    if (memory != NULL) {
-        for (size_t i = 0; memory->values != NULL && i < memory->shard_count; i++) {
-            cvm_shard_values_finish(&memory->values[i]);
-        }
-        free(memory->values);
-        cvm_buffer_finish(&memory->matrix);
-        cvm_buffer_finish(&memory->keys);
-        cvm_buffer_finish(&memory->amounts);
-        cvm_buffer_finish(&memory->plan);
-        cvm_column_finish(&memory->live_keys);
-        cvm_recommender_destroy(memory->recommender);
-        free(memory);
-    }
-    free(result->decisions);
-    free(result);
+    return status;
 }

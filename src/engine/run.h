@@ -9,6 +9,7 @@
 
 #include "allocation/solver.h"
 #include "base/arena.h"
+#include "base/zone.h"
 #include "engine/engine.h"
 #include "model/money.h"
 #include "model/reason.h"
@@ -19,6 +20,7 @@ struct cvm_run_request {
     int32_t since_day;            /* CVM_DAY_NONE: the catalogue's history window */
     const char *const *customers; /* ids; NULL = everybody */
     size_t customer_count;
+    const char *trigger;  /* only customers that it finds; NULL = all */
     int forced_treatment; /* CVM_INDEX_NONE */
     uint64_t allowed;     /* bit per treatment, ~0 = all */
     bool is_dry;          /* nothing is stored, no capacity is used */
@@ -28,6 +30,7 @@ struct cvm_run_request {
     double realtime_share; /* of each capacity, left for `cvm decide` */
     int64_t keep_runs;     /* whose value blocks stay */
     const char *who;
+    const struct cvm_zone *zone; /* of the deployment; NULL = UTC */
     void (*on_progress)(void *state, const char *stage, double fraction, int64_t customers);
     void *progress_state;
 };
@@ -39,6 +42,13 @@ struct cvm_run_decision {
     enum cvm_reason reason;
     double value, sd, price;
     int64_t cost_micro, incentive_micro;
+    double churn;             /* in the horizon if untreated */
+    enum cvm_channel channel; /* resolved; CVM_CHANNEL_NONE = no contact */
+    char language[CVM_LANGUAGE_SIZE];
+    int64_t earliest_ms, latest_ms; /* 0 without a contact */
+    const char *arm;                /* engine/control.h */
+    double selection_probability;
+    int withheld; /* what a control group kept from the customer; CVM_INDEX_NONE = nothing */
 };
 
 /* Everything a summary, a result file and explain want to know. Owned by the result. */
@@ -49,11 +59,21 @@ struct cvm_run_result {
     int32_t as_of_day;
     int32_t since_day; /* CVM_DAY_NONE: the catalogue's history window */
     int64_t created_at_ms;
-    int64_t customers;                  /* looked at */
+    int64_t customers;                  /* looked at; with a trigger those that it found */
     int64_t undecided_before;           /* without a live decision, so decided now */
     int forced_treatment;               /* of the request; CVM_INDEX_NONE */
-    struct cvm_run_decision *decisions; /* ascending key */
+    const char *trigger;                /* of the request; NULL */
+    struct cvm_run_decision *decisions; /* treated ones, ascending key */
     size_t decision_count;
+    /* What control groups left with nothing: treatment = withheld is what they would have got.
+     * They use nothing and are in no count but these. */
+    struct cvm_run_decision *ghosts; /* ascending key */
+    size_t ghost_count;
+    int64_t control_members;  /* of the universal group, among the customers looked at */
+    int64_t universal_ghosts; /* of ghost_count; the others are held out */
+    const char *plan_state;   /* NULL in a dry run */
+    const char *const *hold_reasons;
+    size_t hold_reason_count;
     const char **unknown_ids; /* asked for, not in the store */
     size_t unknown_count;
     double value, dual_bound, gap;
@@ -70,7 +90,8 @@ struct cvm_run_result {
     struct cvm_run_memory *memory; /* private to run.c */
 };
 
-/* `writer` may be NULL only for a dry run. Texts of the result live in `arena` or in the result. */
+/* CVM_E_NOT_FOUND names a trigger that the catalogue has not.
+ * `writer` may be NULL only for a dry run. Texts of the result live in `arena` or in the result. */
 CVM_MUST_CHECK enum cvm_status cvm_run(struct cvm_engine *engine, struct cvm_store *writer,
                                        const struct cvm_run_request *request,
                                        struct cvm_arena *arena, struct cvm_run_result **out_result,

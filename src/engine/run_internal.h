@@ -4,16 +4,60 @@
 
 #include "base/date.h"
 #include "base/json_writer.h"
+#include "engine/control.h"
+#include "engine/household.h"
+#include "engine/pending.h"
+#include "engine/responses.h"
 #include "engine/run.h"
 #include "engine/usage.h"
 #include "engine/values.h"
+#include "recommend/contact_window.h"
 #include "storage/ledger.h"
+#include "storage/stops.h"
 
 /* Rows of the solver from what the ledger still has, and which constraint each is. */
 struct cvm_run_rows {
     struct cvm_row rows[CVM_PROBLEM_ROWS_MAX];
     int constraint[CVM_PROBLEM_ROWS_MAX];
     size_t count;
+};
+
+/* When customers may be contacted, from the start of the contact day on: the zones of the policy,
+ * opened once. For one thread. */
+struct cvm_run_windows {
+    const struct cvm_contact_policy *policy;
+    const struct cvm_zone *deployment;
+    struct cvm_zone *utc;    /* owned: where no zone was lent */
+    struct cvm_zone **zones; /* owned, by word of the zone feature */
+    size_t zone_count;
+    int64_t from_ms;
+    struct cvm_run_window_slot *slots; /* windows already worked out */
+};
+
+/* What changes from one day to the next without a new catalogue or batch. */
+struct cvm_run_inputs {
+    struct cvm_stops stops;
+    struct cvm_responses responses;
+    const char *responses_json; /* in the arena */
+    int64_t last_outcome_import;
+};
+
+/* Who joins the universal control group in this run. */
+struct cvm_run_joining {
+    uint64_t key;
+    uint16_t stratum;
+};
+struct cvm_run_stratum {
+    const char *name;          /* NULL: no newcomers */
+    int64_t enrolled, members; /* before this run */
+    int64_t newcomers, joining;
+};
+struct cvm_run_enrolment {
+    bool is_on;
+    bool is_everybody;              /* nobody was enrolled before */
+    struct cvm_column newcomers;    /* uint64_t, ascending, otherwise */
+    struct cvm_run_stratum *strata; /* cvm_control_stratum_count() of them, in the arena */
+    struct cvm_column joining;      /* struct cvm_run_joining, ascending key */
 };
 
 /* The columns of a run between its steps. */
@@ -30,23 +74,78 @@ struct cvm_run_memory {
     struct cvm_plan solved;
     struct cvm_recommender *recommender;
     struct cvm_column live_keys; /* uint64_t, ascending: customers decided before */
+    struct cvm_pending pending;
+    struct cvm_control_groups control;
+    struct cvm_run_enrolment enrolment;
+    size_t *first;                 /* customer that each shard begins with, and their count */
+    struct cvm_column ghosts;      /* struct cvm_run_decision */
+    struct cvm_buffer withheld;    /* uint64_t per customer: bit per treatment; empty when no
+                                      control group is on */
+    struct cvm_column *households; /* per worker; NULL without household limits */
+    size_t household_columns;
+    struct cvm_run_windows windows;
 };
 
 /* Everything that one cvm_run() call needs at hand. */
 struct cvm_run_job {
     struct cvm_engine *engine;
     struct cvm_store *writer;
+    struct cvm_store *store; /* the writer, or a reader in a dry run */
     const struct cvm_run_request *request;
     struct cvm_arena *arena;
     struct cvm_run_result *result;
     struct cvm_run_memory *memory;
+    const struct cvm_catalogue *catalogue; /* with the responses in force */
+    int trigger;                           /* CVM_INDEX_NONE */
+    struct cvm_run_inputs inputs;
     char request_digest[CVM_DIGEST_TEXT_SIZE];
     int64_t epoch;
 };
 
+/* run_load.c: an empty result, with its memory. */
+CVM_MUST_CHECK enum cvm_status cvm_run_new_result(const struct cvm_engine *engine,
+                                                  struct cvm_feature_window window,
+                                                  struct cvm_run_result **out_result,
+                                                  struct cvm_error *err);
+
+/* A stored decision as a run has it; texts in the arena. */
+CVM_MUST_CHECK enum cvm_status cvm_run_loaded_decision(const struct cvm_catalogue *catalogue,
+                                                       const struct cvm_decision *stored,
+                                                       struct cvm_arena *arena,
+                                                       struct cvm_run_decision *out_decision,
+                                                       struct cvm_error *err);
+
 /* run_values.c: scan, features and verdicts into memory->values, blocks into the store as they end.
  */
 CVM_MUST_CHECK enum cvm_status cvm_run_make_values(struct cvm_run_job *job, struct cvm_error *err);
+
+/* run_windows.c */
+CVM_MUST_CHECK enum cvm_status cvm_run_windows_open(struct cvm_run_windows *windows,
+                                                    const struct cvm_catalogue *catalogue,
+                                                    const struct cvm_zone *zone,
+                                                    struct cvm_error *err);
+void cvm_run_windows_close(struct cvm_run_windows *windows);
+/* The start of the day in the deployment's zone. */
+int64_t cvm_run_windows_start(const struct cvm_run_windows *windows, int32_t day);
+/* Zeros where there is no contact. */
+struct cvm_contact_window cvm_run_window(struct cvm_run_windows *windows, enum cvm_channel channel,
+                                         const struct cvm_contact_facts *facts);
+
+/* run_inputs.c: stops, responses and the last import of outcomes, as of now; the catalogue with
+ * these responses. */
+CVM_MUST_CHECK enum cvm_status
+cvm_run_load_inputs(struct cvm_store *store, const struct cvm_catalogue *catalogue,
+                    struct cvm_arena *arena, struct cvm_run_inputs *out_inputs,
+                    const struct cvm_catalogue **out_catalogue, struct cvm_error *err);
+
+/* run_control.c: who belongs to which group, before the scan; who joins, after it; what is withheld
+ * from whom, for the solver. */
+CVM_MUST_CHECK enum cvm_status cvm_run_open_control(struct cvm_run_job *job, struct cvm_error *err);
+CVM_MUST_CHECK enum cvm_status cvm_run_enrol(struct cvm_run_job *job, struct cvm_error *err);
+CVM_MUST_CHECK enum cvm_status cvm_run_store_enrolment(struct cvm_run_job *job,
+                                                       struct cvm_error *err);
+bool cvm_run_is_member(const struct cvm_control_groups *groups, uint64_t key);
+CVM_MUST_CHECK enum cvm_status cvm_run_withhold(struct cvm_run_job *job, struct cvm_error *err);
 
 /* run_withdraw.c: withdraw the day's decisions that are not yet sent, and give back what they used,
  * by the catalogue that they were made with. A transaction of its own. */
@@ -55,11 +154,31 @@ CVM_MUST_CHECK enum cvm_status cvm_run_withdraw(struct cvm_run_job *job, struct 
 /* run_solve.c: the ledger's rows, the hold, the solve. */
 CVM_MUST_CHECK enum cvm_status cvm_run_allocate(struct cvm_run_job *job, struct cvm_error *err);
 
-/* run_plan.c: decisions, digest, publication, and the summary as JSON. */
+/* run_decisions.c: what a decision says besides whom and what: value, price, costs, channel,
+ * window, arm. */
+struct cvm_run_maker {
+    const struct cvm_catalogue *catalogue;
+    const struct cvm_recommender *recommender;
+    const struct cvm_control_groups *control;
+    const double *prices;
+    struct cvm_run_windows *windows; /* NULL: the customer is on the line */
+    int forced_treatment;
+};
+struct cvm_run_decision cvm_run_make_decision(const struct cvm_run_maker *maker,
+                                              const struct cvm_shard_values *shard, size_t customer,
+                                              size_t treatment);
+/* Decisions and ghosts of the solved plan, and the counts. */
+CVM_MUST_CHECK enum cvm_status cvm_run_make_decisions(struct cvm_run_job *job,
+                                                      struct cvm_error *err);
+
+/* run_plan.c: digest, publication, and the summary as JSON. */
 CVM_MUST_CHECK enum cvm_status cvm_run_publish(struct cvm_run_job *job, struct cvm_error *err);
 
 /* Over (customer id TAB treatment id LF) of the treated in byte order of id. */
 CVM_MUST_CHECK enum cvm_status cvm_run_digest(struct cvm_run_result *result, struct cvm_error *err);
+/* The decision as the store keeps it; texts are the result's and the catalogue's. */
+struct cvm_decision cvm_run_stored_decision(const struct cvm_run_result *result,
+                                            const struct cvm_run_decision *decision, bool is_ghost);
 
 /* run_summary.c */
 void cvm_run_options_write(const struct cvm_run_job *job, struct cvm_json_writer *json);

@@ -1,95 +1,12 @@
-#include <inttypes.h>
-#include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/auto_hold.h"
 #include "engine/run_internal.h"
 #include "engine/run_results.h"
 
 /* Decisions are stored in transactions of this many rows. */
 #define DECISIONS_PER_COMMIT 65536
-
-static enum cvm_reason reason_of(const struct cvm_run_request *request, double value)
-{
-    if (request->forced_treatment == CVM_INDEX_NONE) {
-        return CVM_REASON_BEST_VALUE;
-    }
-    return value > 0 ? CVM_REASON_FORCED : CVM_REASON_FORCED_NEGATIVE;
-}
-
-static void decide_shard(struct cvm_run_job *job, const struct cvm_shard_values *shard,
-                         size_t first)
-{
-    const struct cvm_run_memory *memory = job->memory;
-    const struct cvm_catalogue *catalogue = job->engine->catalogue;
-    struct cvm_run_result *result = job->result;
-    for (size_t i = 0; i < shard->count; i++) {
-        size_t t = memory->solved.treatments[first + i];
-        if (t == CVM_NOTHING) {
-            continue;
-        }
-        const struct cvm_treatment *treatment = &catalogue->treatments[t];
-        double margin = ((const float *)shard->margins.data)[i];
-        double churn = ((const float *)shard->churns.data)[i];
-        size_t segment = ((const unsigned char *)shard->segments.data)[i];
-        double value =
-            ((const float *)shard->values.data)[cvm_values_at(shard->treatment_count, i, t)];
-        result->decisions[result->decision_count++] = (struct cvm_run_decision){
-            .key = ((const uint64_t *)shard->keys.data)[i],
-            .customer_id = cvm_shard_values_id(shard, i),
-            .treatment = (int)t,
-            .reason = reason_of(job->request, value),
-            .value = value,
-            .sd = cvm_action_value_sd(memory->recommender,
-                                      &(struct cvm_value_facts){segment, margin, churn, 1.0}, t),
-            .price = cvm_usage_price(catalogue, result->prices, t, margin),
-            .cost_micro = cvm_recommend_cost_micro(treatment, CVM_MEASURE_MARGINAL, margin),
-            .incentive_micro = cvm_recommend_cost_micro(treatment, CVM_MEASURE_INCENTIVE, margin),
-        };
-        result->by_treatment[t]++;
-        result->spend_micro = cvm_micro_add(
-            result->spend_micro, result->decisions[result->decision_count - 1].cost_micro);
-        result->spend_micro = cvm_micro_add(
-            result->spend_micro, result->decisions[result->decision_count - 1].incentive_micro);
-    }
-}
-
-static void count_refusals(struct cvm_run_result *result, const struct cvm_shard_values *shard)
-{
-    const unsigned char *reasons = shard->reasons.data;
-    for (size_t i = 0; i < shard->count; i++) {
-        bool was_decided = false;
-        for (size_t t = 0; t < shard->treatment_count; t++) {
-            unsigned char reason = reasons[cvm_values_at(shard->treatment_count, i, t)];
-            if (reason < CVM_REASON_COUNT) {
-                result->refusals[reason]++;
-            }
-            was_decided |= reason == CVM_REASON_ALREADY_DECIDED;
-        }
-        result->undecided_before += was_decided ? 0 : 1;
-    }
-}
-
-static enum cvm_status make_decisions(struct cvm_run_job *job, struct cvm_error *err)
-{
-    struct cvm_run_memory *memory = job->memory;
-    job->result->decisions =
-        calloc((size_t)memory->solved.treated + 1, sizeof(struct cvm_run_decision));
-    if (job->result->decisions == NULL) {
-        return CVM_FAIL(err, CVM_E_LIMIT, "no memory for %" PRId64 " decisions",
-                        memory->solved.treated);
-    }
-    size_t first = 0;
-    for (size_t s = 0; s < memory->shard_count; s++) {
-        decide_shard(job, &memory->values[s], first);
-        count_refusals(job->result, &memory->values[s]);
-        first += memory->values[s].count;
-    }
-    job->result->customers = (int64_t)memory->customer_count;
-    job->result->refusals[CVM_REASON_PERMITTED] = 0;
-    return CVM_OK;
-}
 
 static int compare_ids(const void *a, const void *b)
 {
@@ -122,44 +39,80 @@ enum cvm_status cvm_run_digest(struct cvm_run_result *result, struct cvm_error *
     return CVM_OK;
 }
 
-static struct cvm_decision stored_form(const struct cvm_run_job *job,
-                                       const struct cvm_run_decision *decision)
+/* Decided, not released: that is a state of the plan (decision_now). */
+struct cvm_decision cvm_run_stored_decision(const struct cvm_run_result *result,
+                                            const struct cvm_run_decision *decision, bool is_ghost)
 {
+    const struct cvm_treatment *treatments = result->catalogue->treatments;
     return (struct cvm_decision){
-        .run_id = job->result->run_id,
+        .run_id = result->run_id,
         .customer_key = decision->key,
         .customer_id = decision->customer_id,
-        .treatment = job->engine->catalogue->treatments[decision->treatment].id,
+        .treatment = treatments[decision->treatment].id,
+        .language = decision->language[0] == '\0' ? NULL : decision->language,
+        .channel = cvm_channel_words[decision->channel],
+        .withheld = decision->withheld == CVM_INDEX_NONE ? NULL : treatments[decision->withheld].id,
         .value = decision->value,
         .sd = decision->sd,
         .price = decision->price,
         .cost_micro = decision->cost_micro,
         .incentive_micro = decision->incentive_micro,
         .reason = decision->reason,
-        .arm = "treated",
-        .selection_probability = 1,
-        .state = job->request->must_release ? CVM_DECISION_RELEASED : CVM_DECISION_DECIDED,
+        .churn = decision->churn,
+        .arm = decision->arm,
+        .selection_probability = decision->selection_probability,
+        .ghost = is_ghost,
+        .earliest_at_ms = decision->earliest_ms,
+        .latest_at_ms = decision->latest_ms,
+        .state = CVM_DECISION_DECIDED,
     };
+}
+
+/* Decisions and ghosts together, in the order of keys. */
+struct merging {
+    const struct cvm_run_result *result;
+    size_t decision;
+    size_t ghost;
+};
+
+static size_t fill_rows(struct merging *merging, struct cvm_decision *rows, size_t rows_max)
+{
+    const struct cvm_run_result *result = merging->result;
+    size_t count = 0;
+    for (; count < rows_max; count++) {
+        const struct cvm_run_decision *decision = merging->decision < result->decision_count
+                                                      ? &result->decisions[merging->decision]
+                                                      : NULL;
+        const struct cvm_run_decision *ghost =
+            merging->ghost < result->ghost_count ? &result->ghosts[merging->ghost] : NULL;
+        if (decision == NULL && ghost == NULL) {
+            break;
+        }
+        bool is_ghost = decision == NULL || (ghost != NULL && ghost->key < decision->key);
+        rows[count] = cvm_run_stored_decision(result, is_ghost ? ghost : decision, is_ghost);
+        merging->ghost += is_ghost ? 1 : 0;
+        merging->decision += is_ghost ? 0 : 1;
+    }
+    return count;
 }
 
 static enum cvm_status store_decisions(struct cvm_run_job *job, struct cvm_error *err)
 {
     struct cvm_db *db = cvm_store_db(job->writer);
-    size_t count = job->result->decision_count;
-    size_t rows_max = count < DECISIONS_PER_COMMIT ? count : DECISIONS_PER_COMMIT;
+    struct merging merging = {.result = job->result};
+    size_t all = job->result->decision_count + job->result->ghost_count;
+    size_t rows_max = all < DECISIONS_PER_COMMIT ? all : DECISIONS_PER_COMMIT;
     struct cvm_decision *rows = calloc(rows_max + 1, sizeof(*rows));
     enum cvm_status status = CVM_OK;
     if (rows == NULL) {
         return CVM_FAIL(err, CVM_E_LIMIT, "no memory for decisions");
     }
-    for (size_t first = 0; status == CVM_OK && first < count; first += rows_max) {
-        size_t part = count - first < rows_max ? count - first : rows_max;
-        for (size_t i = 0; i < part; i++) {
-            rows[i] = stored_form(job, &job->result->decisions[first + i]);
-        }
+    for (size_t stored = 0; status == CVM_OK && stored < all;) {
+        size_t count = fill_rows(&merging, rows, rows_max);
+        stored += count;
         status = cvm_db_begin(db, err);
         if (status == CVM_OK) {
-            status = cvm_decision_add(job->writer, rows, part, err);
+            status = cvm_decision_add(job->writer, rows, count, err);
         }
         if (status == CVM_OK) {
             status = cvm_db_commit(db, err);
@@ -172,8 +125,64 @@ static enum cvm_status store_decisions(struct cvm_run_job *job, struct cvm_error
     return status;
 }
 
-/* Confirm what the plan uses, release the rest of the hold, finish the run, move the plan on: one
- * transaction. */
+/* ---- publication ---- */
+
+/* What the rules of release say, before the summary is written. */
+static enum cvm_status find_plan_state(struct cvm_run_job *job, struct cvm_error *err)
+{
+    struct cvm_run_result *result = job->result;
+    result->plan_state = job->request->must_release ? "released" : "draft";
+    if (!job->request->must_release) {
+        return CVM_OK;
+    }
+    enum cvm_status status = cvm_auto_hold(job->engine, job->writer, result, job->arena,
+                                           &result->hold_reasons, &result->hold_reason_count, err);
+    if (status == CVM_OK && result->hold_reason_count > 0) {
+        result->plan_state = "held";
+    }
+    return status;
+}
+
+static enum cvm_status hold_plan(struct cvm_run_job *job, struct cvm_error *err)
+{
+    const struct cvm_run_result *result = job->result;
+    struct cvm_json_writer json;
+    struct cvm_text reasons;
+    cvm_text_init(&reasons, 0);
+    cvm_json_init(&json, &reasons, false);
+    cvm_json_array(&json);
+    for (size_t i = 0; i < result->hold_reason_count; i++) {
+        cvm_json_string(&json, result->hold_reasons[i]);
+    }
+    cvm_json_array_end(&json);
+    enum cvm_status status =
+        reasons.failed ? CVM_FAIL(err, CVM_E_LIMIT, "no memory for the reasons of a hold")
+                       : cvm_plan_set_state(job->writer, result->run_id, "held", job->request->who,
+                                            result->hold_reasons[0], err);
+    if (status == CVM_OK) {
+        status =
+            cvm_plan_set_hold_reasons(job->writer, result->run_id, cvm_text_string(&reasons), err);
+    }
+    cvm_text_finish(&reasons);
+    return status;
+}
+
+static enum cvm_status move_plan(struct cvm_run_job *job, struct cvm_error *err)
+{
+    static const char *const auto_states[] = {"approved", "released"};
+    enum cvm_status status = CVM_OK;
+    if (job->result->hold_reason_count > 0) {
+        return hold_plan(job, err);
+    }
+    for (size_t i = 0; status == CVM_OK && job->request->must_release && i < 2; i++) {
+        status = cvm_plan_set_state(job->writer, job->result->run_id, auto_states[i],
+                                    job->request->who, "release: auto", err);
+    }
+    return status;
+}
+
+/* Confirm what the plan uses, release the rest of the hold, finish the run, move the plan on,
+ * enrol customers in the control group: one transaction. */
 static enum cvm_status publish(struct cvm_run_job *job, const char *summary, struct cvm_error *err)
 {
     struct cvm_run_result *result = job->result;
@@ -195,16 +204,16 @@ static enum cvm_status publish(struct cvm_run_job *job, const char *summary, str
         .dual_bound = result->dual_bound,
         .spend_micro = result->spend_micro,
     };
-    enum cvm_status status =
-        cvm_ledger_confirm(job->writer, job->engine->catalogue, job->request->as_of_day, &holder,
-                           used, rows->count, err);
+    enum cvm_status status = cvm_ledger_confirm(
+        job->writer, job->catalogue, job->request->as_of_day, &holder, used, rows->count, err);
     if (status == CVM_OK) {
         status = cvm_run_finish(job->writer, &run, err);
     }
-    static const char *const auto_states[] = {"approved", "released"};
-    for (size_t i = 0; status == CVM_OK && job->request->must_release && i < 2; i++) {
-        status = cvm_plan_set_state(job->writer, result->run_id, auto_states[i], job->request->who,
-                                    "release: auto", err);
+    if (status == CVM_OK) {
+        status = move_plan(job, err);
+    }
+    if (status == CVM_OK) {
+        status = cvm_run_store_enrolment(job, err);
     }
     if (status == CVM_OK) {
         status = cvm_value_block_prune(job->writer, job->request->keep_runs, err);
@@ -238,7 +247,7 @@ static enum cvm_status publish_transaction(struct cvm_run_job *job, struct cvm_e
 enum cvm_status cvm_run_publish(struct cvm_run_job *job, struct cvm_error *err)
 {
     double start = cvm_context_seconds(job->engine->context);
-    enum cvm_status status = make_decisions(job, err);
+    enum cvm_status status = cvm_run_make_decisions(job, err);
     if (status == CVM_OK) {
         status = cvm_run_digest(job->result, err);
     }
@@ -246,6 +255,9 @@ enum cvm_status cvm_run_publish(struct cvm_run_job *job, struct cvm_error *err)
         status = store_decisions(job, err);
     }
     job->result->seconds.plan = cvm_context_seconds(job->engine->context) - start;
+    if (status == CVM_OK && job->writer != NULL) {
+        status = find_plan_state(job, err);
+    }
     if (status == CVM_OK && job->writer != NULL) {
         status = publish_transaction(job, err);
         job->result->seconds.plan = cvm_context_seconds(job->engine->context) - start;

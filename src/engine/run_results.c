@@ -29,21 +29,20 @@ struct results_file {
         *texts; /* per part of the block, so that parts made in parallel are written in order */
 };
 
-static const struct cvm_run_decision *find_decision(const struct cvm_run_result *result,
-                                                    uint64_t key)
+static const struct cvm_run_decision *find_in(const struct cvm_run_decision *decisions,
+                                              size_t count, uint64_t key)
 {
     size_t low = 0;
-    size_t high = result->decision_count;
+    size_t high = count;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
-        if (result->decisions[middle].key < key) {
+        if (decisions[middle].key < key) {
             low = middle + 1;
         } else {
             high = middle;
         }
     }
-    bool is_found = low < result->decision_count && result->decisions[low].key == key;
-    return is_found ? &result->decisions[low] : NULL;
+    return low < count && decisions[low].key == key ? &decisions[low] : NULL;
 }
 
 struct offer {
@@ -83,8 +82,12 @@ static size_t best_alternatives(const struct results_file *file, size_t row, int
 /* Why nobody's treatment: what was asked for, else the offer that came closest, else the refusal of
  * the treatment that came furthest through the checks. */
 static enum cvm_reason reason_of_nothing(const struct results_file *file, size_t row,
+                                         const struct cvm_run_decision *ghost,
                                          const struct offer *best, size_t count)
 {
+    if (ghost != NULL) {
+        return CVM_REASON_HELD_OUT;
+    }
     int forced = file->result->forced_treatment;
     if (forced != CVM_INDEX_NONE) {
         unsigned char refusal = cvm_values_reason(&file->view, row, (size_t)forced);
@@ -178,21 +181,50 @@ static enum cvm_status write_journey(const struct results_file *file, const stru
     return CVM_OK;
 }
 
+/* How and when, and the arm of the experiment: also of who was left with nothing for it. */
+static void write_contact(const struct cvm_run_decision *decision,
+                          const struct cvm_run_decision *ghost, struct cvm_json_writer *json)
+{
+    char earliest[CVM_MOMENT_TEXT_SIZE];
+    char latest[CVM_MOMENT_TEXT_SIZE];
+    const struct cvm_run_decision *either = decision != NULL ? decision : ghost;
+    bool has_window = decision != NULL && decision->latest_ms != 0;
+    cvm_json_key_string(json, "channel",
+                        decision == NULL ? NULL : cvm_channel_words[decision->channel]);
+    cvm_json_key_string(json, "earliest_at",
+                        has_window ? cvm_moment_format(decision->earliest_ms, earliest) : NULL);
+    cvm_json_key_string(json, "latest_at",
+                        has_window ? cvm_moment_format(decision->latest_ms, latest) : NULL);
+    cvm_json_key_string(json, "arm", either == NULL ? NULL : either->arm);
+}
+
+/* Customers that the run's trigger does not find have no entries. */
+static bool is_unselected(const struct results_file *file, size_t row)
+{
+    return file->view.treatment_count > 0 &&
+           cvm_values_reason(&file->view, row, 0) == CVM_REASON_NOT_SELECTED;
+}
+
 static enum cvm_status write_entry(const struct results_file *file, const struct cvm_chunk *chunk,
                                    size_t i, struct cvm_arena *arena, struct cvm_json_writer *json,
                                    struct cvm_error *err)
 {
-    const struct cvm_run_decision *decision = find_decision(file->result, chunk->keys[i]);
+    const struct cvm_run_result *result = file->result;
+    const struct cvm_run_decision *decision =
+        find_in(result->decisions, result->decision_count, chunk->keys[i]);
+    const struct cvm_run_decision *ghost =
+        find_in(result->ghosts, result->ghost_count, chunk->keys[i]);
     size_t row = cvm_values_find(&file->view, chunk->keys[i]);
     char decision_id[CVM_DECISION_ID_SIZE];
     char moment[CVM_MOMENT_TEXT_SIZE];
     struct offer best[ALTERNATIVES];
-    if (row == SIZE_MAX || (decision == NULL && !file->options->includes_everybody)) {
+    if (row == SIZE_MAX || (decision == NULL && !file->options->includes_everybody) ||
+        is_unselected(file, row)) {
         return CVM_OK;
     }
     size_t count = best_alternatives(file, row, decision == NULL ? -1 : decision->treatment, best);
     enum cvm_reason reason =
-        decision != NULL ? decision->reason : reason_of_nothing(file, row, best, count);
+        decision != NULL ? decision->reason : reason_of_nothing(file, row, ghost, best, count);
     cvm_json_object(json);
     cvm_json_key_string(json, "customer_id", cvm_chunk_id(chunk, i));
     cvm_json_key_string(json, "selected_treatment",
@@ -212,11 +244,10 @@ static enum cvm_status write_entry(const struct results_file *file, const struct
     }
     write_alternatives(file, best, count, json);
     enum cvm_status status = write_journey(file, chunk, i, arena, json, err);
-    cvm_json_key_string(json, "arm", decision == NULL ? NULL : "treated");
-    cvm_json_key_string(json, "decision_id",
-                        decision == NULL
-                            ? NULL
-                            : cvm_decision_id(file->result->run_id, chunk->keys[i], decision_id));
+    write_contact(decision, ghost, json);
+    cvm_json_key_string(
+        json, "decision_id",
+        decision == NULL ? NULL : cvm_decision_id(result->run_id, chunk->keys[i], decision_id));
     cvm_json_key_string(json, "timestamp", cvm_moment_format(file->result->created_at_ms, moment));
     cvm_json_object_end(json);
     return status;
@@ -493,13 +524,17 @@ enum cvm_status cvm_run_write_file(struct cvm_engine *engine, const struct cvm_r
             ? CVM_FAIL(err, CVM_E_LIMIT, "no memory for results")
             : cvm_feature_program_create(
                   engine->catalogue,
-                  (struct cvm_feature_window){result->as_of_day, result->since_day}, &program, err);
+                  (struct cvm_feature_window){result->as_of_day, result->since_day, NULL}, &program,
+                  err);
     if (status == CVM_OK) {
         file.program = program;
         for (size_t i = 0; i < engine->worker_count; i++) {
             cvm_text_init(&file.texts[i], 0);
         }
+        const struct cvm_pending *lent = engine->pending;
+        engine->pending = &result->memory->pending;
         status = write_and_rename(&file, err);
+        engine->pending = lent;
         for (size_t i = 0; i < engine->worker_count; i++) {
             cvm_text_finish(&file.texts[i]);
         }

@@ -7,14 +7,44 @@
 /* A hold outlives its run by this much; then anybody may expire it. */
 #define HOLD_MS (INT64_C(15) * 60 * 1000)
 
+static enum cvm_status gather_shard(void *state, size_t s, size_t worker, struct cvm_error *err)
+{
+    const struct cvm_run_memory *memory = state;
+    const struct cvm_shard_values *shard = &memory->values[s];
+    size_t first = memory->first[s];
+    size_t treatment_count = shard->treatment_count;
+    const float *from = shard->values.data;
+    float *matrix = memory->matrix.data;
+    (void)worker;
+    (void)err;
+    for (size_t i = 0; i < shard->count; i++) {
+        for (size_t t = 0; t < treatment_count; t++) {
+            matrix[cvm_values_at(treatment_count, first + i, t)] =
+                from[cvm_values_at(treatment_count, i, t)];
+        }
+    }
+    if (shard->count > 0) {
+        memcpy((uint64_t *)memory->keys.data + first, shard->keys.data,
+               shard->count * sizeof(uint64_t));
+        memcpy((float *)memory->amounts.data + first, shard->margins.data,
+               shard->count * sizeof(float));
+    }
+    return CVM_OK;
+}
+
 /* One contiguous problem from the shards, each of which ends in a padded block. */
-static enum cvm_status gather(struct cvm_run_memory *memory, size_t treatment_count,
+static enum cvm_status gather(struct cvm_run_job *job, size_t treatment_count,
                               struct cvm_error *err)
 {
-    size_t count = 0;
-    for (size_t s = 0; s < memory->shard_count; s++) {
-        count += memory->values[s].count;
+    struct cvm_run_memory *memory = job->memory;
+    memory->first = CVM_NEW_ARRAY(job->arena, memory->shard_count + 1, size_t);
+    if (memory->first == NULL) {
+        return CVM_FAIL(err, CVM_E_LIMIT, "no memory for %zu shards", memory->shard_count);
     }
+    for (size_t s = 0; s < memory->shard_count; s++) {
+        memory->first[s + 1] = memory->first[s] + memory->values[s].count;
+    }
+    size_t count = memory->first[memory->shard_count];
     memory->customer_count = count;
     size_t padded = (count + 15) / 16 * 16 + 16;
     struct {
@@ -33,30 +63,12 @@ static enum cvm_status gather(struct cvm_run_memory *memory, size_t treatment_co
         }
     }
     float *matrix = memory->matrix.data;
-    size_t first = 0;
-    for (size_t s = 0; s < memory->shard_count; s++) {
-        const struct cvm_shard_values *shard = &memory->values[s];
-        const float *from = shard->values.data;
-        for (size_t i = 0; i < shard->count; i++) {
-            for (size_t t = 0; t < treatment_count; t++) {
-                matrix[cvm_values_at(treatment_count, first + i, t)] =
-                    from[cvm_values_at(treatment_count, i, t)];
-            }
-        }
-        if (shard->count > 0) {
-            memcpy((uint64_t *)memory->keys.data + first, shard->keys.data,
-                   shard->count * sizeof(uint64_t));
-            memcpy((float *)memory->amounts.data + first, shard->margins.data,
-                   shard->count * sizeof(float));
-        }
-        first += shard->count;
-    }
-    for (size_t i = first; i < (first + 15) / 16 * 16; i++) {
+    for (size_t i = count; i < (count + 15) / 16 * 16; i++) {
         for (size_t t = 0; t < treatment_count; t++) {
             matrix[cvm_values_at(treatment_count, i, t)] = CVM_VALUE_INELIGIBLE;
         }
     }
-    return CVM_OK;
+    return cvm_pool_run(job->engine->pool, memory->shard_count, gather_shard, memory, err);
 }
 
 /* What a constraint asks of a pair, in the solver's terms. */
@@ -79,7 +91,7 @@ static void fill_row(const struct cvm_catalogue *catalogue, size_t constraint, i
 /* Every limited constraint becomes a row with what the ledger still has for its period. */
 static enum cvm_status make_rows(struct cvm_run_job *job, struct cvm_error *err)
 {
-    const struct cvm_catalogue *catalogue = job->engine->catalogue;
+    const struct cvm_catalogue *catalogue = job->catalogue;
     struct cvm_run_rows *rows = &job->memory->rows;
     rows->count = 0;
     for (size_t c = 0; c < catalogue->constraint_count; c++) {
@@ -124,8 +136,8 @@ static enum cvm_status hold(struct cvm_run_job *job, struct cvm_error *err)
         .epoch = job->epoch,
         .expires_at_ms = cvm_context_now_ms(job->engine->context) + HOLD_MS,
     };
-    return cvm_ledger_hold(job->writer, job->engine->catalogue, job->request->as_of_day, &holder,
-                           amounts, rows->count, err);
+    return cvm_ledger_hold(job->writer, job->catalogue, job->request->as_of_day, &holder, amounts,
+                           rows->count, err);
 }
 
 static enum cvm_status rows_and_hold(struct cvm_run_job *job, struct cvm_error *err)
@@ -153,11 +165,14 @@ static enum cvm_status rows_and_hold(struct cvm_run_job *job, struct cvm_error *
 enum cvm_status cvm_run_allocate(struct cvm_run_job *job, struct cvm_error *err)
 {
     struct cvm_run_memory *memory = job->memory;
-    const struct cvm_catalogue *catalogue = job->engine->catalogue;
+    const struct cvm_catalogue *catalogue = job->catalogue;
     int64_t priorities[CVM_TREATMENTS_MAX];
     int64_t costs[CVM_TREATMENTS_MAX];
     double start = cvm_context_seconds(job->engine->context);
-    enum cvm_status status = gather(memory, catalogue->treatment_count, err);
+    enum cvm_status status = gather(job, catalogue->treatment_count, err);
+    if (status == CVM_OK) {
+        status = cvm_run_withhold(job, err);
+    }
     if (status == CVM_OK) {
         status = rows_and_hold(job, err);
     }

@@ -87,6 +87,24 @@ static void write_counts(const struct cvm_run_result *result, struct cvm_json_wr
     cvm_json_object_end(json);
 }
 
+/* Who got nothing so that effects can be measured, and whether a person has to look at the plan. */
+static void write_governance(const struct cvm_run_result *result, struct cvm_json_writer *json)
+{
+    cvm_json_key(json, "control");
+    cvm_json_object(json);
+    cvm_json_key_int(json, "members", result->control_members);
+    cvm_json_key_int(json, "universal", result->universal_ghosts);
+    cvm_json_key_int(json, "held_out", (int64_t)result->ghost_count - result->universal_ghosts);
+    cvm_json_object_end(json);
+    cvm_json_key_string(json, "plan_state", result->plan_state);
+    cvm_json_key(json, "hold_reasons");
+    cvm_json_array(json);
+    for (size_t i = 0; i < result->hold_reason_count; i++) {
+        cvm_json_string(json, result->hold_reasons[i]);
+    }
+    cvm_json_array_end(json);
+}
+
 void cvm_run_summary_write(const struct cvm_run_result *result, struct cvm_json_writer *json)
 {
     char day[CVM_DAY_TEXT_SIZE];
@@ -102,6 +120,7 @@ void cvm_run_summary_write(const struct cvm_run_result *result, struct cvm_json_
     cvm_json_key(json, "spend");
     cvm_json_micro(json, result->spend_micro);
     write_counts(result, json);
+    write_governance(result, json);
     cvm_json_key(json, "constraints_final_state");
     cvm_json_object(json);
     write_constraints(result, json);
@@ -119,6 +138,7 @@ void cvm_run_summary_write(const struct cvm_run_result *result, struct cvm_json_
     cvm_json_key_string(json, "since",
                         result->since_day == CVM_DAY_NONE ? NULL
                                                           : cvm_day_format(result->since_day, day));
+    cvm_json_key_string(json, "trigger", result->trigger);
     cvm_json_key_string(json, "run_id", result->run_id);
     cvm_json_key_int(json, "catalogue_version", result->catalogue->version);
     cvm_json_key(json, "seconds");
@@ -144,6 +164,9 @@ void cvm_run_options_write(const struct cvm_run_job *job, struct cvm_json_writer
             cvm_json_string(json, request->customers[i]);
         }
         cvm_json_array_end(json);
+    }
+    if (request->trigger != NULL) {
+        cvm_json_key_string(json, "trigger", request->trigger);
     }
     if (request->forced_treatment != CVM_INDEX_NONE) {
         cvm_json_key_string(json, "treatment", catalogue->treatments[request->forced_treatment].id);
@@ -227,6 +250,9 @@ static void parse_numbers(const struct cvm_json_value *summary, struct cvm_run_r
     result->seconds.allocation = number_of(seconds, "allocation");
     result->seconds.plan = number_of(seconds, "plan");
     result->seconds.total = number_of(seconds, "total");
+    const struct cvm_json_value *control = cvm_json_member(summary, "control");
+    result->control_members = integer_of(control, "members");
+    result->universal_ghosts = integer_of(control, "universal");
     const struct cvm_json_value *counts = cvm_json_member(summary, "by_treatment");
     for (size_t t = 0; t < result->catalogue->treatment_count; t++) {
         result->by_treatment[t] = integer_of(counts, result->catalogue->treatments[t].id);

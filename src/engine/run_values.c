@@ -19,21 +19,25 @@ struct value_state {
     atomic_size_t ended_count;
 };
 
-/* Verdicts of one chunk in one reused buffer: values, margins, churns, reasons, segments. */
+/* Verdicts of one chunk in one reused buffer: facts, values, margins, churns, tirings, reasons,
+ * segments. */
 static enum cvm_status worker_init(struct value_worker *worker, size_t chunk_size,
                                    size_t treatment_count, struct cvm_error *err)
 {
-    size_t numbers = chunk_size * (treatment_count + 2);
+    size_t numbers = chunk_size * (treatment_count + 3);
     size_t bytes = chunk_size * (treatment_count + 1);
+    size_t facts = chunk_size * sizeof(struct cvm_contact_facts);
     enum cvm_status status =
-        cvm_buffer_reserve(&worker->buffer, numbers * sizeof(float) + bytes, err);
+        cvm_buffer_reserve(&worker->buffer, facts + numbers * sizeof(float) + bytes, err);
     if (status != CVM_OK) {
         return status;
     }
-    float *values = worker->buffer.data;
+    worker->verdicts.facts = worker->buffer.data;
+    float *values = (float *)(void *)(worker->verdicts.facts + chunk_size);
     worker->verdicts.values = values;
     worker->verdicts.margins = values + chunk_size * treatment_count;
     worker->verdicts.churns = worker->verdicts.margins + chunk_size;
+    worker->verdicts.tirings = worker->verdicts.churns + chunk_size;
     worker->verdicts.reasons = (unsigned char *)(values + numbers);
     worker->verdicts.segments = worker->verdicts.reasons + chunk_size * treatment_count;
     worker->verdicts.stride = chunk_size;
@@ -63,18 +67,63 @@ static void refuse_decided(const struct cvm_run_memory *memory, const struct cvm
     }
 }
 
+static void refuse_unselected(const struct cvm_run_job *job, const struct cvm_chunk *chunk,
+                              const struct cvm_verdicts *verdicts)
+{
+    const struct cvm_rule *when = &job->catalogue->triggers[job->trigger].when;
+    unsigned char mask[CVM_RULE_ROWS_MAX];
+    struct cvm_rule_rows rows = {
+        .values = chunk->features, .stride = chunk->capacity, .today = job->request->as_of_day};
+    for (rows.from = 0; rows.from < chunk->count; rows.from += CVM_RULE_ROWS_MAX) {
+        size_t left = chunk->count - rows.from;
+        size_t count = left < CVM_RULE_ROWS_MAX ? left : CVM_RULE_ROWS_MAX;
+        cvm_rule_mask(when, &rows, count, mask);
+        for (size_t i = 0; i < count; i++) {
+            for (size_t t = 0; mask[i] == 0 && t < job->catalogue->treatment_count; t++) {
+                size_t at = t * verdicts->stride + rows.from + i;
+                verdicts->values[at] = CVM_VALUE_INELIGIBLE;
+                verdicts->reasons[at] = CVM_REASON_NOT_SELECTED;
+            }
+        }
+    }
+}
+
+/* What is known of the chunk besides its values, for the steps after the scan. */
+static enum cvm_status keep_more(struct cvm_run_job *job, size_t shard, size_t worker,
+                                 const struct cvm_chunk *chunk, struct cvm_error *err)
+{
+    struct cvm_run_memory *memory = job->memory;
+    struct cvm_shard_values *values = &memory->values[shard];
+    size_t first = values->count - chunk->count;
+    if (memory->enrolment.is_on) {
+        cvm_control_strata_of(job->catalogue, chunk,
+                              (const unsigned char *)values->segments.data + first,
+                              (uint16_t *)values->strata.data + first);
+    }
+    return memory->households == NULL ? CVM_OK
+                                      : cvm_household_add(&memory->households[worker],
+                                                          job->catalogue, chunk, shard, first, err);
+}
+
 static enum cvm_status value_chunk(void *state_pointer, size_t shard, size_t worker,
                                    const struct cvm_chunk *chunk, struct cvm_error *err)
 {
     struct value_state *state = state_pointer;
-    struct cvm_run_memory *memory = state->job->memory;
+    struct cvm_run_job *job = state->job;
+    struct cvm_run_memory *memory = job->memory;
     struct value_worker *mine = &state->workers[worker];
-    const struct cvm_context *context = state->job->engine->context;
+    const struct cvm_context *context = job->engine->context;
     double start = cvm_context_seconds(context);
     cvm_recommend_chunk(memory->recommender, chunk, &mine->verdicts);
-    refuse_decided(memory, chunk, state->job->engine->catalogue->treatment_count, &mine->verdicts);
+    refuse_decided(memory, chunk, job->catalogue->treatment_count, &mine->verdicts);
+    if (job->trigger != CVM_INDEX_NONE) {
+        refuse_unselected(job, chunk, &mine->verdicts);
+    }
     enum cvm_status status =
         cvm_shard_values_add(&memory->values[shard], chunk, &mine->verdicts, err);
+    if (status == CVM_OK) {
+        status = keep_more(job, shard, worker, chunk, err);
+    }
     mine->seconds += cvm_context_seconds(context) - start;
     return status;
 }
@@ -94,53 +143,90 @@ static enum cvm_status shard_ended(void *state_pointer, size_t shard, struct cvm
     return CVM_OK;
 }
 
-/* Own thread: stores the blocks of ended shards while other shards are still computed. */
-static enum cvm_status write_blocks(void *state_pointer, struct cvm_error *err)
-{
-    struct value_state *state = state_pointer;
-    const struct cvm_run_job *job = state->job;
-    struct cvm_db *db = cvm_store_db(job->writer);
+/* ---- blocks ---- */
+
+struct block_writing {
+    const struct cvm_run_job *job;
     struct cvm_text body;
-    size_t written = 0;
-    void *item = NULL;
-    cvm_text_init(&body, 0);
-    enum cvm_status status = cvm_db_begin(db, err);
-    while (status == CVM_OK && cvm_queue_pop(state->ended, &item)) {
-        size_t shard = (size_t)(uintptr_t)item - 1;
-        const struct cvm_shard_values *values = &job->memory->values[shard];
-        if (values->count == 0) {
-            continue;
-        }
-        status = cvm_shard_values_encode(values, &body, err);
+    size_t written; /* since the last commit */
+};
+
+static enum cvm_status write_block(struct block_writing *writing, size_t shard,
+                                   struct cvm_error *err)
+{
+    const struct cvm_run_job *job = writing->job;
+    const struct cvm_shard_values *values = &job->memory->values[shard];
+    struct cvm_db *db = cvm_store_db(job->writer);
+    if (values->count == 0) {
+        return CVM_OK;
+    }
+    enum cvm_status status = cvm_shard_values_encode(values, &writing->body, err);
+    if (status == CVM_OK) {
+        struct cvm_value_block block = {
+            .first_key = job->memory->shards[shard].first_key,
+            .last_key = job->memory->shards[shard].last_key,
+            .customers = (int64_t)values->count,
+            .body = writing->body.data,
+            .length = writing->body.length,
+        };
+        status = cvm_value_block_add(job->writer, job->result->run_id, &block, err);
+    }
+    writing->written += writing->body.length;
+    if (status == CVM_OK && writing->written > BLOCK_COMMIT_BYTES) {
+        writing->written = 0;
+        status = cvm_db_commit(db, err);
         if (status == CVM_OK) {
-            struct cvm_value_block block = {
-                .first_key = job->memory->shards[shard].first_key,
-                .last_key = job->memory->shards[shard].last_key,
-                .customers = (int64_t)values->count,
-                .body = body.data,
-                .length = body.length,
-            };
-            status = cvm_value_block_add(job->writer, job->result->run_id, &block, err);
-        }
-        written += body.length;
-        if (status == CVM_OK && written > BLOCK_COMMIT_BYTES) {
-            written = 0;
-            status = cvm_db_commit(db, err);
-            if (status == CVM_OK) {
-                status = cvm_db_begin(db, err);
-            }
+            status = cvm_db_begin(db, err);
         }
     }
+    return status;
+}
+
+static enum cvm_status end_blocks(struct block_writing *writing, enum cvm_status status,
+                                  struct cvm_error *err)
+{
+    struct cvm_db *db = cvm_store_db(writing->job->writer);
     if (status == CVM_OK) {
         status = cvm_db_commit(db, err);
     }
     if (status != CVM_OK) {
         cvm_db_rollback(db);
-        cvm_queue_close(state->ended); /* lets the shards stop too */
     }
-    cvm_text_finish(&body);
+    cvm_text_finish(&writing->body);
     return status;
 }
+
+/* Own thread: stores the blocks of ended shards while other shards are still computed. */
+static enum cvm_status write_blocks(void *state_pointer, struct cvm_error *err)
+{
+    struct value_state *state = state_pointer;
+    struct block_writing writing = {.job = state->job};
+    void *item = NULL;
+    cvm_text_init(&writing.body, 0);
+    enum cvm_status status = cvm_db_begin(cvm_store_db(state->job->writer), err);
+    while (status == CVM_OK && cvm_queue_pop(state->ended, &item)) {
+        status = write_block(&writing, (size_t)(uintptr_t)item - 1, err);
+    }
+    status = end_blocks(&writing, status, err);
+    if (status != CVM_OK) {
+        cvm_queue_close(state->ended); /* lets the shards stop too */
+    }
+    return status;
+}
+
+/* All at once, where values change after the scan. */
+static enum cvm_status write_all_blocks(const struct cvm_run_job *job, struct cvm_error *err)
+{
+    struct block_writing writing = {.job = job};
+    cvm_text_init(&writing.body, 0);
+    enum cvm_status status = cvm_db_begin(cvm_store_db(job->writer), err);
+    for (size_t s = 0; status == CVM_OK && s < job->memory->shard_count; s++) {
+        status = write_block(&writing, s, err);
+    }
+    return end_blocks(&writing, status, err);
+}
+
+/* ---- the scan ---- */
 
 static enum cvm_status scan_everybody(struct value_state *state, struct cvm_error *err)
 {
@@ -168,7 +254,7 @@ static enum cvm_status scan_everybody(struct value_state *state, struct cvm_erro
 static enum cvm_status scan_and_store(struct value_state *state, struct cvm_error *err)
 {
     struct cvm_error writer_err = {0};
-    if (state->job->writer == NULL) {
+    if (state->job->writer == NULL || state->job->memory->households != NULL) {
         return scan_everybody(state, err);
     }
     state->ended = cvm_queue_create(state->job->memory->shard_count + 1);
@@ -191,12 +277,52 @@ static enum cvm_status scan_and_store(struct value_state *state, struct cvm_erro
     return status;
 }
 
+/* ---- households ---- */
+
+static enum cvm_status open_households(struct cvm_run_job *job, struct cvm_error *err)
+{
+    struct cvm_run_memory *memory = job->memory;
+    if (!cvm_household_is_on(job->catalogue)) {
+        return CVM_OK;
+    }
+    memory->households = calloc(job->engine->worker_count, sizeof(*memory->households));
+    if (memory->households == NULL) {
+        return CVM_FAIL(err, CVM_E_LIMIT, "no memory for households");
+    }
+    memory->household_columns = job->engine->worker_count;
+    for (size_t i = 0; i < memory->household_columns; i++) {
+        cvm_household_init(&memory->households[i]);
+    }
+    return CVM_OK;
+}
+
+static enum cvm_status limit_households(struct cvm_run_job *job, struct cvm_error *err)
+{
+    struct cvm_run_memory *memory = job->memory;
+    struct cvm_column *all = &memory->households[0];
+    enum cvm_status status = CVM_OK;
+    for (size_t i = 1; status == CVM_OK && i < memory->household_columns; i++) {
+        status = cvm_household_join(all, &memory->households[i], err);
+    }
+    if (status == CVM_OK && job->request->customers != NULL) {
+        struct cvm_feature_window window = {job->request->as_of_day, job->request->since_day, NULL};
+        status = cvm_household_add_others(all, job->engine, window, err);
+    }
+    if (status == CVM_OK) {
+        cvm_household_apply(all, job->catalogue, job->request->forced_treatment, memory->values);
+    }
+    return status;
+}
+
 enum cvm_status cvm_run_make_values(struct cvm_run_job *job, struct cvm_error *err)
 {
     struct cvm_engine *engine = job->engine;
     struct value_state state = {.job = job};
     double start = cvm_context_seconds(engine->context);
-    enum cvm_status status = CVM_OK;
+    enum cvm_status status = open_households(job, err);
+    if (status != CVM_OK) {
+        return status;
+    }
     state.workers = calloc(engine->worker_count, sizeof(*state.workers));
     if (state.workers == NULL) {
         return CVM_FAIL(err, CVM_E_LIMIT, "no memory for values");
@@ -207,6 +333,12 @@ enum cvm_status cvm_run_make_values(struct cvm_run_job *job, struct cvm_error *e
     }
     if (status == CVM_OK) {
         status = scan_and_store(&state, err);
+    }
+    if (status == CVM_OK && job->memory->households != NULL) {
+        status = limit_households(job, err);
+        if (status == CVM_OK && job->writer != NULL) {
+            status = write_all_blocks(job, err);
+        }
     }
     double value_seconds = 0;
     for (size_t i = 0; i < engine->worker_count; i++) {

@@ -4,7 +4,7 @@
 
 #define BLOCK        16
 #define HEADER_BYTES 16
-#define VERSION      1
+#define VERSION      2
 
 void cvm_shard_values_init(struct cvm_shard_values *values, size_t treatment_count)
 {
@@ -17,10 +17,13 @@ void cvm_shard_values_finish(struct cvm_shard_values *values)
     cvm_buffer_finish(&values->keys);
     cvm_buffer_finish(&values->margins);
     cvm_buffer_finish(&values->churns);
+    cvm_buffer_finish(&values->tirings);
     cvm_buffer_finish(&values->segments);
     cvm_buffer_finish(&values->values);
     cvm_buffer_finish(&values->reasons);
     cvm_buffer_finish(&values->id_offsets);
+    cvm_buffer_finish(&values->facts);
+    cvm_buffer_finish(&values->strata);
     cvm_text_finish(&values->ids);
 }
 
@@ -38,10 +41,13 @@ static enum cvm_status reserve(struct cvm_shard_values *values, size_t count, st
         {&values->keys, sizeof(uint64_t)},
         {&values->margins, sizeof(float)},
         {&values->churns, sizeof(float)},
+        {&values->tirings, sizeof(float)},
         {&values->segments, 1},
         {&values->values, sizeof(float) * values->treatment_count},
         {&values->reasons, values->treatment_count},
         {&values->id_offsets, sizeof(uint32_t)},
+        {&values->facts, sizeof(struct cvm_contact_facts)},
+        {&values->strata, sizeof(uint16_t)},
     };
     for (size_t i = 0; i < sizeof(columns) / sizeof(columns[0]); i++) {
         enum cvm_status status =
@@ -92,7 +98,10 @@ enum cvm_status cvm_shard_values_add(struct cvm_shard_values *values, const stru
     memcpy((uint64_t *)values->keys.data + first, chunk->keys, chunk->count * sizeof(uint64_t));
     memcpy((float *)values->margins.data + first, verdicts->margins, chunk->count * sizeof(float));
     memcpy((float *)values->churns.data + first, verdicts->churns, chunk->count * sizeof(float));
+    memcpy((float *)values->tirings.data + first, verdicts->tirings, chunk->count * sizeof(float));
     memcpy((unsigned char *)values->segments.data + first, verdicts->segments, chunk->count);
+    memcpy((struct cvm_contact_facts *)values->facts.data + first, verdicts->facts,
+           chunk->count * sizeof(struct cvm_contact_facts));
     float *numbers = values->values.data;
     unsigned char *reasons = values->reasons.data;
     for (size_t t = 0; t < values->treatment_count; t++) {
@@ -119,9 +128,10 @@ static size_t padded(size_t count)
     return (count + BLOCK - 1) / BLOCK * BLOCK;
 }
 
-static size_t encoded_bytes(size_t count, size_t treatment_count)
+static size_t encoded_bytes(uint32_t version, size_t count, size_t treatment_count)
 {
-    return HEADER_BYTES + count * (sizeof(uint64_t) + 2 * sizeof(float)) + padded(count) +
+    size_t floats = version == 1 ? 2 : 3;
+    return HEADER_BYTES + count * (sizeof(uint64_t) + floats * sizeof(float)) + padded(count) +
            padded(count) * treatment_count * (sizeof(float) + 1);
 }
 
@@ -136,6 +146,7 @@ enum cvm_status cvm_shard_values_encode(const struct cvm_shard_values *values, s
     cvm_text_add_bytes(out, values->keys.data, count * sizeof(uint64_t));
     cvm_text_add_bytes(out, values->margins.data, count * sizeof(float));
     cvm_text_add_bytes(out, values->churns.data, count * sizeof(float));
+    cvm_text_add_bytes(out, values->tirings.data, count * sizeof(float));
     cvm_text_add_bytes(out, values->segments.data, padded(count));
     cvm_text_add_bytes(out, values->values.data,
                        padded(count) * values->treatment_count * sizeof(float));
@@ -154,8 +165,9 @@ enum cvm_status cvm_values_open(const void *body, size_t length, struct cvm_valu
     if (length >= HEADER_BYTES) {
         memcpy(header, at + 4, sizeof(header));
     }
-    if (length < HEADER_BYTES || memcmp(at, "CVMV", 4) != 0 || header[0] != VERSION ||
-        header[1] > 255 || length != encoded_bytes(header[2], header[1])) {
+    if (length < HEADER_BYTES || memcmp(at, "CVMV", 4) != 0 || header[0] == 0 ||
+        header[0] > VERSION || header[1] > 255 ||
+        length != encoded_bytes(header[0], header[2], header[1])) {
         return CVM_FAIL(err, CVM_E_CORRUPT, "a stored block of values is damaged");
     }
     struct cvm_values_view view = {.treatment_count = header[1], .count = header[2]};
@@ -163,6 +175,10 @@ enum cvm_status cvm_values_open(const void *body, size_t length, struct cvm_valu
     view.margins = view.keys + view.count * sizeof(uint64_t);
     view.churns = view.margins + view.count * sizeof(float);
     view.segments = view.churns + view.count * sizeof(float);
+    if (header[0] > 1) {
+        view.tirings = view.segments;
+        view.segments += view.count * sizeof(float);
+    }
     view.values = view.segments + padded(view.count);
     view.reasons = view.values + padded(view.count) * view.treatment_count * sizeof(float);
     *out_view = view;
@@ -219,6 +235,11 @@ float cvm_values_churn(const struct cvm_values_view *view, size_t customer)
     return float_at(view->churns, customer);
 }
 
+float cvm_values_tiring(const struct cvm_values_view *view, size_t customer)
+{
+    return view->tirings == NULL ? 1.0F : float_at(view->tirings, customer);
+}
+
 unsigned char cvm_values_segment(const struct cvm_values_view *view, size_t customer)
 {
     return view->segments[customer];
@@ -232,6 +253,7 @@ struct cvm_values_view cvm_values_view_of(const struct cvm_shard_values *values)
         .keys = values->keys.data,
         .margins = values->margins.data,
         .churns = values->churns.data,
+        .tirings = values->tirings.data,
         .segments = values->segments.data,
         .values = values->values.data,
         .reasons = values->reasons.data,

@@ -23,10 +23,14 @@ struct cvm_shard_values {
     struct cvm_buffer keys;       /* uint64_t */
     struct cvm_buffer margins;    /* float, monthly, major units */
     struct cvm_buffer churns;     /* float, in the horizon if untreated */
+    struct cvm_buffer tirings;    /* float, what late contacts leave of the response */
     struct cvm_buffer segments;   /* unsigned char */
     struct cvm_buffer values;     /* float, blocks of 16 */
     struct cvm_buffer reasons;    /* unsigned char, the same order */
     struct cvm_buffer id_offsets; /* uint32_t into ids */
+    /* Not stored: */
+    struct cvm_buffer facts;  /* struct cvm_contact_facts */
+    struct cvm_buffer strata; /* uint16_t, filled by the caller (engine/control.h) */
     struct cvm_text ids;
     uint64_t dated_events;
 };
@@ -40,16 +44,16 @@ static inline size_t cvm_values_at(size_t treatment_count, size_t customer, size
     return customer / 16 * 16 * treatment_count + treatment * 16 + customer % 16;
 }
 
-/* Append the verdicts on a chunk (stride = chunk capacity). */
+/* Append the verdicts on a chunk (stride = chunk capacity), with tirings and facts. */
 CVM_MUST_CHECK enum cvm_status cvm_shard_values_add(struct cvm_shard_values *values,
                                                     const struct cvm_chunk *chunk,
                                                     const struct cvm_verdicts *verdicts,
                                                     struct cvm_error *err);
 const char *cvm_shard_values_id(const struct cvm_shard_values *values, size_t customer);
 
-/* The stored form, little-endian: "CVMV", uint32 version 1, uint32 treatments, uint32 customers,
- * then the columns keys, margins, churns, segments (padded to 16), values, reasons. Ids are not in
- * it: the store has them by key. */
+/* The stored form, little-endian: "CVMV", uint32 version 2, uint32 treatments, uint32 customers,
+ * then the columns keys, margins, churns, tirings, segments (padded to 16), values, reasons. Ids
+ * are not in it: the store has them by key. Version 1 had no tirings. */
 CVM_MUST_CHECK enum cvm_status cvm_shard_values_encode(const struct cvm_shard_values *values,
                                                        struct cvm_text *out, struct cvm_error *err);
 
@@ -60,6 +64,7 @@ struct cvm_values_view {
     const unsigned char *keys;
     const unsigned char *margins;
     const unsigned char *churns;
+    const unsigned char *tirings; /* NULL in a block of version 1: 1 for everybody */
     const unsigned char *segments;
     const unsigned char *values;
     const unsigned char *reasons;
@@ -74,6 +79,7 @@ unsigned char cvm_values_reason(const struct cvm_values_view *view, size_t custo
                                 size_t treatment);
 float cvm_values_margin(const struct cvm_values_view *view, size_t customer);
 float cvm_values_churn(const struct cvm_values_view *view, size_t customer);
+float cvm_values_tiring(const struct cvm_values_view *view, size_t customer);
 unsigned char cvm_values_segment(const struct cvm_values_view *view, size_t customer);
 
 /* The same view of values in memory, for as long as they are not added to. */

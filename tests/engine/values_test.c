@@ -20,12 +20,16 @@ static void add_chunk(struct cvm_shard_values *values, size_t first, size_t coun
     unsigned char reasons[TREATMENTS * 64];
     float margins[64];
     float churns[64];
+    float tirings[64];
     unsigned char segments[64];
+    struct cvm_contact_facts facts[64];
     struct cvm_verdicts verdicts = {.values = numbers,
                                     .reasons = reasons,
                                     .margins = margins,
                                     .churns = churns,
+                                    .tirings = tirings,
                                     .segments = segments,
+                                    .facts = facts,
                                     .stride = 64};
     assert_int_equal(cvm_chunk_create(64, 1, &chunk, NULL), CVM_OK);
     for (size_t i = 0; i < count; i++) {
@@ -37,6 +41,8 @@ static void add_chunk(struct cvm_shard_values *values, size_t first, size_t coun
         chunk->event_counts[i] = 2;
         margins[i] = (float)(first + i);
         churns[i] = 0.25F;
+        tirings[i] = 0.5F;
+        facts[i] = (struct cvm_contact_facts){.usable = 1};
         segments[i] = (unsigned char)((first + i) % 4);
         for (size_t t = 0; t < TREATMENTS; t++) {
             numbers[t * 64 + i] = (float)(100 * (first + i) + t);

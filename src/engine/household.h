@@ -1,0 +1,52 @@
+/* household.h - limits per household: within one run and with the contacts before it, at most so
+ * many contacts of all its members.
+ *
+ * Collected while the base is scanned, applied before anything is allocated: of each household the
+ * customers whose best governed contact is worth most stay, up to what the limit leaves; the
+ * others' governed treatments are refused (CVM_REASON_HOUSEHOLD). A function of values and keys
+ * only. Memory: 32 bytes per customer whose household is known.
+ */
+#ifndef CVM_ENGINE_HOUSEHOLD_H
+#define CVM_ENGINE_HOUSEHOLD_H
+
+#include "base/columns.h"
+#include "engine/engine.h"
+#include "engine/values.h"
+
+#define CVM_HOUSEHOLD_ABSENT UINT32_MAX
+
+struct cvm_household_member {
+    double household;
+    uint64_t key;
+    uint32_t shard; /* CVM_HOUSEHOLD_ABSENT: its contacts count, it is not decided now */
+    uint32_t customer;
+    uint16_t contacts[CVM_HOUSEHOLD_LIMITS_MAX]; /* by limit */
+};
+
+/* One column per worker; they may be filled side by side. */
+void cvm_household_init(struct cvm_column *members);
+bool cvm_household_is_on(const struct cvm_catalogue *catalogue);
+
+/* The chunk's customers with a household; they are customers `first`... of the shard. */
+CVM_MUST_CHECK enum cvm_status cvm_household_add(struct cvm_column *members,
+                                                 const struct cvm_catalogue *catalogue,
+                                                 const struct cvm_chunk *chunk, size_t shard,
+                                                 size_t first, struct cvm_error *err);
+
+/* Move what another worker collected. */
+CVM_MUST_CHECK enum cvm_status cvm_household_join(struct cvm_column *members,
+                                                  const struct cvm_column *more,
+                                                  struct cvm_error *err);
+
+/* Of customers of the same households that were not looked at: only their contacts count. Goes
+ * through the whole base, for who decides for a few. `window.needed` is set here. */
+CVM_MUST_CHECK enum cvm_status cvm_household_add_others(struct cvm_column *members,
+                                                        struct cvm_engine *engine,
+                                                        struct cvm_feature_window window,
+                                                        struct cvm_error *err);
+
+/* Refuses in the shards' values. Sorts the members. */
+void cvm_household_apply(struct cvm_column *members, const struct cvm_catalogue *catalogue,
+                         int forced_treatment, struct cvm_shard_values *shards);
+
+#endif

@@ -1,0 +1,189 @@
+#include "engine/pending.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "storage/plan_store.h"
+
+/* A contact window ends at most two days after the contact day begins, and clocks change. */
+#define WINDOW_DAYS 3
+
+void cvm_pending_init(struct cvm_pending *pending)
+{
+    cvm_column_init(&pending->contacts, sizeof(struct cvm_pending_contact));
+}
+
+void cvm_pending_finish(struct cvm_pending *pending)
+{
+    cvm_column_finish(&pending->contacts);
+}
+
+/* ---- loading ---- */
+
+struct loading {
+    struct cvm_pending *pending;
+    const struct cvm_catalogue *catalogue;
+};
+
+/* The number of a word in the attribute's own list; NaN = the attribute can not say it. */
+static double word_of(const struct cvm_catalogue *catalogue, int attribute, const char *word)
+{
+    const char *const *words =
+        attribute == CVM_INDEX_NONE ? NULL : catalogue->attributes[attribute].words;
+    for (size_t i = 0; words != NULL && word != NULL && words[i] != NULL; i++) {
+        if (strcmp(words[i], word) == 0) {
+            return (double)i;
+        }
+    }
+    return NAN;
+}
+
+static enum cvm_status take_contact(void *state, const struct cvm_pending_row *row,
+                                    struct cvm_error *err)
+{
+    struct loading *loading = state;
+    const struct cvm_catalogue *catalogue = loading->catalogue;
+    const struct cvm_contact_policy *policy = &catalogue->policy;
+    int t = cvm_catalogue_treatment(catalogue, row->treatment);
+    const struct cvm_treatment *treatment = t == CVM_INDEX_NONE ? NULL : &catalogue->treatments[t];
+    void *slot = NULL;
+    enum cvm_status status = cvm_column_extend(&loading->pending->contacts, 1, &slot, err);
+    if (status != CVM_OK) {
+        return status;
+    }
+    *(struct cvm_pending_contact *)slot = (struct cvm_pending_contact){
+        .key = row->key,
+        .day = row->as_of_day,
+        .channel = word_of(catalogue, policy->channel_attribute, row->channel),
+        .purpose = treatment == NULL ? NAN
+                                     : word_of(catalogue, policy->purpose_attribute,
+                                               cvm_purpose_words[treatment->purpose]),
+        .action =
+            treatment == NULL ? NAN : cvm_rule_code(treatment->action, strlen(treatment->action)),
+    };
+    return CVM_OK;
+}
+
+static int compare_numbers(double left, double right)
+{
+    return isnan(left) || isnan(right) ? isnan(left) - isnan(right)
+                                       : (left > right) - (left < right);
+}
+
+static int compare_contacts(const void *a, const void *b)
+{
+    const struct cvm_pending_contact *left = a;
+    const struct cvm_pending_contact *right = b;
+    if (left->key != right->key) {
+        return left->key > right->key ? 1 : -1;
+    }
+    if (left->day != right->day) {
+        return left->day > right->day ? 1 : -1;
+    }
+    int order = compare_numbers(left->channel, right->channel);
+    order = order != 0 ? order : compare_numbers(left->purpose, right->purpose);
+    return order != 0 ? order : compare_numbers(left->action, right->action);
+}
+
+enum cvm_status cvm_pending_load(struct cvm_pending *pending, struct cvm_store *store,
+                                 const struct cvm_catalogue *catalogue, int32_t as_of_day,
+                                 int64_t from_ms, const char *except_run_id, struct cvm_error *err)
+{
+    if (catalogue->policy.source == CVM_INDEX_NONE) {
+        return CVM_OK;
+    }
+    struct loading loading = {pending, catalogue};
+    struct cvm_pending_query query = {
+        .first_day = as_of_day - WINDOW_DAYS - catalogue->policy.lead_days,
+        .last_day = as_of_day,
+        .after_ms = from_ms,
+        .except_run_id = except_run_id,
+    };
+    enum cvm_status status = cvm_decision_pending(store, &query, take_contact, &loading, err);
+    if (status == CVM_OK && pending->contacts.count > 0) {
+        qsort(pending->contacts.buffer.data, pending->contacts.count,
+              sizeof(struct cvm_pending_contact), compare_contacts);
+    }
+    return status;
+}
+
+void cvm_pending_forget(struct cvm_pending *pending, uint64_t key, int32_t day)
+{
+    struct cvm_pending_contact *contacts =
+        CVM_COLUMN_DATA(&pending->contacts, struct cvm_pending_contact);
+    size_t kept = 0;
+    for (size_t i = 0; i < pending->contacts.count; i++) {
+        if (contacts[i].key != key || contacts[i].day != day) {
+            contacts[kept++] = contacts[i];
+        }
+    }
+    pending->contacts.count = kept;
+}
+
+/* ---- lending ---- */
+
+static size_t first_of(const struct cvm_pending *pending, uint64_t key)
+{
+    const struct cvm_pending_contact *contacts =
+        CVM_COLUMN_DATA(&pending->contacts, const struct cvm_pending_contact);
+    size_t low = 0;
+    size_t high = pending->contacts.count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (contacts[middle].key < key) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
+/* Cells in ascending attribute. */
+static size_t fill_cells(const struct cvm_contact_policy *policy,
+                         const struct cvm_pending_contact *contact, struct cvm_packed_cell cells[3])
+{
+    const struct {
+        int attribute;
+        double value;
+    } all[] = {
+        {policy->channel_attribute, contact->channel},
+        {policy->purpose_attribute, contact->purpose},
+        {policy->action_attribute, contact->action},
+    };
+    size_t count = 0;
+    for (size_t i = 0; i < 3; i++) {
+        if (all[i].attribute == CVM_INDEX_NONE || isnan(all[i].value)) {
+            continue;
+        }
+        size_t at = count++;
+        for (; at > 0 && cells[at - 1].attribute > all[i].attribute; at--) {
+            cells[at] = cells[at - 1];
+        }
+        cells[at] = (struct cvm_packed_cell){(uint16_t)all[i].attribute, all[i].value};
+    }
+    return count;
+}
+
+enum cvm_status cvm_pending_lend(const struct cvm_pending *pending,
+                                 const struct cvm_catalogue *catalogue, uint64_t key,
+                                 struct cvm_feature_builder *builder, struct cvm_error *err)
+{
+    const struct cvm_pending_contact *contacts =
+        CVM_COLUMN_DATA(&pending->contacts, const struct cvm_pending_contact);
+    enum cvm_status status = CVM_OK;
+    for (size_t i = first_of(pending, key);
+         status == CVM_OK && i < pending->contacts.count && contacts[i].key == key; i++) {
+        struct cvm_packed_cell cells[3];
+        size_t count = fill_cells(&catalogue->policy, &contacts[i], cells);
+        struct cvm_feature_event event = {
+            .source = catalogue->policy.source,
+            .day = contacts[i].day,
+            .cells = cells,
+            .cell_count = count,
+        };
+        status = cvm_feature_builder_event(builder, &event, err);
+    }
+    return status;
+}
