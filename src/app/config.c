@@ -12,12 +12,15 @@
     }
 
 static const char *const release_words[] = {"auto", "manual", NULL};
+static const char *const approval_words[] = {"second_person", "same_person", NULL};
 static const char *const level_words[] = {"debug", "info", "warn", "error", NULL};
 static const char *const format_words[] = {"text", "json", NULL};
 
 struct root_item {
     struct cvm_config config;
     int release;
+    int approval;
+    bool has_approval;
     const struct cvm_yaml_node *log;
     const struct cvm_yaml_node *import;
 };
@@ -27,6 +30,8 @@ static const struct cvm_schema_field root_fields[] = {
     KEY(struct root_item, "time_zone", config.time_zone, CVM_SCHEMA_TEXT),
     KEY(struct root_item, "currency", config.currency, CVM_SCHEMA_TEXT),
     KEY(struct root_item, "release", release, CVM_SCHEMA_WORD, .words = release_words),
+    KEY(struct root_item, "approval", approval, CVM_SCHEMA_WORD, .words = approval_words,
+        .present_offset = offsetof(struct root_item, has_approval) + 1),
     KEY(struct root_item, "threads", config.threads, CVM_SCHEMA_INT, .min = 0, .max = 256),
     KEY(struct root_item, "keep_runs", config.keep_runs, CVM_SCHEMA_INT, .min = 1, .max = 1000),
     KEY(struct root_item, "realtime_share", config.realtime_share, CVM_SCHEMA_NUMBER, .min = 0,
@@ -63,6 +68,7 @@ struct cvm_config cvm_config_default(void)
         .time_zone = "UTC",
         .currency = "GBP",
         .release = "auto",
+        .approval = "same_person",
         .log_level = "warn",
         .log_format = "text",
         .record_bytes_max = 1 << 20,
@@ -100,6 +106,9 @@ static enum cvm_status read_maps(struct cvm_arena *arena, struct root_item *item
     item->config.log_level = level_words[log.level];
     item->config.log_format = format_words[log.format];
     item->config.release = release_words[item->release];
+    /* A plan that waits for a person waits for a second one, unless it is said otherwise. */
+    bool is_same = item->has_approval ? item->approval == 1 : item->release == 0;
+    item->config.approval = approval_words[is_same ? 1 : 0];
     return status;
 }
 

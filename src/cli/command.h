@@ -26,6 +26,7 @@ struct cvm_config {
     const char *time_zone;        /* IANA */
     const char *currency;         /* ISO 4217 */
     const char *release;          /* "auto" or "manual" */
+    const char *approval;         /* "second_person" or "same_person" */
     const char *log_level;
     const char *log_format; /* "text" or "json" */
     int64_t threads;        /* 0 = one per core */
