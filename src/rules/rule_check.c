@@ -240,10 +240,6 @@ static enum cvm_status check_sides(const struct cvm_rule_reading *reading,
     if (left->type != right->type) {
         return fail_mixed(reading, left, right);
     }
-    if (left->type == CVM_TYPE_LIST || left->type == CVM_TYPE_TOPIC) {
-        return CVM_RULE_FAIL(reading, right->outer_from, "two %s can not be compared",
-                             left->type == CVM_TYPE_LIST ? "lists" : "topics");
-    }
     if (left->type == CVM_RULE_WORD && left->kind != CVM_NODE_CONSTANT &&
         right->kind != CVM_NODE_CONSTANT && !same_words(left->words, right->words)) {
         return CVM_RULE_FAIL(reading, right->outer_from, "the two have different words");
@@ -251,6 +247,10 @@ static enum cvm_status check_sides(const struct cvm_rule_reading *reading,
     if (!is_ordered && node->compare > CVM_NOT_EQUAL) {
         return CVM_RULE_FAIL(reading, node->sign, "'%s' is %s: only == and != compare it",
                              cvm_rule_shown(left, shown), type_name(left->type));
+    }
+    if (left->type == CVM_TYPE_LIST || left->type == CVM_TYPE_TOPIC) {
+        return CVM_RULE_FAIL(reading, right->outer_from, "two %s can not be compared",
+                             left->type == CVM_TYPE_LIST ? "lists" : "topics");
     }
     return CVM_OK;
 }
@@ -320,10 +320,6 @@ static enum cvm_status check_compare(const struct cvm_rule_reading *reading,
         node->compare <= CVM_NOT_EQUAL) {
         set_topic(node, node->last->value, node->compare == CVM_NOT_EQUAL);
         return CVM_OK;
-    }
-    if (status == CVM_OK && node->first->type == CVM_RULE_NUMBER &&
-        node->last->kind == CVM_NODE_CONSTANT && node->last->type == CVM_RULE_BOOL) {
-        node->last->type = CVM_RULE_NUMBER;
     }
     status = status == CVM_OK ? check_sides(reading, node) : status;
     if (status != CVM_OK) {

@@ -278,9 +278,10 @@ static enum cvm_status read_sign(const struct cvm_rule_reading *reading, const c
 enum cvm_status cvm_rule_token_read(const struct cvm_rule_reading *reading, const char *at,
                                     struct cvm_rule_token *out_token)
 {
+    const char *before = at;
     at += strspn(at, " \t\r\n");
-    if (*at == '\0') {
-        *out_token = (struct cvm_rule_token){.kind = CVM_TOKEN_END, .from = at, .to = at};
+    if (*at == '\0') { /* what is lacking there belongs behind the last token */
+        *out_token = (struct cvm_rule_token){.kind = CVM_TOKEN_END, .from = before, .to = at};
         return CVM_OK;
     }
     if (is_letter(*at)) {
