@@ -8,6 +8,7 @@
 #include "engine/channel_rows.h"
 #include "engine/export_file.h"
 #include "engine/plan_scan.h"
+#include "engine/release.h"
 
 struct export_job {
     struct cvm_engine *engine;
@@ -27,7 +28,7 @@ struct export_job {
 static const struct cvm_channel_file *layout_of(const struct cvm_catalogue *catalogue,
                                                 const char *channel)
 {
-    for (size_t i = 0; channel != NULL && i < catalogue->channel_file_count; i++) {
+    for (size_t i = 0; i < catalogue->channel_file_count; i++) {
         const struct cvm_channel_file *file = &catalogue->channel_files[i];
         if (strcmp(cvm_channel_words[file->channel], channel) == 0) {
             return file;
@@ -39,7 +40,7 @@ static const struct cvm_channel_file *layout_of(const struct cvm_catalogue *cata
 static bool is_chosen(const struct cvm_export_request *request, const char *channel)
 {
     return request->channel == CVM_CHANNEL_UNSET ||
-           (channel != NULL && strcmp(cvm_channel_words[request->channel], channel) == 0);
+           strcmp(cvm_channel_words[request->channel], channel) == 0;
 }
 
 static void note_features(struct export_job *job, const struct cvm_channel_file *layout)
@@ -125,6 +126,7 @@ static struct cvm_export_sink *sink_of(struct export_job *job, const struct cvm_
 {
     const struct cvm_export_request *request = job->request;
     struct cvm_export_left *left = &job->left;
+    const char *channel = cvm_channel_words[cvm_release_channel(job->engine->catalogue, decision)];
     if (decision->ghost) {
         left->ghosts++;
         return NULL;
@@ -138,7 +140,7 @@ static struct cvm_export_sink *sink_of(struct export_job *job, const struct cvm_
         left->handed_over++;
         return NULL;
     }
-    if (!is_chosen(request, decision->channel) || (request->is_again && decision->export == 0) ||
+    if (!is_chosen(request, channel) || (request->is_again && decision->export == 0) ||
         (request->kind == CVM_EXPORT_PILOT &&
          position_of(job, decision->customer_key) >= request->pilot_share)) {
         left->later++;
@@ -147,8 +149,7 @@ static struct cvm_export_sink *sink_of(struct export_job *job, const struct cvm_
     for (size_t i = 0; i < job->sinks.count; i++) {
         struct cvm_export_sink *sink = &job->sinks.sinks[i];
         bool is_mine = request->is_again ? sink->file.export == decision->export
-                                         : decision->channel != NULL &&
-                                               strcmp(sink->file.channel, decision->channel) == 0;
+                                         : strcmp(sink->file.channel, channel) == 0;
         if (is_mine) {
             return sink;
         }

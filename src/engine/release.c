@@ -59,26 +59,27 @@ struct check_job {
     struct cvm_column keys; /* of the decisions, while they are few */
 };
 
-static bool is_asked_for(const struct cvm_release_request *request,
-                         const struct cvm_decision *decision)
+enum cvm_channel cvm_release_channel(const struct cvm_catalogue *catalogue,
+                                     const struct cvm_decision *decision)
 {
-    bool is_channel = request->channel == CVM_CHANNEL_UNSET ||
-                      (decision->channel != NULL &&
-                       strcmp(decision->channel, cvm_channel_words[request->channel]) == 0);
-    return !decision->ghost && decision->state == request->state && is_channel &&
-           (decision->export != 0) == request->is_handed_over;
+    int t = cvm_catalogue_treatment(catalogue, decision->treatment);
+    enum cvm_channel channel =
+        t == CVM_INDEX_NONE ? CVM_CHANNEL_UNSET : catalogue->treatments[t].channel;
+    for (unsigned c = 0; decision->channel != NULL && cvm_channel_words[c] != NULL; c++) {
+        if (strcmp(cvm_channel_words[c], decision->channel) == 0) {
+            channel = (enum cvm_channel)c;
+        }
+    }
+    return channel == CVM_CHANNEL_ANY ? CVM_CHANNEL_UNSET : channel;
 }
 
-/* Decisions of stores that did not keep it yet: the treatment's own channel. */
-static enum cvm_channel channel_of(const struct cvm_decision *decision,
-                                   const struct cvm_treatment *treatment)
+static bool is_asked_for(const struct check_job *job, const struct cvm_decision *decision)
 {
-    enum cvm_channel channel = treatment->channel;
-    for (unsigned c = 0; decision->channel != NULL && cvm_channel_words[c] != NULL; c++) {
-        channel =
-            strcmp(cvm_channel_words[c], decision->channel) == 0 ? (enum cvm_channel)c : channel;
-    }
-    return channel;
+    const struct cvm_release_request *request = job->request;
+    bool is_channel = request->channel == CVM_CHANNEL_UNSET ||
+                      request->channel == cvm_release_channel(job->engine->catalogue, decision);
+    return !decision->ghost && decision->state == request->state && is_channel &&
+           (decision->export != 0) == request->is_handed_over;
 }
 
 /* Of the recommender's refusals these are about permission; the others (rules, policy, value) were
@@ -109,7 +110,7 @@ static enum cvm_reason reason_of(const struct check_job *job, const struct cvm_d
         return CVM_REASON_UNKNOWN_TREATMENT;
     }
     const struct cvm_treatment *treatment = &catalogue->treatments[t];
-    enum cvm_channel channel = channel_of(decision, treatment);
+    enum cvm_channel channel = cvm_release_channel(catalogue, decision);
     bool is_contact = channel < CVM_CHANNEL_COUNT;
     if ((job->stops.treatments >> t & 1) != 0 ||
         (is_contact && (job->stops.channels >> channel & 1) != 0)) {
@@ -143,7 +144,7 @@ static enum cvm_status check_decision(void *state, const struct cvm_decision *de
 {
     struct check_job *job = state;
     struct check_worker *worker = &job->workers[place->worker];
-    if (!is_asked_for(job->request, decision)) {
+    if (!is_asked_for(job, decision)) {
         return CVM_OK;
     }
     struct cvm_release_failure failure = {
@@ -169,7 +170,7 @@ static enum cvm_status note_key(void *state, const struct cvm_decision *decision
 {
     struct check_job *job = state;
     void *slot = NULL;
-    if (job->keys.count > SINGLE_KEYS_MAX || !is_asked_for(job->request, decision)) {
+    if (job->keys.count > SINGLE_KEYS_MAX || !is_asked_for(job, decision)) {
         return CVM_OK;
     }
     enum cvm_status status = cvm_column_extend(&job->keys, 1, &slot, err);

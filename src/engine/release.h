@@ -33,6 +33,11 @@ struct cvm_release_check {
 void cvm_release_check_init(struct cvm_release_check *check);
 void cvm_release_check_finish(struct cvm_release_check *check);
 
+/* The channel that a decision goes to. Where it does not say (stores of an older version), it is the
+ * treatment's own. CVM_CHANNEL_UNSET if neither knows. */
+enum cvm_channel cvm_release_channel(const struct cvm_catalogue *catalogue,
+                                     const struct cvm_decision *decision);
+
 /* The newest day that the data knows, not after today and not before the run's own. */
 CVM_MUST_CHECK enum cvm_status cvm_release_day(struct cvm_store *store, int32_t as_of_day,
                                                int32_t today, int32_t *out_day,
