@@ -36,6 +36,20 @@ static void set_signals(void)
     (void)sigaction(SIGPIPE, &on_pipe, NULL); /* a write then fails, which is an ordinary error */
 }
 
+/* A terminal that knows no escape sequences; without TERM nothing is known of it. */
+static bool is_dumb(void)
+{
+    const char *terminal = getenv("TERM");
+    return terminal == NULL || terminal[0] == '\0' || strcmp(terminal, "dumb") == 0;
+}
+
+/* https://no-color.org: any value but the empty one. */
+static bool may_colour(int descriptor)
+{
+    const char *refused = getenv("NO_COLOR");
+    return isatty(descriptor) == 1 && !is_dumb() && (refused == NULL || refused[0] == '\0');
+}
+
 static const char *find_user(struct cvm_arena *arena)
 {
     const struct passwd *entry = getpwuid(geteuid());
@@ -74,27 +88,14 @@ static enum cvm_status load_config(struct cvm_session *session, const struct cvm
     return status;
 }
 
-/* A terminal that knows no escape sequences; without TERM nothing is known of it. */
-static bool is_dumb(void)
-{
-    const char *terminal = getenv("TERM");
-    return terminal == NULL || terminal[0] == '\0' || strcmp(terminal, "dumb") == 0;
-}
-
-/* https://no-color.org: any value but the empty one. */
-static bool may_colour(void)
-{
-    const char *refused = getenv("NO_COLOR");
-    return isatty(STDOUT_FILENO) == 1 && !is_dumb() && (refused == NULL || refused[0] == '\0');
-}
-
 static enum cvm_status open_session(struct cvm_session *session,
                                     const struct cvm_command_line *line, struct cvm_error *err)
 {
     enum cvm_log_level level = CVM_LOG_WARN;
     session->is_quiet = line->is_quiet;
     session->has_progress = !line->is_quiet && isatty(STDERR_FILENO) == 1 && !is_dumb();
-    session->has_colour = may_colour();
+    session->has_colour = may_colour(STDOUT_FILENO);
+    session->has_error_colour = may_colour(STDERR_FILENO);
     session->can_ask = !line->is_json && isatty(STDIN_FILENO) == 1 && isatty(STDOUT_FILENO) == 1;
     enum cvm_status status = load_config(session, line, err);
     if (status != CVM_OK) {
@@ -134,7 +135,8 @@ static void print_error(const struct cvm_error *err, bool is_json)
         print_error_document(err);
         return;
     }
-    fprintf(stderr, "cvm: %s\n", err->message);
+    bool has_colour = may_colour(STDERR_FILENO);
+    fprintf(stderr, has_colour ? "\033[1;31mcvm:\033[0m %s\n" : "cvm: %s\n", err->message);
     if (err->where[0] != '\0') {
         fprintf(stderr, "  at %s\n", err->where);
     }
@@ -174,6 +176,20 @@ static bool asks_for_json(int argc, char *const *argv)
     return asks;
 }
 
+static int print_help(const struct cvm_command_line *line)
+{
+    if (!line->wants_help) { /* nothing was asked for at all */
+        cvm_help_print(stderr, line);
+        return EXIT_USAGE;
+    }
+    if (line->help_form == CVM_HELP_MAN) {
+        cvm_man_print(stdout, line->command, CVM_VERSION);
+    } else {
+        cvm_help_print(stdout, line);
+    }
+    return fflush(stdout) == 0 ? EXIT_DONE : EXIT_FAILED;
+}
+
 static int run_line(struct cvm_arena *arena, int argc, char **argv)
 {
     struct cvm_command_line line = {0};
@@ -192,9 +208,7 @@ static int run_line(struct cvm_arena *arena, int argc, char **argv)
         return EXIT_USAGE;
     }
     if (line.command == NULL || line.wants_help) {
-        bool is_asked = line.wants_help;
-        cvm_help_print(is_asked ? stdout : stderr, line.command);
-        return !is_asked ? EXIT_USAGE : fflush(stdout) == 0 ? EXIT_DONE : EXIT_FAILED;
+        return print_help(&line);
     }
     struct cvm_session session = {
         .context = {.clock = cvm_clock_system, .cancelled = &is_cancelled},

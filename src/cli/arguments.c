@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/date.h"
+#include "base/suggest.h"
 
 const struct cvm_option cvm_common_options[] = {
     {"--config", "FILE", "cvm.yaml to use (default: ./cvm.yaml)"},
@@ -46,56 +47,129 @@ static const struct cvm_command *find_command(char *const *words, size_t word_co
     return found;
 }
 
-/* "plan" alone is an error that names the commands which begin with it; CVM_OK = there are none. */
-static enum cvm_status check_family(const char *word, struct cvm_error *err)
+/* What stands behind the family's word in the name: "list" of "plan list"; NULL = not of it. */
+static const char *member_of(const char *name, const char *family)
 {
-    struct cvm_text family;
-    size_t length = strlen(word);
-    enum cvm_status status = CVM_OK;
-    cvm_text_init(&family, 0);
+    size_t length = strlen(family);
+    return strncmp(name, family, length) == 0 && name[length] == ' ' ? name + length + 1 : NULL;
+}
+
+bool cvm_command_is_family(const char *word)
+{
+    bool is_one = false;
     for (size_t i = 0; cvm_commands[i] != NULL; i++) {
-        const char *name = cvm_commands[i]->name;
-        if (strncmp(name, word, length) == 0 && name[length] == ' ') {
-            cvm_text_add_format(&family, "%s'cvm %s'", family.length == 0 ? "" : ", ", name);
+        is_one |= member_of(cvm_commands[i]->name, word) != NULL;
+    }
+    return is_one;
+}
+
+static enum cvm_status hint_family(const char *family, enum cvm_status status,
+                                   struct cvm_error *err)
+{
+    struct cvm_text members;
+    cvm_text_init(&members, 0);
+    for (size_t i = 0; cvm_commands[i] != NULL; i++) {
+        const char *member = member_of(cvm_commands[i]->name, family);
+        if (member != NULL) {
+            cvm_text_add_format(&members, "%s%s", members.length == 0 ? "" : ", ", member);
         }
     }
-    if (family.length > 0) {
-        status = CVM_FAIL(err, CVM_E_INVALID, "'cvm %s' needs one more word", word);
-        status = cvm_error_hint(err, status, "There are %s.", cvm_text_string(&family));
-    }
-    cvm_text_finish(&family);
+    status = cvm_error_hint(err, status, "After 'cvm %s' comes one of: %s.", family,
+                            cvm_text_string(&members));
+    cvm_text_finish(&members);
     return status;
+}
+
+/* "cvm list plan" for "cvm plan list" */
+static void try_swapped(struct cvm_suggestion *suggestion, char *const *words)
+{
+    for (size_t i = 0; cvm_commands[i] != NULL; i++) {
+        const char *member = member_of(cvm_commands[i]->name, words[1]);
+        if (member != NULL && strcmp(member, words[0]) == 0) {
+            suggestion->best = cvm_commands[i]->name;
+            suggestion->rank = 0;
+        }
+    }
+}
+
+/* The first word alone may be the mistake: "exlain latest U1", "plann show latest". */
+static void try_commands(struct cvm_suggestion *whole, struct cvm_suggestion *first)
+{
+    for (size_t i = 0; cvm_commands[i] != NULL; i++) {
+        const char *name = cvm_commands[i]->name;
+        cvm_suggestion_try(whole, name);
+        if (strchr(name, ' ') == NULL) {
+            cvm_suggestion_try(first, name);
+        }
+    }
+}
+
+#define FAMILY_SIZE 32
+
+/* The family whose word is nearest to what was typed; "" = none is near. */
+static void nearest_family(const char *typed, char out_family[FAMILY_SIZE])
+{
+    size_t rank = SIZE_MAX;
+    out_family[0] = '\0';
+    for (size_t i = 0; cvm_commands[i] != NULL; i++) {
+        char word[FAMILY_SIZE];
+        size_t length = strcspn(cvm_commands[i]->name, " ");
+        struct cvm_suggestion suggestion = {.typed = typed};
+        if (cvm_commands[i]->name[length] == '\0' || length >= sizeof(word)) {
+            continue;
+        }
+        memcpy(word, cvm_commands[i]->name, length);
+        word[length] = '\0';
+        cvm_suggestion_try(&suggestion, word);
+        if (suggestion.best != NULL && suggestion.rank < rank) {
+            rank = suggestion.rank;
+            memcpy(out_family, word, length + 1);
+        }
+    }
+}
+
+/* A word behind a family's that no command of it has. */
+static enum cvm_status unknown_member(char *const *words, enum cvm_status status,
+                                      struct cvm_error *err)
+{
+    struct cvm_suggestion suggestion = {.typed = words[1]};
+    for (size_t i = 0; cvm_commands[i] != NULL; i++) {
+        const char *member = member_of(cvm_commands[i]->name, words[0]);
+        if (member != NULL) {
+            cvm_suggestion_try(&suggestion, member);
+        }
+    }
+    return suggestion.best == NULL ? hint_family(words[0], status, err)
+                                   : cvm_error_hint(err, status, "Did you mean 'cvm %s %s'?",
+                                                    words[0], suggestion.best);
 }
 
 static enum cvm_status unknown_command(char *const *words, size_t word_count, struct cvm_error *err)
 {
-    const char *nearest = NULL;
-    size_t nearest_distance = 4;
     char typed[128];
-    size_t length = 0;
-    for (size_t i = 0; i < word_count && i < 2; i++) {
-        size_t word = strnlen(words[i], sizeof(typed) / 2 - 2);
-        if (i > 0) {
-            typed[length++] = ' ';
-        }
-        memcpy(typed + length, words[i], word);
-        length += word;
-    }
-    typed[length] = '\0';
-    for (size_t i = 0; cvm_commands[i] != NULL; i++) {
-        const char *name = cvm_commands[i]->name;
-        size_t distance = cvm_text_distance(typed, name);
-        size_t first = cvm_text_distance(words[0], name);
-        distance = first < distance ? first : distance;
-        bool is_family = strncmp(name, words[0], strlen(words[0])) == 0;
-        if ((distance < nearest_distance && distance < length) || (nearest == NULL && is_family)) {
-            nearest_distance = distance;
-            nearest = name;
-        }
-    }
+    char family[FAMILY_SIZE];
+    (void)!snprintf(typed, sizeof(typed), "%.60s%s%.60s", words[0], word_count > 1 ? " " : "",
+                    word_count > 1 ? words[1] : "");
+    struct cvm_suggestion whole = {.typed = typed};
+    struct cvm_suggestion first = {.typed = words[0]};
     enum cvm_status status = CVM_FAIL(err, CVM_E_INVALID, "there is no command '%s'", typed);
-    return nearest != NULL ? cvm_error_hint(err, status, "Did you mean 'cvm %s'?", nearest)
-                           : cvm_error_hint(err, status, "'cvm --help' lists the commands.");
+    if (word_count > 1 && cvm_command_is_family(words[0])) {
+        return unknown_member(words, status, err);
+    }
+    try_commands(&whole, &first);
+    nearest_family(words[0], family);
+    if (word_count > 1) {
+        try_swapped(&whole, words);
+    }
+    const char *best = whole.best;
+    if (first.best != NULL && (best == NULL || first.rank < whole.rank)) {
+        best = first.best;
+    }
+    if (best != NULL) {
+        return cvm_error_hint(err, status, "Did you mean 'cvm %s'?", best);
+    }
+    return family[0] != '\0' ? hint_family(family, status, err)
+                             : cvm_error_hint(err, status, "'cvm --help' lists the commands.");
 }
 
 static const struct cvm_option *find_option(const struct cvm_option *options, const char *word,
@@ -112,23 +186,18 @@ static const struct cvm_option *find_option(const struct cvm_option *options, co
 static enum cvm_status unknown_option(const struct cvm_command *command, const char *word,
                                       struct cvm_error *err)
 {
-    const char *nearest = NULL;
-    size_t nearest_distance = 4;
+    struct cvm_suggestion suggestion = {.typed = word};
     const struct cvm_option *tables[] = {command == NULL ? NULL : command->options,
                                          cvm_common_options};
     for (size_t table = 0; table < 2; table++) {
         for (const struct cvm_option *option = tables[table];
              option != NULL && option->name != NULL; option++) {
-            size_t distance = cvm_text_distance(word, option->name);
-            if (distance < nearest_distance) {
-                nearest_distance = distance;
-                nearest = option->name;
-            }
+            cvm_suggestion_try(&suggestion, option->name);
         }
     }
     enum cvm_status status = CVM_FAIL(err, CVM_E_INVALID, "unknown option '%s'", word);
-    if (nearest != NULL) {
-        return cvm_error_hint(err, status, "Did you mean '%s'?", nearest);
+    if (suggestion.best != NULL) {
+        return cvm_error_hint(err, status, "Did you mean '%s'?", suggestion.best);
     }
     return cvm_error_hint(err, status, "'cvm %s --help' lists the options.",
                           command == NULL ? "" : command->name);
@@ -278,6 +347,50 @@ static bool asks_for_help(int argc, char *const *argv)
     return asks;
 }
 
+/* `cvm help`, `cvm help run`, `cvm help plan`; --man and --names are for the build and for
+ * completion. */
+static enum cvm_status parse_help(struct parser *parser, int argc, char *const *argv,
+                                  struct cvm_error *err)
+{
+    struct cvm_command_line *line = parser->line;
+    size_t matched = 0;
+    size_t count = 0;
+    char **words = parser->words; /* again, as options may stand between them */
+    line->wants_help = true;
+    for (int i = 1; i < argc; i++) {
+        line->help_form = strcmp(argv[i], "--man") == 0     ? CVM_HELP_MAN
+                          : strcmp(argv[i], "--names") == 0 ? CVM_HELP_NAMES
+                                                            : line->help_form;
+        if (argv[i][0] != '-' && (count > 0 || strcmp(argv[i], "help") != 0)) {
+            words[count++] = argv[i];
+        }
+    }
+    line->command = find_command(words, count, &matched);
+    if (count == 1 && line->command == NULL && cvm_command_is_family(words[0])) {
+        line->help_family = words[0];
+        return CVM_OK;
+    }
+    return matched == count ? CVM_OK : unknown_command(words, count, err);
+}
+
+static enum cvm_status missing_command(const struct parser *parser, int argc, char *const *argv,
+                                       struct cvm_command_line *out_line, struct cvm_error *err)
+{
+    bool is_family = parser->word_count == 1 && cvm_command_is_family(parser->words[0]);
+    if (!is_family) {
+        return unknown_command(parser->words, parser->word_count, err);
+    }
+    if (asks_for_help(argc, argv)) {
+        *out_line = *parser->line;
+        out_line->wants_help = true;
+        out_line->help_family = parser->words[0];
+        return CVM_OK;
+    }
+    return hint_family(
+        parser->words[0],
+        CVM_FAIL(err, CVM_E_INVALID, "'cvm %s' needs one more word", parser->words[0]), err);
+}
+
 enum cvm_status cvm_command_line_parse(struct cvm_arena *arena, int argc, char *const *argv,
                                        struct cvm_command_line *out_line, struct cvm_error *err)
 {
@@ -295,21 +408,15 @@ enum cvm_status cvm_command_line_parse(struct cvm_arena *arena, int argc, char *
         return CVM_OK;
     }
     if (parser.word_count > 0 && strcmp(parser.words[0], "help") == 0) {
-        line.wants_help = true;
-        line.command = find_command(parser.words + 1, parser.word_count - 1, &matched);
-        *out_line = line;
-        return CVM_OK;
+        enum cvm_status status = parse_help(&parser, argc, argv, err);
+        if (status == CVM_OK) {
+            *out_line = line;
+        }
+        return status;
     }
     line.command = find_command(parser.words, parser.word_count, &matched);
     if (line.command == NULL && parser.word_count > 0) {
-        enum cvm_status family =
-            parser.word_count == 1 ? check_family(parser.words[0], err) : CVM_OK;
-        if (family != CVM_OK && asks_for_help(argc, argv)) {
-            line.wants_help = true;
-            *out_line = line;
-            return CVM_OK;
-        }
-        return family != CVM_OK ? family : unknown_command(parser.words, parser.word_count, err);
+        return missing_command(&parser, argc, argv, out_line, err);
     }
     enum cvm_status status = take_rest(&parser, arena, argc, argv, 1 + (int)matched, err);
     if (status == CVM_OK && line.command != NULL && !line.wants_help) {

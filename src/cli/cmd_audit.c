@@ -95,7 +95,8 @@ const struct cvm_command cvm_command_audit_list = {
     .arguments = "",
     .summary = "Who changed what, when and why",
     .details = "One row per import, catalogue change, plan and capacity change. The JSON has\n"
-               "what stood before and after.",
+               "what stood before and after.\n\n"
+               "  cvm audit list --limit 5",
     .options = list_options,
     .run = run_list,
 };

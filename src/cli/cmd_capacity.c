@@ -203,7 +203,7 @@ const struct cvm_command cvm_command_capacity_show = {
     .name = "capacity show",
     .arguments = "",
     .summary = "What is granted, held, used and left of everything scarce",
-    .details = "",
+    .details = "  cvm capacity show --as-of 2024-03-20",
     .options = show_options,
     .run = run_show,
 };
@@ -285,7 +285,8 @@ const struct cvm_command cvm_command_capacity_reset = {
     .name = "capacity reset",
     .arguments = "",
     .summary = "Drop holds of nobody alive; what is confirmed stays",
-    .details = "Granted becomes the limit again. Audited.",
+    .details = "Granted becomes the limit again. Audited.\n\n"
+               "  cvm capacity reset --as-of 2024-03-20",
     .options = show_options,
     .run = run_reset,
 };

@@ -89,7 +89,8 @@ const struct cvm_command cvm_command_apply = {
     .arguments = "[DIR]",
     .summary = "Make the catalogue folder the next version, after showing the difference",
     .details = "Reads the folder (default: the one in cvm.yaml), checks it as a whole, shows what\n"
-               "changed key by key, and stores it as the next version, audited.",
+               "changed key by key, and stores it as the next version, audited.\n\n"
+               "  cvm apply",
     .positional_max = 1,
     .run = run_apply,
 };
@@ -161,7 +162,7 @@ const struct cvm_command cvm_command_catalogue_diff = {
     .name = "catalogue diff",
     .arguments = "[DIR]",
     .summary = "Show what `cvm apply` would change",
-    .details = "",
+    .details = "  cvm catalogue diff",
     .positional_max = 1,
     .run = run_diff,
 };
@@ -233,7 +234,8 @@ const struct cvm_command cvm_command_catalogue_export = {
     .name = "catalogue export",
     .arguments = "DIR",
     .summary = "Write a version of the catalogue out as files",
-    .details = "Existing files are not overwritten.",
+    .details = "Existing files are not overwritten.\n\n"
+               "  cvm catalogue export backup --version 1",
     .positional_min = 1,
     .positional_max = 1,
     .options = export_options,
@@ -352,6 +354,6 @@ const struct cvm_command cvm_command_catalogue_show = {
     .name = "catalogue show",
     .arguments = "",
     .summary = "Say which catalogue version is in force and what it holds",
-    .details = "",
+    .details = "  cvm catalogue show",
     .run = run_show,
 };

@@ -112,7 +112,8 @@ const struct cvm_command cvm_command_customer_list = {
     .name = "customer list",
     .arguments = "",
     .summary = "List customer ids",
-    .details = "In the order of their keys. JSON: {customers: [{customer_id}], next_cursor}.",
+    .details = "In the order of their keys. JSON: {customers: [{customer_id}], next_cursor}.\n\n"
+               "  cvm customer list --limit 10",
     .options = list_options,
     .run = run_list,
 };
@@ -367,7 +368,7 @@ const struct cvm_command cvm_command_customer_show = {
     .name = "customer show",
     .arguments = "ID",
     .summary = "What is known of one customer: attributes, permissions, records per source",
-    .details = "",
+    .details = "  cvm customer show U124",
     .positional_min = 1,
     .positional_max = 1,
     .run = run_show,

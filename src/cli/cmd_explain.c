@@ -259,11 +259,13 @@ const struct cvm_command cvm_command_explain = {
     .name = "explain",
     .arguments = "RUN|latest ID",
     .summary = "Why this treatment and not another: every part of every value",
-    .details = "The parts give the same number in a spreadsheet:\n"
-               "value = q [ p rho W + a (u H - g) ] - c - k\n"
-               "q reached, p churn if untreated, rho cut of churn if reached, W worth of the\n"
-               "customer, a accepts, u extra margin a month, H months it lasts, g incentive,\n"
-               "c cost of the contact, k fatigue. Price: what the scarce means it needs are worth.",
+    .details =
+        "The parts give the same number in a spreadsheet:\n"
+        "value = q [ p rho W + a (u H - g) ] - c - k\n"
+        "q reached, p churn if untreated, rho cut of churn if reached, W worth of the\n"
+        "customer, a accepts, u extra margin a month, H months it lasts, g incentive,\n"
+        "c cost of the contact, k fatigue. Price: what the scarce means it needs are worth.\n\n"
+        "  cvm explain latest U124",
     .positional_min = 2,
     .positional_max = 2,
     .run = run_explain,

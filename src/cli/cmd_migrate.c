@@ -45,6 +45,7 @@ const struct cvm_command cvm_command_migrate = {
     .arguments = "",
     .summary = "Bring the store's schema up to date",
     .details = "After an update of cvm. Migrations are numbered and run once each, in order, in a\n"
-               "transaction.",
+               "transaction.\n\n"
+               "  cvm migrate",
     .run = run_migrate,
 };

@@ -96,7 +96,7 @@ const struct cvm_command cvm_command_plan_list = {
     .name = "plan list",
     .arguments = "",
     .summary = "Runs and the state of their plans",
-    .details = "",
+    .details = "  cvm plan list --limit 5",
     .options = list_options,
     .run = run_list,
 };
@@ -167,7 +167,7 @@ const struct cvm_command cvm_command_plan_show = {
     .name = "plan show",
     .arguments = "[RUN|latest]",
     .summary = "One run's plan: what was given, prices, refusals",
-    .details = "",
+    .details = "  cvm plan show latest",
     .positional_max = 1,
     .run = run_show,
 };

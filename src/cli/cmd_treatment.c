@@ -133,6 +133,7 @@ static void print_list(struct cvm_session *session, const struct cvm_catalogue *
                               : is_usable         ? "enabled"
                                                   : "not usable: no channel or purpose");
     }
+    table.has_colour = session->has_colour;
     cvm_table_print(&table, session->out);
 }
 
@@ -159,7 +160,8 @@ const struct cvm_command cvm_command_treatment_list = {
     .name = "treatment list",
     .arguments = "",
     .summary = "All treatments with their limits and costs",
-    .details = "",
+    .details = "  cvm treatment list\n"
+               "  cvm treatment list --json",
     .run = run_list,
 };
 
@@ -210,7 +212,7 @@ const struct cvm_command cvm_command_treatment_show = {
     .name = "treatment show",
     .arguments = "ID",
     .summary = "One treatment in full, as its catalogue file says it",
-    .details = "",
+    .details = "  cvm treatment show retention_sms",
     .positional_min = 1,
     .positional_max = 1,
     .run = run_show,

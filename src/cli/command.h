@@ -55,13 +55,14 @@ struct cvm_session {
     FILE *err;               /* progress, warnings */
     bool is_json;
     bool is_quiet;
-    bool has_progress;   /* standard error is a terminal, and not quiet */
-    bool has_colour;     /* standard output is a terminal, NO_COLOR is unset */
-    bool can_ask;        /* a person is at both ends: standard input and output are terminals */
-    bool is_store_named; /* by --store */
-    bool is_partial;     /* exit 3 */
-    bool is_usage;       /* the failure is of the command line: exit 2 */
-    const char *who;     /* "cli:<user>" */
+    bool has_progress;     /* standard error is a terminal, and not quiet */
+    bool has_colour;       /* standard output is a terminal, NO_COLOR is unset, TERM not dumb */
+    bool has_error_colour; /* the same of standard error */
+    bool can_ask;          /* a person is at both ends: standard input and output are terminals */
+    bool is_store_named;   /* by --store */
+    bool is_partial;       /* exit 3 */
+    bool is_usage;         /* the failure is of the command line: exit 2 */
+    const char *who;       /* "cli:<user>" */
     struct cvm_progress_line progress;
 };
 
@@ -142,6 +143,7 @@ struct cvm_table {
     size_t column_count;
     size_t cell_count;
     const char *const *headers; /* a header that starts with '>' is right-aligned */
+    bool has_colour;            /* headers in bold */
 };
 void cvm_table_init(struct cvm_table *table, const char *const *headers, size_t column_count);
 void cvm_table_add(struct cvm_table *table, const char *cell);

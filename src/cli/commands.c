@@ -50,5 +50,6 @@ const struct cvm_command *const cvm_commands[] = {
     &cvm_command_audit_list,
     &cvm_command_bench,
     &cvm_command_migrate,
+    &cvm_command_completion,
     NULL,
 };

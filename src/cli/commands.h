@@ -51,5 +51,6 @@ extern const struct cvm_command cvm_command_capacity_reset;
 extern const struct cvm_command cvm_command_bench;
 extern const struct cvm_command cvm_command_migrate;
 extern const struct cvm_command cvm_command_audit_list;
+extern const struct cvm_command cvm_command_completion;
 
 #endif

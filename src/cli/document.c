@@ -31,6 +31,7 @@ enum cvm_status cvm_document_or_table(struct cvm_document *document, struct cvm_
                                       struct cvm_error *err)
 {
     if (status == CVM_OK && !session->is_json) {
+        table->has_colour = session->has_colour;
         cvm_table_print(table, session->out);
     } else {
         cvm_text_finish(&table->cells);

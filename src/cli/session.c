@@ -6,9 +6,10 @@
 #include "cli/command.h"
 #include "storage/catalogue_store.h"
 
-#define LOCK_WAIT_MS   10000
-#define BAR_WIDTH      24
-#define REDRAW_SECONDS 0.1
+#define LOCK_WAIT_MS       10000
+#define BAR_WIDTH          24
+#define REDRAW_SECONDS     0.1
+#define LEFT_AFTER_SECONDS 1 /* before, the rate is not to be trusted */
 
 enum cvm_status cvm_session_usage(struct cvm_session *session, enum cvm_status status)
 {
@@ -23,7 +24,7 @@ void cvm_session_warn(struct cvm_session *session, const char *format, ...)
         return;
     }
     cvm_session_progress_end(session);
-    fputs("warning: ", session->err);
+    fputs(session->has_error_colour ? "\033[33mwarning:\033[0m " : "warning: ", session->err);
     va_start(arguments, format);
     (void)vfprintf(session->err, format, arguments);
     va_end(arguments);
@@ -112,11 +113,23 @@ static const char *short_count(double count, char text[32])
     return text;
 }
 
+/* "8 s", "3 min", "2 h" */
+static const char *short_time(double seconds, char text[32])
+{
+    if (seconds < 100) {
+        (void)snprintf(text, 32, "%.0f s", seconds);
+    } else if (seconds < 6000) {
+        (void)snprintf(text, 32, "%.0f min", seconds / 60);
+    } else {
+        (void)snprintf(text, 32, "%.1f h", seconds / 3600);
+    }
+    return text;
+}
+
 static void draw(struct cvm_session *session, double fraction, int64_t count, double seconds)
 {
     char bar[BAR_WIDTH + 1];
-    char done[32];
-    char rate[32];
+    char number[32];
     fprintf(session->err, "\r\033[K%-12s", session->progress.stage);
     if (fraction >= 0) {
         double share = fraction > 1 ? 1 : fraction;
@@ -127,10 +140,13 @@ static void draw(struct cvm_session *session, double fraction, int64_t count, do
         fprintf(session->err, " [%s] %3.0f%%", bar, share * 100);
     }
     if (count > 0) {
-        fprintf(session->err, "  %s", short_count((double)count, done));
+        fprintf(session->err, "  %s", short_count((double)count, number));
         if (seconds > 0) {
-            fprintf(session->err, "  %s/s", short_count((double)count / seconds, rate));
+            fprintf(session->err, "  %s/s", short_count((double)count / seconds, number));
         }
+    }
+    if (fraction > 0 && fraction < 1 && seconds >= LEFT_AFTER_SECONDS) {
+        fprintf(session->err, "  %s left", short_time(seconds * (1 - fraction) / fraction, number));
     }
     fflush(session->err);
 }

@@ -74,11 +74,13 @@ void cvm_table_print(struct cvm_table *table, FILE *out)
         widths[c] = width > widths[c] ? width : widths[c];
         cell += strlen(cell) + 1;
     }
+    fputs(table->has_colour ? "\033[1m" : "", out);
     for (size_t c = 0; c < table->column_count; c++) {
         const char *header = table->headers[c];
         print_cell(out, header + (header[0] == '>'), widths[c], header[0] == '>',
                    c + 1 == table->column_count);
     }
+    fputs(table->has_colour ? "\033[0m" : "", out);
     cell = cvm_text_string(&table->cells);
     for (size_t r = 0; r < rows; r++) {
         print_row(table, out, &cell, widths);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/date.h"
+#include "base/suggest.h"
 #include "cli/catalogue_folder.h"
 #include "cli/paths.h"
 #include "model/rule_scope.h"
@@ -165,19 +166,14 @@ enum cvm_status cvm_find_treatment(const struct cvm_catalogue *catalogue, const 
         *out_treatment = found;
         return CVM_OK;
     }
-    const char *nearest = NULL;
-    size_t nearest_distance = 5;
+    struct cvm_suggestion suggestion = {.typed = id};
     for (size_t t = 0; t < catalogue->treatment_count; t++) {
-        size_t distance = cvm_text_distance(id, catalogue->treatments[t].id);
-        if (distance < nearest_distance) {
-            nearest_distance = distance;
-            nearest = catalogue->treatments[t].id;
-        }
+        cvm_suggestion_try(&suggestion, catalogue->treatments[t].id);
     }
     enum cvm_status status = CVM_FAIL(err, CVM_E_NOT_FOUND, "there is no treatment '%s'", id);
-    return nearest == NULL
+    return suggestion.best == NULL
                ? cvm_error_hint(err, status, "`cvm treatment list` shows what there is.")
-               : cvm_error_hint(err, status, "Did you mean '%s'?", nearest);
+               : cvm_error_hint(err, status, "Did you mean '%s'?", suggestion.best);
 }
 
 enum cvm_status cvm_find_treatments(struct cvm_arena *arena, const struct cvm_catalogue *catalogue,

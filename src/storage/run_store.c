@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/suggest.h"
 #include "storage/audit.h"
 #include "storage/db_sql.h"
 #include "storage/plan_store.h"
@@ -82,6 +83,34 @@ enum cvm_status cvm_run_find(struct cvm_store *store, struct cvm_arena *arena, c
     return status;
 }
 
+static enum cvm_status fail_none(struct cvm_error *err)
+{
+    enum cvm_status status = CVM_FAIL(err, CVM_E_NOT_FOUND, "there is no finished run");
+    return cvm_error_hint(err, status, "`cvm plan list` shows the runs, `cvm run` makes one.");
+}
+
+static enum cvm_status try_run(void *state, const struct cvm_run_record *run, struct cvm_error *err)
+{
+    (void)err;
+    cvm_suggestion_try(state, run->run_id); /* in the arena, as long as the suggestion */
+    return CVM_OK;
+}
+
+#define RUNS_TRIED 200
+
+static enum cvm_status fail_unknown(struct cvm_store *store, struct cvm_arena *arena,
+                                    const char *run_id, struct cvm_error *err)
+{
+    struct cvm_suggestion suggestion = {.typed = run_id};
+    enum cvm_status status = CVM_FAIL(err, CVM_E_NOT_FOUND, "there is no run '%s'", run_id);
+    cvm_suggestion_try(&suggestion, "latest");
+    if (cvm_run_list(store, arena, RUNS_TRIED, try_run, &suggestion, NULL) != CVM_OK ||
+        suggestion.best == NULL) {
+        return cvm_error_hint(err, status, "`cvm plan list` shows the runs, `cvm run` makes one.");
+    }
+    return cvm_error_hint(err, status, "Did you mean '%s'?", suggestion.best);
+}
+
 enum cvm_status cvm_run_get(struct cvm_store *store, struct cvm_arena *arena, const char *run_id,
                             struct cvm_run_record *out_run, struct cvm_error *err)
 {
@@ -96,9 +125,7 @@ enum cvm_status cvm_run_get(struct cvm_store *store, struct cvm_arena *arena, co
         return status;
     }
     if (finding.count == 0 || run_id[0] == '\0') {
-        status = is_latest ? CVM_FAIL(err, CVM_E_NOT_FOUND, "there is no finished run")
-                           : CVM_FAIL(err, CVM_E_NOT_FOUND, "there is no run '%s'", run_id);
-        return cvm_error_hint(err, status, "`cvm plan list` shows the runs, `cvm run` makes one.");
+        return is_latest ? fail_none(err) : fail_unknown(store, arena, run_id, err);
     }
     if (finding.count > 1) {
         return CVM_FAIL(err, CVM_E_CONFLICT, "several runs begin with '%s'", run_id);
