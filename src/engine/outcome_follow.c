@@ -238,14 +238,16 @@ static enum cvm_status start_customer(struct follow_job *job, const struct cvm_d
 
 /* ---- one decision ---- */
 
+/* What makes no contact is an event too, on channel "none": "the same once in 30 days" counts it.
+ */
 static enum cvm_channel channel_of(const struct cvm_decision *decision)
 {
-    for (int c = 0; decision->channel != NULL && c < CVM_CHANNEL_COUNT; c++) {
-        if (strcmp(decision->channel, cvm_channel_words[c]) == 0) {
+    for (int c = 0; decision->channel != NULL && c < CVM_CHANNEL_UNSET; c++) {
+        if (c != CVM_CHANNEL_ANY && strcmp(decision->channel, cvm_channel_words[c]) == 0) {
             return (enum cvm_channel)c;
         }
     }
-    return CVM_CHANNEL_NONE;
+    return CVM_CHANNEL_UNSET;
 }
 
 static void write_contact(struct follow_job *job, const struct cvm_decision *decision,
@@ -291,7 +293,7 @@ static enum cvm_status follow_decision(struct follow_job *job, const struct plac
     }
     int t = cvm_catalogue_treatment(run->catalogue, decision.treatment);
     enum cvm_channel channel = channel_of(&decision);
-    if (t == CVM_INDEX_NONE || channel == CVM_CHANNEL_NONE) {
+    if (t == CVM_INDEX_NONE || channel == CVM_CHANNEL_UNSET) {
         return CVM_OK;
     }
     const struct cvm_treatment *treatment = &run->catalogue->treatments[t];
@@ -299,7 +301,7 @@ static enum cvm_status follow_decision(struct follow_job *job, const struct plac
         write_contact(job, &decision, treatment, cvm_outcomes_contact_day(&outcomes));
     }
     if (!cvm_outcomes_have(&outcomes, CVM_DECISION_OPTED_OUT) ||
-        treatment->purpose >= CVM_PURPOSE_UNSET) {
+        treatment->purpose >= CVM_PURPOSE_UNSET || channel >= CVM_CHANNEL_COUNT) {
         return CVM_OK;
     }
     status = start_customer(job, &decision, err);
