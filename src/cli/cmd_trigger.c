@@ -235,11 +235,14 @@ static void print_evidence(const struct match_job *job, const struct cvm_trigger
     if (evidence->source == CVM_INDEX_NONE) {
         return; /* its value stands in the reason */
     }
-    fprintf(
-        job->session->out, "    %-10s  %s%s%s%s\n",
-        evidence->day == CVM_DAY_NONE ? "" : cvm_day_format(evidence->day, day),
-        catalogue->sources[evidence->source].display_name, evidence->snippet == NULL ? "" : ": \"",
-        evidence->snippet == NULL ? "" : evidence->snippet, evidence->snippet == NULL ? "" : "\"");
+    fprintf(job->session->out, "    %-10s  %s",
+            evidence->day == CVM_DAY_NONE ? "" : cvm_day_format(evidence->day, day),
+            catalogue->sources[evidence->source].display_name);
+    if (evidence->snippet == NULL) {
+        fprintf(job->session->out, " (%s)\n", catalogue->features[evidence->feature].name);
+    } else {
+        fprintf(job->session->out, ": \"%s\"\n", evidence->snippet);
+    }
 }
 
 static void print_matches(const struct match_job *job)
@@ -260,7 +263,7 @@ static void print_matches(const struct match_job *job)
             cvm_grouped(result->total_matches, found), cvm_grouped(result->customers, looked_at),
             job->work.catalogue->triggers[job->request.trigger].name,
             cvm_day_format(job->request.as_of_day, day));
-    if ((int64_t)result->count < result->total_matches) {
+    if (result->count > 0 && (int64_t)result->count < result->total_matches) {
         fprintf(out, "; the first %s are shown, --limit shows more",
                 cvm_grouped((int64_t)result->count, found));
     }

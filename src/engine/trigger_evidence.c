@@ -45,31 +45,40 @@ static enum cvm_status fail_memory(struct cvm_error *err)
 
 /* ---- the reason ---- */
 
-/* "Newest churn score: 0.75 (churn_score > 0.5)"; of an aggregate written in the rule itself
- * "count(calls) >= 2 (count(calls) is 3)". */
+static bool is_named(const struct explaining *e, const struct cvm_rule_part *part)
+{
+    for (size_t o = 0; o < part->operand_count; o++) {
+        if (e->catalogue->features[part->operands[o]].is_anonymous) {
+            return false;
+        }
+    }
+    return part->operand_count > 0;
+}
+
+/* "Newest churn score: 0.75 (churn_score > 0.5)"; what a rule counts itself has no other words:
+ * "count(calls, 30) >= 2 (it is 3)". */
 static void tell_part(struct explaining *e, const struct cvm_rule_part *part)
 {
-    bool is_named = part->operand_count > 0;
+    struct cvm_text *out = &e->reason;
+    cvm_text_add(out, out->length > 0 ? "; " : "");
+    if (is_named(e, part)) {
+        for (size_t o = 0; o < part->operand_count; o++) {
+            cvm_text_add_format(out, "%s%s: ", o > 0 ? ", " : "",
+                                e->catalogue->features[part->operands[o]].description);
+            cvm_feature_format(e->catalogue, part->operands[o], value_of(e, part->operands[o]),
+                               out);
+        }
+        cvm_text_add_format(out, " (%s)", part->text);
+        return;
+    }
+    cvm_text_add(out, part->text);
     for (size_t o = 0; o < part->operand_count; o++) {
-        is_named = is_named && !e->catalogue->features[part->operands[o]].is_anonymous;
+        bool is_only = part->operand_count == 1;
+        cvm_text_add_format(out, "%s%s is ", o > 0 ? ", " : " (",
+                            is_only ? "it" : e->catalogue->features[part->operands[o]].name);
+        cvm_feature_format(e->catalogue, part->operands[o], value_of(e, part->operands[o]), out);
     }
-    cvm_text_add(&e->reason, e->reason.length > 0 ? "; " : "");
-    if (!is_named) {
-        cvm_text_add_format(&e->reason, "%s%s", part->text, part->operand_count > 0 ? " (" : "");
-    }
-    for (size_t o = 0; o < part->operand_count; o++) {
-        const struct cvm_feature *feature = &e->catalogue->features[part->operands[o]];
-        cvm_text_add_format(&e->reason, "%s%s%s", o > 0 ? ", " : "",
-                            is_named ? feature->description : feature->name,
-                            is_named ? ": " : " is ");
-        cvm_feature_format(e->catalogue, part->operands[o], value_of(e, part->operands[o]),
-                           &e->reason);
-    }
-    if (is_named) {
-        cvm_text_add_format(&e->reason, " (%s)", part->text);
-    } else {
-        cvm_text_add(&e->reason, part->operand_count > 0 ? ")" : "");
-    }
+    cvm_text_add(out, part->operand_count > 0 ? ")" : "");
 }
 
 static bool part_holds(const struct explaining *e, const struct cvm_rule_part *part)
