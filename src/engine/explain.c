@@ -4,69 +4,60 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/json_reader.h"
 #include "engine/customer.h"
-#include "engine/run_internal.h"
-#include "engine/run_results.h"
+#include "engine/explain_run.h"
+#include "engine/needed.h"
+
+/* ---- one customer ---- */
 
 struct explain_job {
-    struct cvm_engine *engine;
-    struct cvm_store *store;
-    struct cvm_arena *arena;
+    struct cvm_explain_run run;
     struct cvm_explanation *explanation;
-    struct cvm_run_record run;
-    struct cvm_run_result summary; /* prices */
-    struct cvm_recommender *recommender;
     struct cvm_chunk *chunk;
     struct cvm_values_view view;
-    size_t row; /* of the customer in the view; SIZE_MAX = its block is no longer kept */
+    struct cvm_explain_place place;
     uint64_t key;
 };
 
 static enum cvm_status load_decision(struct explain_job *job, struct cvm_error *err)
 {
-    struct cvm_decision found;
-    enum cvm_status status =
-        cvm_decision_get(job->store, job->arena, job->run.run_id, job->key, &found, err);
-    if (status == CVM_E_NOT_FOUND) {
-        return CVM_OK;
-    }
-    if (status != CVM_OK) {
-        return status;
-    }
-    struct cvm_run_decision *decision = CVM_NEW(job->arena, struct cvm_run_decision);
+    const struct cvm_catalogue *catalogue = job->run.catalogue;
+    struct cvm_explanation *explanation = job->explanation;
+    struct cvm_decision *decision = CVM_NEW(job->run.arena, struct cvm_decision);
+    explanation->treatment = CVM_INDEX_NONE;
+    explanation->withheld = CVM_INDEX_NONE;
     if (decision == NULL) {
         return CVM_FAIL(err, CVM_E_LIMIT, "no memory for a decision");
     }
-    *decision = (struct cvm_run_decision){
-        .key = job->key,
-        .customer_id = job->explanation->customer_id,
-        .treatment = cvm_catalogue_treatment(job->engine->catalogue, found.treatment),
-        .reason = (enum cvm_reason)found.reason,
-        .value = found.value,
-        .sd = found.sd,
-        .price = found.price,
-        .cost_micro = found.cost_micro,
-        .incentive_micro = found.incentive_micro,
-    };
-    job->explanation->decision = decision->treatment == CVM_INDEX_NONE ? NULL : decision;
+    enum cvm_status status = cvm_decision_get(job->run.store, job->run.arena,
+                                              job->run.record.run_id, job->key, decision, err);
+    if (status != CVM_OK) {
+        return status == CVM_E_NOT_FOUND ? CVM_OK : status;
+    }
+    explanation->decision = decision;
+    if (!decision->ghost) {
+        explanation->treatment = cvm_catalogue_treatment(catalogue, decision->treatment);
+    }
+    if (decision->withheld != NULL) {
+        explanation->withheld = cvm_catalogue_treatment(catalogue, decision->withheld);
+    }
     return CVM_OK;
 }
 
 static enum cvm_status load_block(struct explain_job *job, struct cvm_error *err)
 {
     struct cvm_value_block block;
-    job->row = SIZE_MAX;
-    enum cvm_status status =
-        cvm_value_block_get(job->store, job->arena, job->run.run_id, job->key, &block, err);
+    job->place.row = SIZE_MAX;
+    enum cvm_status status = cvm_value_block_get(job->run.store, job->run.arena,
+                                                 job->run.record.run_id, job->key, &block, err);
     if (status == CVM_E_NOT_FOUND) {
         return CVM_OK;
     }
     if (status == CVM_OK) {
         status = cvm_values_open(block.body, block.length, &job->view, err);
     }
-    if (status == CVM_OK && job->view.treatment_count == job->engine->catalogue->treatment_count) {
-        job->row = cvm_values_find(&job->view, job->key);
+    if (status == CVM_OK && job->view.treatment_count == job->run.catalogue->treatment_count) {
+        job->place.row = cvm_values_find(&job->view, job->key);
     }
     return status;
 }
@@ -75,46 +66,17 @@ static enum cvm_status load_block(struct explain_job *job, struct cvm_error *err
 static enum cvm_reason why_not(const struct explain_job *job,
                                const struct cvm_explained_treatment *treatment)
 {
+    const struct cvm_explanation *explanation = job->explanation;
+    if (treatment->treatment == explanation->withheld) {
+        return CVM_REASON_HELD_OUT;
+    }
     if (treatment->value <= 0) {
         return CVM_REASON_NO_VALUE;
     }
     if (treatment->margin <= 0) {
         return CVM_REASON_BELOW_PRICE;
     }
-    return job->explanation->decision != NULL ? CVM_REASON_LOST_TO_BETTER : CVM_REASON_NO_CAPACITY;
-}
-
-static enum cvm_status explain_treatment(struct explain_job *job, size_t t, struct cvm_error *err)
-{
-    struct cvm_explained_treatment *out = &job->explanation->treatments[t];
-    out->treatment = (int)t;
-    cvm_recommend_explain(job->recommender, job->chunk, 0, t, &out->parts);
-    if (out->parts.failed_rule != NULL) { /* the recommender goes before the explanation does */
-        out->parts.failed_rule = cvm_arena_string(job->arena, out->parts.failed_rule);
-        if (out->parts.failed_rule == NULL) {
-            return CVM_FAIL(err, CVM_E_LIMIT, "no memory for an explanation");
-        }
-    }
-    out->reason = out->parts.reason;
-    out->value = out->parts.value;
-    out->sd = out->parts.sd;
-    double margin = out->parts.margin;
-    if (job->row != SIZE_MAX) {
-        out->reason = (enum cvm_reason)cvm_values_reason(&job->view, job->row, t);
-        out->value = cvm_values_value(&job->view, job->row, t);
-        margin = cvm_values_margin(&job->view, job->row);
-    }
-    out->is_eligible = out->reason == CVM_REASON_PERMITTED;
-    if (!out->is_eligible) {
-        out->value = out->price = out->margin = out->sd = NAN;
-        return CVM_OK;
-    }
-    out->price = cvm_usage_price(job->engine->catalogue, job->summary.prices, t, margin);
-    out->margin = out->value - out->price;
-    const struct cvm_run_decision *decision = job->explanation->decision;
-    out->reason =
-        decision != NULL && decision->treatment == (int)t ? decision->reason : why_not(job, out);
-    return CVM_OK;
+    return explanation->decision != NULL ? CVM_REASON_LOST_TO_BETTER : CVM_REASON_NO_CAPACITY;
 }
 
 static int compare_treatments(const void *a, const void *b)
@@ -130,92 +92,60 @@ static int compare_treatments(const void *a, const void *b)
     return left->treatment - right->treatment;
 }
 
-/* The run's --allowed and --treatment still hold when its values are explained. */
-static void read_options(const struct explain_job *job, struct cvm_recommend_options *options)
+static enum cvm_status explain_changes(struct explain_job *job, struct cvm_error *err)
 {
-    const struct cvm_json_value *root = NULL;
-    struct cvm_json_reader *reader = cvm_json_reader_create((size_t)1 << 20);
-    if (reader == NULL || cvm_json_read(reader, job->arena, job->run.options,
-                                        strlen(job->run.options), false, &root, NULL) != CVM_OK) {
-        cvm_json_reader_destroy(reader);
-        return;
-    }
-    const struct cvm_json_value *forced = cvm_json_member(root, "treatment");
-    const struct cvm_json_value *allowed = cvm_json_member(root, "allowed");
-    for (size_t t = 0; t < job->engine->catalogue->treatment_count; t++) {
-        const char *id = job->engine->catalogue->treatments[t].id;
-        bool is_allowed = allowed == NULL;
-        for (const struct cvm_json_value *item = allowed == NULL ? NULL : allowed->first_child;
-             item != NULL; item = item->next) {
-            is_allowed |= cvm_slice_equals(item->string, id);
-        }
-        options->allowed &= is_allowed ? UINT64_MAX : ~(UINT64_C(1) << t);
-        if (forced != NULL && cvm_slice_equals(forced->string, id)) {
-            options->forced_treatment = (int)t;
+    struct cvm_explanation *explanation = job->explanation;
+    struct cvm_explained_treatment *all = explanation->treatments;
+    const struct cvm_explained_treatment *best =
+        explanation->treatment_count > 0 && all[0].is_eligible ? &all[0] : NULL;
+    enum cvm_status status = CVM_OK;
+    for (size_t i = 0; status == CVM_OK && i < explanation->treatment_count; i++) {
+        if (all[i].treatment != explanation->treatment) {
+            status = cvm_explain_change(&job->run, &all[i], best, &all[i].change, err);
         }
     }
-    cvm_json_reader_destroy(reader);
+    return status;
 }
 
 static enum cvm_status explain_all(struct explain_job *job, struct cvm_error *err)
 {
     struct cvm_explanation *explanation = job->explanation;
-    size_t count = job->engine->catalogue->treatment_count;
-    struct cvm_recommend_options options = {
-        .as_of_day = job->run.as_of_day,
-        .direction = CVM_DIRECTION_OUTBOUND,
-        .channel = CVM_CHANNEL_UNSET,
-        .allowed = UINT64_MAX,
-        .forced_treatment = CVM_INDEX_NONE,
-    };
-    read_options(job, &options);
-    enum cvm_status status =
-        cvm_recommender_create(job->engine->catalogue, &options, &job->recommender, err);
-    if (status == CVM_OK) {
-        status = cvm_engine_customer(
-            job->engine, job->key,
-            (struct cvm_feature_window){job->run.as_of_day, job->summary.since_day}, &job->chunk,
-            err);
-    }
-    if (status != CVM_OK) {
-        return status;
-    }
-    explanation->treatments = CVM_NEW_ARRAY(job->arena, count, struct cvm_explained_treatment);
+    size_t count = job->run.catalogue->treatment_count;
+    explanation->treatments =
+        CVM_NEW_ARRAY(job->run.arena, count + 1, struct cvm_explained_treatment);
     if (explanation->treatments == NULL) {
         return CVM_FAIL(err, CVM_E_LIMIT, "no memory for an explanation");
     }
     explanation->treatment_count = count;
-    for (size_t t = 0; status == CVM_OK && t < count; t++) {
-        status = explain_treatment(job, t, err);
+    for (size_t t = 0; t < count; t++) {
+        struct cvm_explained_treatment *explained = &explanation->treatments[t];
+        cvm_explain_treatment(&job->run, &job->place, t, explained);
+        if (explanation->treatment == (int)t) {
+            explained->reason = (enum cvm_reason)explanation->decision->reason;
+        } else if (explained->is_eligible) {
+            explained->reason = why_not(job, explained);
+        }
     }
-    if (status != CVM_OK) {
-        return status;
+    if (count > 0) {
+        qsort(explanation->treatments, count, sizeof(*explanation->treatments), compare_treatments);
     }
-    qsort(explanation->treatments, count, sizeof(*explanation->treatments), compare_treatments);
-    explanation->reason = explanation->decision != NULL ? explanation->decision->reason
-                          : count > 0                   ? explanation->treatments[0].reason
-                                                        : CVM_REASON_NO_VALUE;
-    explanation->data_changed = job->engine->last_batch != job->run.last_batch;
-    return CVM_OK;
+    explanation->reason = explanation->decision != NULL
+                              ? (enum cvm_reason)explanation->decision->reason
+                          : count > 0 ? explanation->treatments[0].reason
+                                      : CVM_REASON_NO_VALUE;
+    explanation->data_changed = job->run.engine->last_batch != job->run.record.last_batch;
+    return explain_changes(job, err);
 }
 
 static enum cvm_status explain_steps(struct explain_job *job, const char *run_id,
                                      struct cvm_error *err)
 {
-    enum cvm_status status = cvm_run_get(job->store, job->arena, run_id, &job->run, err);
-    if (status == CVM_OK && job->run.summary == NULL) {
-        bool is_done = strcmp(job->run.state, "done") == 0;
-        status = CVM_FAIL(err, CVM_E_CONFLICT, "run '%s' %s", job->run.run_id,
-                          is_done ? "holds decisions of single customers, which keep no values"
-                                  : "is not finished");
-    }
+    enum cvm_status status = cvm_explain_run_open(&job->run, run_id, err);
     if (status == CVM_OK) {
-        status = cvm_customer_find(job->store, job->explanation->customer_id, &job->key, err);
-    }
-    if (status == CVM_OK) {
-        job->explanation->run_id = job->run.run_id;
-        job->explanation->as_of_day = job->run.as_of_day;
-        status = cvm_run_summary_parse(job->run.summary, &job->summary, err);
+        job->explanation->run_id = job->run.record.run_id;
+        job->explanation->as_of_day = job->run.record.as_of_day;
+        job->explanation->catalogue = job->run.catalogue;
+        status = cvm_customer_find(job->run.store, job->explanation->customer_id, &job->key, err);
     }
     if (status == CVM_OK) {
         status = load_decision(job, err);
@@ -223,26 +153,198 @@ static enum cvm_status explain_steps(struct explain_job *job, const char *run_id
     if (status == CVM_OK) {
         status = load_block(job, err);
     }
-    return status == CVM_OK ? explain_all(job, err) : status;
+    if (status == CVM_OK) {
+        struct cvm_feature_window window = {job->run.record.as_of_day, job->run.summary.since_day,
+                                            NULL};
+        status = cvm_engine_customer(job->run.engine, job->key, window, &job->chunk, err);
+    }
+    if (status == CVM_OK) {
+        job->place.chunk = job->chunk;
+        job->place.view = &job->view;
+        status = explain_all(job, err);
+    }
+    return status;
 }
 
 enum cvm_status cvm_explain(struct cvm_engine *engine, struct cvm_store *store, const char *run_id,
                             const char *customer_id, struct cvm_arena *arena,
                             struct cvm_explanation **out_explanation, struct cvm_error *err)
 {
-    struct explain_job job = {.engine = engine, .store = store, .arena = arena};
+    struct explain_job job = {.run = {.engine = engine, .store = store, .arena = arena}};
     job.explanation = CVM_NEW(arena, struct cvm_explanation);
     if (job.explanation == NULL) {
         return CVM_FAIL(err, CVM_E_LIMIT, "no memory for an explanation");
     }
-    job.summary.catalogue = engine->catalogue;
-    job.summary.run_id = run_id;
     job.explanation->customer_id = customer_id;
     enum cvm_status status = explain_steps(&job, run_id, err);
     cvm_chunk_destroy(job.chunk);
-    cvm_recommender_destroy(job.recommender);
+    cvm_explain_run_close(&job.run);
     if (status == CVM_OK) {
         *out_explanation = job.explanation;
     }
+    return status;
+}
+
+/* ---- many customers ---- */
+
+struct parts_job {
+    struct cvm_explain_run run;
+    const struct cvm_explain_many *request;
+    uint64_t *keys; /* of the customers asked for, ascending; NULL = everybody */
+    size_t key_count;
+    struct cvm_arena *block_arena;
+    struct cvm_value_block block; /* the last one looked at */
+    struct cvm_values_view view;
+    bool has_block;
+};
+
+static int compare_keys(const void *a, const void *b)
+{
+    uint64_t left = *(const uint64_t *)a;
+    uint64_t right = *(const uint64_t *)b;
+    return (left > right) - (left < right);
+}
+
+static enum cvm_status find_keys(struct parts_job *job, struct cvm_error *err)
+{
+    const struct cvm_explain_many *request = job->request;
+    if (request->customers == NULL) {
+        return CVM_OK;
+    }
+    job->keys = CVM_NEW_ARRAY(job->run.arena, request->customer_count + 1, uint64_t);
+    if (job->keys == NULL) {
+        return CVM_FAIL(err, CVM_E_LIMIT, "no memory for %zu customers", request->customer_count);
+    }
+    for (size_t i = 0; i < request->customer_count; i++) {
+        enum cvm_status status = cvm_customer_find(job->run.store, request->customers[i],
+                                                   &job->keys[job->key_count], err);
+        if (status != CVM_OK && status != CVM_E_NOT_FOUND) {
+            return status;
+        }
+        job->key_count += status == CVM_OK ? 1 : 0;
+    }
+    qsort(job->keys, job->key_count, sizeof(*job->keys), compare_keys);
+    return CVM_OK;
+}
+
+/* The stored values around a key; chunks come in key order, so a block serves many of them. */
+static enum cvm_status find_block(struct parts_job *job, uint64_t key, struct cvm_error *err)
+{
+    if (job->has_block && key >= job->block.first_key && key <= job->block.last_key) {
+        return CVM_OK;
+    }
+    cvm_arena_reset(job->block_arena);
+    job->has_block = false;
+    enum cvm_status status = cvm_value_block_get(job->run.store, job->block_arena,
+                                                 job->run.record.run_id, key, &job->block, err);
+    if (status == CVM_E_NOT_FOUND) {
+        return CVM_OK;
+    }
+    if (status == CVM_OK) {
+        status = cvm_values_open(job->block.body, job->block.length, &job->view, err);
+    }
+    job->has_block =
+        status == CVM_OK && job->view.treatment_count == job->run.catalogue->treatment_count;
+    return status;
+}
+
+static enum cvm_status explain_customer(struct parts_job *job, const struct cvm_chunk *chunk,
+                                        size_t i, struct cvm_error *err)
+{
+    uint64_t key = chunk->keys[i];
+    enum cvm_status status = find_block(job, key, err);
+    struct cvm_explain_place place = {.chunk = chunk, .customer = i, .view = &job->view};
+    place.row = job->has_block ? cvm_values_find(&job->view, key) : SIZE_MAX;
+    for (size_t t = 0; status == CVM_OK && t < job->run.catalogue->treatment_count; t++) {
+        struct cvm_explained_treatment explained;
+        cvm_explain_treatment(&job->run, &place, t, &explained);
+        if (explained.is_eligible) {
+            status = job->request->on_treatment(job->request->state, cvm_chunk_id(chunk, i),
+                                                &explained, err);
+        }
+    }
+    return status;
+}
+
+static enum cvm_status explain_chunk(void *state, size_t shard, size_t worker,
+                                     const struct cvm_chunk *chunk, struct cvm_error *err)
+{
+    struct parts_job *job = state;
+    enum cvm_status status = CVM_OK;
+    (void)shard;
+    (void)worker;
+    for (size_t i = 0; status == CVM_OK && i < chunk->count; i++) {
+        if (job->keys == NULL || bsearch(&chunk->keys[i], job->keys, job->key_count,
+                                         sizeof(*job->keys), compare_keys) != NULL) {
+            status = explain_customer(job, chunk, i, err);
+        }
+    }
+    return status;
+}
+
+/* The named customers are shards of one key each; nobody else is read. */
+static enum cvm_status plan_parts(struct parts_job *job, struct cvm_shard **out_shards,
+                                  size_t *out_count, struct cvm_error *err)
+{
+    if (job->keys == NULL) {
+        return cvm_engine_shards(job->run.engine, job->run.arena, out_shards, out_count, err);
+    }
+    *out_shards = CVM_NEW_ARRAY(job->run.arena, job->key_count + 1, struct cvm_shard);
+    if (*out_shards == NULL) {
+        return CVM_FAIL(err, CVM_E_LIMIT, "no memory for %zu customers", job->key_count);
+    }
+    *out_count = job->key_count;
+    for (size_t i = 0; i < job->key_count; i++) {
+        (*out_shards)[i] = (struct cvm_shard){job->keys[i], job->keys[i]};
+    }
+    return CVM_OK;
+}
+
+static enum cvm_status scan_parts(struct parts_job *job, struct cvm_error *err)
+{
+    struct cvm_feature_set needed = {{0}};
+    struct cvm_feature_window window = {job->run.record.as_of_day, job->run.summary.since_day,
+                                        &needed};
+    struct cvm_feature_program *program = NULL;
+    struct cvm_shard *shards = NULL;
+    size_t shard_count = 0;
+    cvm_needed_for_values(job->run.catalogue, &needed);
+    enum cvm_status status = cvm_feature_program_create(job->run.catalogue, window, &program, err);
+    if (status == CVM_OK) {
+        status = find_keys(job, err);
+    }
+    if (status == CVM_OK) {
+        status = plan_parts(job, &shards, &shard_count, err);
+    }
+    if (status == CVM_OK) {
+        struct cvm_scan_request scan = {
+            .program = program,
+            .shards = shards,
+            .shard_count = shard_count,
+            .on_chunk = explain_chunk,
+            .state = job,
+        };
+        status = cvm_engine_scan(job->run.engine, &scan, err);
+    }
+    cvm_feature_program_destroy(program);
+    return status;
+}
+
+enum cvm_status cvm_explain_parts(struct cvm_engine *engine, struct cvm_store *store,
+                                  const struct cvm_explain_many *request, struct cvm_arena *arena,
+                                  struct cvm_error *err)
+{
+    struct parts_job job = {.run = {.engine = engine, .store = store, .arena = arena},
+                            .request = request};
+    job.block_arena = cvm_arena_create((size_t)256 << 20);
+    if (job.block_arena == NULL) {
+        return CVM_FAIL(err, CVM_E_LIMIT, "no memory for blocks of values");
+    }
+    enum cvm_status status = cvm_explain_run_open(&job.run, request->run_id, err);
+    if (status == CVM_OK) {
+        status = scan_parts(&job, err);
+    }
+    cvm_explain_run_close(&job.run);
+    cvm_arena_destroy(job.block_arena);
     return status;
 }

@@ -1,5 +1,4 @@
-/* explain.h - why this treatment, and why not the others: every part of every value of one customer
- * in one run. */
+/* explain.h - why this treatment, and why not the others: every part of every value in one run. */
 #ifndef CVM_ENGINE_EXPLAIN_H
 #define CVM_ENGINE_EXPLAIN_H
 
@@ -10,16 +9,20 @@ struct cvm_explained_treatment {
     int treatment;
     enum cvm_reason reason; /* permitted, or why not; of permitted ones why it was not chosen */
     bool is_eligible;
-    double value, price, margin; /* margin = value - price; NaN when refused */
+    double value, price, margin; /* of the run; margin = value - price; NaN when refused */
     double sd;
-    struct cvm_action_value parts;
+    struct cvm_action_value parts; /* failed_... only where they are of this reason */
+    const char *change;            /* what would have to be otherwise; NULL = nothing can be said */
 };
 
 struct cvm_explanation {
     const char *customer_id;
     const char *run_id;
     int32_t as_of_day;
-    const struct cvm_run_decision *decision; /* NULL = nothing was given */
+    const struct cvm_catalogue *catalogue; /* with the responses that the run decided with */
+    const struct cvm_decision *decision;   /* NULL = nothing was decided */
+    int treatment;                         /* that was given; CVM_INDEX_NONE */
+    int withheld;                          /* by a control group; CVM_INDEX_NONE */
     enum cvm_reason reason;
     struct cvm_explained_treatment *treatments; /* by margin, refused ones last */
     size_t treatment_count;
@@ -33,5 +36,21 @@ CVM_MUST_CHECK enum cvm_status cvm_explain(struct cvm_engine *engine, struct cvm
                                            struct cvm_arena *arena,
                                            struct cvm_explanation **out_explanation,
                                            struct cvm_error *err);
+
+/* The parts of every permitted treatment of many customers, in key order. `change` is NULL. */
+typedef enum cvm_status (*cvm_explained_fn)(void *state, const char *customer_id,
+                                            const struct cvm_explained_treatment *treatment,
+                                            struct cvm_error *err);
+struct cvm_explain_many {
+    const char *run_id;
+    const char *const *customers; /* NULL = everybody; unknown ids are passed over */
+    size_t customer_count;
+    cvm_explained_fn on_treatment;
+    void *state;
+};
+/* The engine must have one worker. */
+CVM_MUST_CHECK enum cvm_status cvm_explain_parts(struct cvm_engine *engine, struct cvm_store *store,
+                                                 const struct cvm_explain_many *request,
+                                                 struct cvm_arena *arena, struct cvm_error *err);
 
 #endif

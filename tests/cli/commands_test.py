@@ -282,7 +282,7 @@ def the_summary_for_people_names_what_to_try_next(world):
     same(len(document["treatments"]), TREATMENTS, "treatments")
     for item in document["treatments"]:
         has(item, "treatment", "eligible", "reason", "value", "parts", "sd", "price", "margin")
-    expect("value = q" in world.cvm("explain", "latest", customer).out, "the formula")
+    expect("value = f q" in world.cvm("explain", "latest", customer).out, "the formula")
 
 
 def explain_uses_the_catalogue_of_the_run(world):

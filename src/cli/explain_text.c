@@ -1,0 +1,177 @@
+#include <math.h>
+#include <stdio.h>
+
+#include "base/date.h"
+#include "cli/explain_report.h"
+
+static const char *treatment_name(const struct cvm_explanation *explanation, int treatment)
+{
+    return treatment == CVM_INDEX_NONE ? explanation->catalogue->ignore.display_name
+                                       : explanation->catalogue->treatments[treatment].display_name;
+}
+
+/* ---- the decision ---- */
+
+static void print_contact(const struct cvm_decision *decision, FILE *out)
+{
+    char from[CVM_MOMENT_TEXT_SIZE];
+    char to[CVM_MOMENT_TEXT_SIZE];
+    fprintf(out, "Value %.4f (standard deviation %.4f), price %.4f, left %.4f.\n", decision->value,
+            decision->sd, decision->price, decision->value - decision->price);
+    if (decision->earliest_at_ms > 0) {
+        fprintf(out, "Contact by %s between %s and %s.\n", decision->channel,
+                cvm_moment_format(decision->earliest_at_ms, from),
+                cvm_moment_format(decision->latest_at_ms, to));
+    }
+}
+
+static void print_head(const struct cvm_explanation *explanation, FILE *out)
+{
+    const struct cvm_decision *decision = explanation->decision;
+    char day[CVM_DAY_TEXT_SIZE];
+    fprintf(out, "Customer %s in run %s as of %s: %s\n", explanation->customer_id,
+            explanation->run_id, cvm_day_format(explanation->as_of_day, day),
+            treatment_name(explanation, explanation->treatment));
+    fprintf(out, "%s\n", cvm_reason_sentence(explanation->reason));
+    if (decision != NULL && !decision->ghost) {
+        print_contact(decision, out);
+    }
+    if (explanation->withheld != CVM_INDEX_NONE) {
+        fprintf(out, "The control group (%s) kept '%s' from the customer.\n", decision->arm,
+                treatment_name(explanation, explanation->withheld));
+    }
+    if (explanation->data_changed) {
+        fputs("The data has changed since this run: parts are of today's data, values of the "
+              "run.\n",
+              out);
+    }
+}
+
+/* ---- what could be given ---- */
+
+static void print_permitted(const struct cvm_explanation *explanation, FILE *out)
+{
+    static const char *const headers[] = {"possible", ">value", ">sd", ">price", ">left", "why"};
+    struct cvm_table table;
+    cvm_table_init(&table, headers, sizeof(headers) / sizeof(headers[0]));
+    for (size_t i = 0; i < explanation->treatment_count; i++) {
+        const struct cvm_explained_treatment *treatment = &explanation->treatments[i];
+        if (!treatment->is_eligible) {
+            continue;
+        }
+        cvm_table_add(&table, treatment_name(explanation, treatment->treatment));
+        cvm_table_add_format(&table, "%.4f", treatment->value);
+        cvm_table_add_format(&table, "%.4f", treatment->sd);
+        cvm_table_add_format(&table, "%.4f", treatment->price);
+        cvm_table_add_format(&table, "%.4f", treatment->margin);
+        cvm_table_add(&table, cvm_reason_sentence(treatment->reason));
+    }
+    if (table.cell_count == 0) {
+        cvm_text_finish(&table.cells);
+        fputs("\nNo treatment is possible.\n", out);
+        return;
+    }
+    fputc('\n', out);
+    cvm_table_print(&table, out);
+}
+
+/* The two best that were not given, and what they lacked. */
+static void print_alternatives(const struct cvm_explanation *explanation, FILE *out)
+{
+    int shown = 0;
+    for (size_t i = 0; i < explanation->treatment_count && shown < 2; i++) {
+        const struct cvm_explained_treatment *treatment = &explanation->treatments[i];
+        if (!treatment->is_eligible || treatment->treatment == explanation->treatment) {
+            continue;
+        }
+        fputs(shown == 0 ? "\nBest alternatives:\n" : "", out);
+        fprintf(out, "  %s%s%s.\n", treatment_name(explanation, treatment->treatment),
+                treatment->change == NULL ? "" : " needs ",
+                treatment->change == NULL ? "" : treatment->change);
+        shown++;
+    }
+}
+
+/* ---- what was refused ---- */
+
+static const char *check_name(const struct cvm_catalogue *catalogue,
+                              const struct cvm_explained_treatment *treatment)
+{
+    const char *name = treatment->parts.failed_name;
+    for (size_t r = 0; name != NULL && r < catalogue->policy.rule_count; r++) {
+        if (treatment->reason == CVM_REASON_CONTACT_POLICY &&
+            catalogue->policy.rules[r].name == name) {
+            return catalogue->policy.rules[r].display_name;
+        }
+    }
+    for (size_t s = 0; name != NULL && s < catalogue->suppression_count; s++) {
+        if (treatment->reason == CVM_REASON_SUPPRESSED && catalogue->suppressions[s].name == name) {
+            return catalogue->suppressions[s].display_name;
+        }
+    }
+    return cvm_reason_sentence(treatment->reason);
+}
+
+static void print_refused(const struct cvm_explanation *explanation, FILE *out)
+{
+    static const char *const headers[] = {"refused", "stage", "why", "it needs"};
+    struct cvm_table table;
+    cvm_table_init(&table, headers, sizeof(headers) / sizeof(headers[0]));
+    for (size_t i = 0; i < explanation->treatment_count; i++) {
+        const struct cvm_explained_treatment *treatment = &explanation->treatments[i];
+        if (treatment->is_eligible) {
+            continue;
+        }
+        cvm_table_add(&table, treatment_name(explanation, treatment->treatment));
+        cvm_table_add(&table, cvm_reason_stage(treatment->reason));
+        cvm_table_add(&table, check_name(explanation->catalogue, treatment));
+        cvm_table_add(&table, treatment->change == NULL ? "-" : treatment->change);
+    }
+    if (table.cell_count == 0) {
+        cvm_text_finish(&table.cells);
+        return;
+    }
+    fputc('\n', out);
+    cvm_table_print(&table, out);
+}
+
+/* ---- parts ---- */
+
+static void print_parts(const struct cvm_explanation *explanation, FILE *out)
+{
+    static const char *const headers[CVM_EXPLAIN_PARTS + 3] = {
+        "parts", ">f", ">q", ">p", ">rho", ">W",          ">a",       ">u",
+        ">H",    ">g", ">c", ">k", ">m",   "q a rho are", ">outcomes"};
+    struct cvm_table table;
+    struct cvm_explain_part parts[CVM_EXPLAIN_PARTS];
+    cvm_table_init(&table, headers, CVM_EXPLAIN_PARTS + 3);
+    for (size_t i = 0; i < explanation->treatment_count; i++) {
+        const struct cvm_explained_treatment *treatment = &explanation->treatments[i];
+        if (!treatment->is_eligible) {
+            continue;
+        }
+        cvm_table_add(&table, explanation->catalogue->treatments[treatment->treatment].id);
+        cvm_explain_parts_of(&treatment->parts, parts);
+        for (size_t p = 0; p < CVM_EXPLAIN_PARTS; p++) {
+            cvm_table_add_format(&table, "%.6g", parts[p].value);
+        }
+        cvm_table_add(&table, treatment->parts.source);
+        cvm_table_add_format(&table, "%lld", (long long)treatment->parts.outcomes);
+    }
+    if (table.cell_count == 0) {
+        cvm_text_finish(&table.cells);
+        return;
+    }
+    fputc('\n', out);
+    cvm_table_print(&table, out);
+    fputs("\n" CVM_EXPLAIN_FORMULA ", W = m H; left = value - price\n", out);
+}
+
+void cvm_explain_print(const struct cvm_explanation *explanation, struct cvm_session *session)
+{
+    print_head(explanation, session->out);
+    print_permitted(explanation, session->out);
+    print_alternatives(explanation, session->out);
+    print_refused(explanation, session->out);
+    print_parts(explanation, session->out);
+}
