@@ -307,3 +307,24 @@ void cvm_household_apply(struct cvm_column *members, const struct cvm_catalogue 
         }
     }
 }
+
+bool cvm_household_has_candidates(const struct cvm_column *members,
+                                  const struct cvm_catalogue *catalogue, int forced_treatment,
+                                  struct cvm_shard_values *shards)
+{
+    const struct cvm_household_member *all =
+        CVM_COLUMN_DATA(members, const struct cvm_household_member);
+    for (size_t l = 0; l < catalogue->policy.household_count; l++) {
+        struct limit limit = {
+            .governed = governed_by(catalogue, &catalogue->policy.household[l]),
+            .forced_treatment = forced_treatment,
+            .shards = shards,
+        };
+        for (size_t i = 0; i < members->count; i++) {
+            if (best_value(&limit, &all[i]) > CVM_VALUE_INELIGIBLE) {
+                return true;
+            }
+        }
+    }
+    return false;
+}

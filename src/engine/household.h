@@ -38,6 +38,11 @@ CVM_MUST_CHECK enum cvm_status cvm_household_join(struct cvm_column *members,
                                                   const struct cvm_column *more,
                                                   struct cvm_error *err);
 
+/* Has anybody a contact that a limit governs? Else the rest of the households does not matter. */
+bool cvm_household_has_candidates(const struct cvm_column *members,
+                                  const struct cvm_catalogue *catalogue, int forced_treatment,
+                                  struct cvm_shard_values *shards);
+
 /* Of customers of the same households that were not looked at: only their contacts count. Goes
  * through the whole base, for who decides for a few. `window.needed` is set here. */
 CVM_MUST_CHECK enum cvm_status cvm_household_add_others(struct cvm_column *members,

@@ -154,6 +154,13 @@ static int withheld_choice(const struct deciding *deciding, const struct cvm_sha
 
 /* ---- everybody ---- */
 
+static bool is_unselected(const struct cvm_shard_values *shard, size_t customer)
+{
+    const unsigned char *reasons = shard->reasons.data;
+    return shard->treatment_count > 0 &&
+           reasons[cvm_values_at(shard->treatment_count, customer, 0)] == CVM_REASON_NOT_SELECTED;
+}
+
 static enum cvm_status add_ghost(struct deciding *deciding, const struct cvm_shard_values *shard,
                                  size_t customer, int treatment, struct cvm_error *err)
 {
@@ -196,7 +203,7 @@ static enum cvm_status decide_shard(struct deciding *deciding, size_t s, struct 
             uint64_t bits = ((const uint64_t *)memory->withheld.data)[memory->first[s] + i];
             bool may_be_member = (bits & control->marketing) == control->marketing;
             deciding->job->result->control_members +=
-                may_be_member &&
+                may_be_member && !is_unselected(shard, i) &&
                 cvm_run_is_member(control, ((const uint64_t *)shard->keys.data)[i]);
             withheld = bits == 0 ? CVM_INDEX_NONE : withheld_choice(deciding, shard, i, bits);
         }
@@ -214,8 +221,7 @@ static void count_refusals(struct cvm_run_result *result, const struct cvm_shard
     const unsigned char *reasons = shard->reasons.data;
     for (size_t i = 0; i < shard->count; i++) {
         bool was_decided = false;
-        size_t first = cvm_values_at(shard->treatment_count, i, 0);
-        if (shard->treatment_count > 0 && reasons[first] == CVM_REASON_NOT_SELECTED) {
+        if (is_unselected(shard, i)) {
             continue;
         }
         for (size_t t = 0; t < shard->treatment_count; t++) {

@@ -118,6 +118,9 @@ CVM_MUST_CHECK enum cvm_status cvm_run_loaded_decision(const struct cvm_catalogu
 /* run_values.c: scan, features and verdicts into memory->values, blocks into the store as they end.
  */
 CVM_MUST_CHECK enum cvm_status cvm_run_make_values(struct cvm_run_job *job, struct cvm_error *err);
+/* Household limits change values after the scan: their blocks are stored beside the solve. The
+ * body of a thread; the job is its state. */
+enum cvm_status cvm_run_write_blocks(void *job, struct cvm_error *err);
 
 /* run_windows.c */
 CVM_MUST_CHECK enum cvm_status cvm_run_windows_open(struct cvm_run_windows *windows,

@@ -104,6 +104,9 @@ static enum cvm_reason reason_of_nothing(const struct results_file *file, size_t
         if (refusal == CVM_REASON_ALREADY_DECIDED || refusal == CVM_REASON_NO_CONSENT_RECORD) {
             return (enum cvm_reason)refusal;
         }
+        if (refusal == CVM_REASON_HELD_OUT || refusal == CVM_REASON_HOUSEHOLD) {
+            return (enum cvm_reason)refusal; /* it had passed every check */
+        }
         bool is_check = refusal <= CVM_REASON_NOT_SUITABLE;
         bool is_further = is_check && (refusal > reason || reason > CVM_REASON_NOT_SUITABLE);
         reason = t == 0 || is_further ? refusal : reason;

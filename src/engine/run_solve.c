@@ -162,6 +162,32 @@ static enum cvm_status rows_and_hold(struct cvm_run_job *job, struct cvm_error *
     return status;
 }
 
+/* Solve, and meanwhile store the blocks that could not be stored during the scan. */
+static enum cvm_status solve(struct cvm_run_job *job, const struct cvm_problem *problem,
+                             struct cvm_error *err)
+{
+    struct cvm_run_memory *memory = job->memory;
+    struct cvm_thread *blocks = NULL;
+    struct cvm_error blocks_err = {0};
+    enum cvm_status status = CVM_OK;
+    if (job->writer != NULL && memory->households != NULL) {
+        status = cvm_thread_start(cvm_run_write_blocks, job, &blocks, err);
+    }
+    if (status == CVM_OK) {
+        status = cvm_solve(problem, &(struct cvm_solver_options){0}, job->engine->pool,
+                           job->engine->context, &memory->solved, err);
+        status = status == CVM_OK ? CVM_OK : cvm_error_context(err, status, "allocate");
+    }
+    enum cvm_status blocks_status = cvm_thread_join(blocks, &blocks_err);
+    if (status == CVM_OK && blocks_status != CVM_OK) {
+        status = blocks_status;
+        if (err != NULL) {
+            *err = blocks_err;
+        }
+    }
+    return status;
+}
+
 enum cvm_status cvm_run_allocate(struct cvm_run_job *job, struct cvm_error *err)
 {
     struct cvm_run_memory *memory = job->memory;
@@ -196,10 +222,9 @@ enum cvm_status cvm_run_allocate(struct cvm_run_job *job, struct cvm_error *err)
         .forced_treatment = job->request->forced_treatment,
     };
     memory->solved.treatments = memory->plan.data;
-    status = cvm_solve(&problem, &(struct cvm_solver_options){0}, job->engine->pool,
-                       job->engine->context, &memory->solved, err);
+    status = solve(job, &problem, err);
     if (status != CVM_OK) {
-        return cvm_error_context(err, status, "allocate");
+        return status;
     }
     for (size_t r = 0; r < memory->rows.count; r++) {
         int constraint = memory->rows.constraint[r];

@@ -1,5 +1,6 @@
 #include <stdlib.h>
 
+#include "engine/needed.h"
 #include "engine/run_internal.h"
 
 /* Blocks are committed together until this much is written: one sync for many shards. */
@@ -214,9 +215,9 @@ static enum cvm_status write_blocks(void *state_pointer, struct cvm_error *err)
     return status;
 }
 
-/* All at once, where values change after the scan. */
-static enum cvm_status write_all_blocks(const struct cvm_run_job *job, struct cvm_error *err)
+enum cvm_status cvm_run_write_blocks(void *job_pointer, struct cvm_error *err)
 {
+    struct cvm_run_job *job = job_pointer;
     struct block_writing writing = {.job = job};
     cvm_text_init(&writing.body, 0);
     enum cvm_status status = cvm_db_begin(cvm_store_db(job->writer), err);
@@ -228,11 +229,33 @@ static enum cvm_status write_all_blocks(const struct cvm_run_job *job, struct cv
 
 /* ---- the scan ---- */
 
+/* The words of a result file need more; they come with its own scan. */
+static void list_needed(const struct cvm_run_job *job, struct cvm_feature_set *needed)
+{
+    const struct cvm_catalogue *catalogue = job->catalogue;
+    const struct cvm_contact_policy *policy = &catalogue->policy;
+    cvm_needed_for_values(catalogue, needed);
+    for (size_t i = 0; i < catalogue->control.strata_count; i++) {
+        cvm_feature_set_add(needed, catalogue, (size_t)catalogue->control.strata[i]);
+    }
+    if (cvm_household_is_on(catalogue)) {
+        cvm_feature_set_add(needed, catalogue, (size_t)policy->household_feature);
+        for (size_t l = 0; l < policy->household_count; l++) {
+            cvm_feature_set_add(needed, catalogue, (size_t)policy->household[l].count_feature);
+        }
+    }
+    if (job->trigger != CVM_INDEX_NONE) {
+        cvm_feature_set_add_rule(needed, catalogue, &catalogue->triggers[job->trigger].when);
+    }
+}
+
 static enum cvm_status scan_everybody(struct value_state *state, struct cvm_error *err)
 {
     const struct cvm_run_job *job = state->job;
     struct cvm_feature_program *program = NULL;
-    struct cvm_feature_window window = {job->request->as_of_day, job->request->since_day};
+    struct cvm_feature_set needed = {0};
+    struct cvm_feature_window window = {job->request->as_of_day, job->request->since_day, &needed};
+    list_needed(job, &needed);
     enum cvm_status status =
         cvm_feature_program_create(job->engine->catalogue, window, &program, err);
     if (status != CVM_OK) {
@@ -304,7 +327,10 @@ static enum cvm_status limit_households(struct cvm_run_job *job, struct cvm_erro
     for (size_t i = 1; status == CVM_OK && i < memory->household_columns; i++) {
         status = cvm_household_join(all, &memory->households[i], err);
     }
-    if (status == CVM_OK && job->request->customers != NULL) {
+    bool is_partial = status == CVM_OK && job->request->customers != NULL &&
+                      cvm_household_has_candidates(all, job->catalogue,
+                                                   job->request->forced_treatment, memory->values);
+    if (is_partial) {
         struct cvm_feature_window window = {job->request->as_of_day, job->request->since_day, NULL};
         status = cvm_household_add_others(all, job->engine, window, err);
     }
@@ -336,9 +362,6 @@ enum cvm_status cvm_run_make_values(struct cvm_run_job *job, struct cvm_error *e
     }
     if (status == CVM_OK && job->memory->households != NULL) {
         status = limit_households(job, err);
-        if (status == CVM_OK && job->writer != NULL) {
-            status = write_all_blocks(job, err);
-        }
     }
     double value_seconds = 0;
     for (size_t i = 0; i < engine->worker_count; i++) {

@@ -1,175 +1,23 @@
 /* The whole-base run over a generated base in a real store: same plan whatever the machinery,
  * capacity never exceeded, a request answered once. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
+#include "run_base.h"
 
-#include <cmocka.h>
-
-#include "base/date.h"
 #include "engine/decide.h"
 #include "engine/explain.h"
-#include "engine/run.h"
 #include "engine/run_results.h"
-#include "storage/catalogue_store.h"
-#include "storage/import.h"
-#include "storage/ledger.h"
-#include "support/config_files.h"
-#include "world/world.h"
 
 #define CUSTOMERS 600
-#define AS_OF     19802 /* 2024-03-20 */
-#define NOW_MS    (INT64_C(19802) * 86400000)
-
-static int64_t now_ms = NOW_MS;
-
-struct base {
-    char folder[64];
-    char url[96];
-    struct cvm_arena *arena;
-    const struct cvm_catalogue *catalogue;
-    struct cvm_context context;
-    struct cvm_store *store; /* the writer */
-};
-
-static void must(enum cvm_status status, const struct cvm_error *err)
-{
-    if (status != CVM_OK) {
-        (void)fprintf(stderr, "%s (%s; %s:%d)\n", err->message, err->where, err->file, err->line);
-    }
-    assert_int_equal(status, CVM_OK);
-}
-
-static void write_world(const struct base *base)
-{
-    struct cvm_world_options options = {
-        .customers = CUSTOMERS, .events_per_customer = 25, .seed = 11, .until_day = AS_OF};
-    struct cvm_text records[CVM_WORLD_SOURCE_COUNT];
-    struct cvm_error err;
-    for (size_t s = 0; s < CVM_WORLD_SOURCE_COUNT; s++) {
-        cvm_text_init(&records[s], 0);
-    }
-    for (int64_t customer = 0; customer < CUSTOMERS; customer++) {
-        cvm_world_customer(&options, customer, records);
-    }
-    for (size_t s = 0; s < CVM_WORLD_SOURCE_COUNT; s++) {
-        char path[192];
-        (void)snprintf(path, sizeof(path), "%s/%s.ndjson", base->folder, cvm_world_source_names[s]);
-        must(cvm_file_write(path, cvm_text_string(&records[s]), records[s].length, &err), &err);
-        cvm_text_finish(&records[s]);
-    }
-}
-
-static void open_store(struct base *base)
-{
-    struct cvm_error err;
-    struct cvm_store_options options = {
-        .access = CVM_DB_WRITE, .may_create = true, .clock = base->context.clock};
-    must(cvm_store_open(base->url, &options, &base->store, &err), &err);
-}
 
 static int set_up(void **state)
 {
-    struct base *base = calloc(1, sizeof(*base));
-    struct cvm_error err = {0};
-    assert_non_null(base);
-    (void)snprintf(base->folder, sizeof(base->folder), "/tmp/cvm-run-test-XXXXXX");
-    assert_non_null(mkdtemp(base->folder));
-    (void)snprintf(base->url, sizeof(base->url), "sqlite:%s/cvm.db", base->folder);
-    base->arena = cvm_arena_create((size_t)256 << 20);
-    base->context.clock = cvm_clock_fixed(&now_ms);
-    write_world(base);
-    open_store(base);
-
-    struct config_files config = config_load(base->arena, CUSTOMERS);
-    struct cvm_catalogue_files files = {config.files, config.count};
-    const struct cvm_catalogue *read = NULL;
-    must(config_read(base->arena, &config, &read, &err), &err);
-    int64_t version = 0;
-    struct cvm_catalogue_change_note note = {"test", "first", "[]"};
-    must(cvm_catalogue_store_add(base->store, &files, read->digest, &note, &version, &err), &err);
-    must(cvm_catalogue_store_load(base->store, base->arena, 0, &base->catalogue, &err), &err);
-
-    struct cvm_pool *pool = NULL;
-    struct cvm_import_report report;
-    struct cvm_import_options options = {.who = "test", .today = AS_OF};
-    char rejects[128];
-    (void)snprintf(rejects, sizeof(rejects), "%s/rejects.ndjson", base->folder);
-    options.rejects_path = rejects;
-    const char *paths[] = {base->folder};
-    must(cvm_pool_create(2, &pool, &err), &err);
-    struct cvm_import_work work = {base->store, base->catalogue, &options, pool, &base->context};
-    struct cvm_import_paths all = {paths, 1, NULL};
-    must(cvm_import_files(&work, &all, base->arena, &report, &err), &err);
-    cvm_pool_destroy(pool);
-    assert_int_equal(report.rejected, 0);
-    assert_int_equal(report.customers, CUSTOMERS);
-    *state = base;
+    *state = base_create(CUSTOMERS, NULL);
     return 0;
 }
 
 static int tear_down(void **state)
 {
-    struct base *base = *state;
-    cvm_store_close(base->store);
-    cvm_arena_destroy(base->arena);
-    struct cvm_arena *arena = cvm_arena_create(1 << 20);
-    struct cvm_file_list list;
-    if (cvm_folder_list(arena, base->folder, 0, &list, NULL) == CVM_OK) {
-        for (size_t i = 0; i < list.count; i++) {
-            char path[256];
-            (void)snprintf(path, sizeof(path), "%s/%s", base->folder, list.paths[i]);
-            (void)unlink(path);
-        }
-    }
-    cvm_arena_destroy(arena);
-    (void)rmdir(base->folder);
-    free(base);
+    base_destroy(*state);
     return 0;
-}
-
-static struct cvm_run_request ordinary(void)
-{
-    return (struct cvm_run_request){
-        .as_of_day = AS_OF,
-        .since_day = CVM_DAY_NONE,
-        .forced_treatment = CVM_INDEX_NONE,
-        .allowed = UINT64_MAX,
-        .must_release = true,
-        .keep_runs = 3,
-        .who = "test",
-    };
-}
-
-static struct cvm_engine *open_engine(const struct base *base, size_t threads, size_t chunk_size)
-{
-    struct cvm_engine *engine = NULL;
-    struct cvm_error err;
-    struct cvm_engine_options options = {.store_url = base->url,
-                                         .catalogue = base->catalogue,
-                                         .context = &base->context,
-                                         .thread_count = threads,
-                                         .chunk_size = chunk_size};
-    must(cvm_engine_open(&options, &engine, &err), &err);
-    return engine;
-}
-
-static struct cvm_run_result *run(const struct base *base, const struct cvm_run_request *request,
-                                  size_t threads, size_t chunk_size)
-{
-    struct cvm_engine *engine = open_engine(base, threads, chunk_size);
-    struct cvm_run_result *result = NULL;
-    struct cvm_error err;
-    must(cvm_run(engine, request->is_dry ? NULL : base->store, request, base->arena, &result, &err),
-         &err);
-    cvm_engine_close(engine);
-    return result;
 }
 
 static void the_plan_does_not_depend_on_threads_or_chunk_size(void **state)
