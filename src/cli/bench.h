@@ -26,6 +26,8 @@ struct cvm_bench_sample {
     int64_t bytes;        /* read or stored, 0 = says nothing */
     int64_t matrix_bytes; /* value matrix: customers x treatments x (value + reason) */
     int64_t chunks_bytes; /* chunks in flight: workers x chunk x features */
+    int64_t rules;        /* evaluated for each customer, 0 = says nothing */
+    int64_t threads;      /* that did it */
     int64_t peak_bytes;   /* resident, set by cvm_bench_measure() */
 };
 
@@ -37,7 +39,7 @@ CVM_MUST_CHECK enum cvm_status cvm_bench_measure(struct cvm_bench *bench, cvm_be
                                                  struct cvm_bench_sample *out_sample,
                                                  struct cvm_error *err);
 
-/* The jobs (bench_jobs.c). */
+/* The jobs (bench_jobs.c, bench_rules.c). */
 enum cvm_status cvm_bench_write_data(struct cvm_bench *bench, struct cvm_bench_sample *out_sample,
                                      struct cvm_error *err);
 enum cvm_status cvm_bench_fill_store(struct cvm_bench *bench, struct cvm_bench_sample *out_sample,
@@ -46,6 +48,8 @@ enum cvm_status cvm_bench_ingest(struct cvm_bench *bench, struct cvm_bench_sampl
                                  struct cvm_error *err);
 enum cvm_status cvm_bench_journey(struct cvm_bench *bench, struct cvm_bench_sample *out_sample,
                                   struct cvm_error *err);
+enum cvm_status cvm_bench_rules(struct cvm_bench *bench, struct cvm_bench_sample *out_sample,
+                                struct cvm_error *err);
 enum cvm_status cvm_bench_recommend(struct cvm_bench *bench, struct cvm_bench_sample *out_sample,
                                     struct cvm_error *err);
 enum cvm_status cvm_bench_run(struct cvm_bench *bench, struct cvm_bench_sample *out_sample,

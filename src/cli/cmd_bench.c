@@ -21,12 +21,13 @@
 
 static const struct bench_kind {
     const char *name;
-    cvm_bench_fn prepare; /* unless a store is named */
+    cvm_bench_fn prepare; /* unless a store is named; NULL: the job needs nothing */
     cvm_bench_fn job;
     bool needs_own_store;
 } kinds[] = {
     {"ingest", cvm_bench_write_data, cvm_bench_ingest, true},
     {"journey", cvm_bench_fill_store, cvm_bench_journey, false},
+    {"rules", NULL, cvm_bench_rules, true},
     {"recommend", cvm_bench_fill_store, cvm_bench_recommend, false},
     {"run", cvm_bench_fill_store, cvm_bench_run, false},
 };
@@ -53,7 +54,8 @@ static enum cvm_status find_kind(struct bench_job *job, struct cvm_error *err)
         }
     }
     return CVM_FAIL(err, CVM_E_INVALID,
-                    "there is no bench '%s': ingest, journey, recommend and run are there", name);
+                    "there is no bench '%s': ingest, journey, rules, recommend and run are there",
+                    name);
 }
 
 static enum cvm_status parse(struct bench_job *job, struct cvm_error *err)
@@ -222,6 +224,30 @@ static void add_memory(const struct bench_job *job, struct results *results)
     }
 }
 
+/* Rules beside the bare reading of the same columns, which is their first stage. */
+static void add_rules(const struct bench_job *job, double *values, double seconds,
+                      struct results *results)
+{
+    const struct cvm_bench_sample *first = &job->samples[0];
+    for (int64_t i = 0; i < job->repeats; i++) {
+        values[i] = job->samples[i].stage_seconds[0];
+    }
+    double read = spread_of(values, (size_t)job->repeats).median;
+    add_result(results, "rules", (double)first->rules, "count");
+    add_result(results, "threads", (double)first->threads, "count");
+    add_result(results, "rules_x_customers_per_second",
+               (double)first->rules * (double)first->customers / seconds, "1/s");
+    add_result(results, "to_memory_read", seconds / read, "ratio");
+}
+
+static void add_events(const struct cvm_bench_sample *first, double seconds,
+                       struct results *results)
+{
+    double events = first->events > 0 ? (double)first->events : 1;
+    add_result(results, "per_event", 1e9 * seconds / events, "ns");
+    add_result(results, "events_per_second", events / seconds, "1/s");
+}
+
 static enum cvm_status make_results(const struct bench_job *job, struct results *results,
                                     struct cvm_error *err)
 {
@@ -235,14 +261,18 @@ static enum cvm_status make_results(const struct bench_job *job, struct results 
     }
     struct spread spread = spread_of(values, (size_t)job->repeats);
     double customers = first->customers > 0 ? (double)first->customers : 1;
-    double events = first->events > 0 ? (double)first->events : 1;
     add_result(results, "customers", (double)first->customers, "count");
-    add_result(results, "events", (double)first->events, "count");
+    if (first->rules == 0) {
+        add_result(results, "events", (double)first->events, "count");
+    }
     add_result(results, "repeats", (double)job->repeats, "count");
     add_spread(results, "seconds", spread);
     add_result(results, "per_customer", 1e6 * spread.median / customers, "us");
-    add_result(results, "per_event", 1e9 * spread.median / events, "ns");
-    add_result(results, "events_per_second", events / spread.median, "1/s");
+    if (first->rules == 0) {
+        add_events(first, spread.median, results);
+    } else {
+        add_rules(job, values, spread.median, results);
+    }
     add_result(results, "customers_per_second", customers / spread.median, "1/s");
     add_stages(job, values, results);
     add_memory(job, results);
@@ -339,7 +369,7 @@ static enum cvm_status measure(struct bench_job *job, struct cvm_error *err)
     if (job->samples == NULL) {
         return CVM_FAIL(err, CVM_E_LIMIT, "no memory for results");
     }
-    if (job->folder != NULL) {
+    if (job->folder != NULL && job->kind->prepare != NULL) {
         cvm_session_progress(job->session, "prepare", -1, job->bench.customers);
         status = cvm_bench_measure(&job->bench, job->kind->prepare, &ignored, err);
     }
@@ -386,9 +416,10 @@ static const struct cvm_option bench_options[] = {
 const struct cvm_command cvm_command_bench = {
     .name = "bench",
     .arguments = "NAME",
-    .summary = "Measure ingest, journey, recommend or run on this machine",
+    .summary = "Measure ingest, journey, rules, recommend or run on this machine",
     .details = "Makes a base in a temporary folder, which is removed afterwards; with --store the\n"
-               "named store is measured instead (not for ingest; run adds its runs to it). Each\n"
+               "named store is measured instead (not for ingest and rules; run adds its runs to "
+               "it). Each\n"
                "repeat is a process of its own, so that its peak of memory stands alone.\n\n"
                "  cvm bench journey --customers 200000 --repeat 7 --json",
     .positional_min = 1,

@@ -2,8 +2,8 @@
  * folder.
  *
  * An operation reads columns, constants and registers and fills one register: of 256 doubles (a
- * value, NaN where missing) or of 256 bytes (a mask, 0 or 1). No operation branches by row, so the
- * compiler turns each into vector instructions.
+ * value, NaN where missing) or of 256 bytes (a mask, 0 or 1). No operation branches by row
+ * (rule_kernels.h).
  */
 #ifndef CVM_RULES_RULE_PROGRAM_H
 #define CVM_RULES_RULE_PROGRAM_H
