@@ -4,6 +4,7 @@
 #include "base/date.h"
 #include "cli/commands.h"
 #include "cli/document.h"
+#include "cli/plan_history.h"
 #include "cli/run_report.h"
 #include "cli/work.h"
 #include "storage/catalogue_store.h"
@@ -103,12 +104,17 @@ const struct cvm_command cvm_command_plan_list = {
 
 /* ---- show ---- */
 
-static enum cvm_status show_record(struct cvm_session *session, const struct cvm_run_record *run,
-                                   struct cvm_error *err)
+static enum cvm_status show_record(struct cvm_session *session, struct cvm_store *store,
+                                   const struct cvm_run_record *run, struct cvm_error *err)
 {
     struct cvm_document document;
     cvm_document_init(&document);
     write_run(&document.json, run);
+    enum cvm_status status = cvm_plan_history_write(session, store, run, &document.json, err);
+    if (status != CVM_OK) {
+        cvm_document_finish(&document);
+        return status;
+    }
     cvm_json_key_raw(&document.json, "options", run->options);
     cvm_json_key_raw(&document.json, "summary", run->summary);
     return cvm_document_print(&document, session, err);
@@ -133,6 +139,7 @@ static enum cvm_status show_report(struct cvm_session *session, const struct cvm
     if (status == CVM_OK) {
         struct cvm_run_report report = {.result = result};
         cvm_run_report_print(session, &report);
+        status = cvm_plan_history_print(session, work.store, run, err);
     }
     cvm_run_result_destroy(result);
     cvm_work_close(&work);
@@ -149,12 +156,12 @@ static enum cvm_status run_show(struct cvm_session *session, const struct cvm_ar
     if (status == CVM_OK) {
         status = cvm_run_get(store, session->arena, run_id, &run, err);
     }
-    cvm_store_close(store);
-    if (status != CVM_OK) {
-        return status;
+    if (status == CVM_OK && session->is_json) {
+        status = show_record(session, store, &run, err);
     }
-    if (session->is_json) {
-        return show_record(session, &run, err);
+    cvm_store_close(store);
+    if (status != CVM_OK || session->is_json) {
+        return status;
     }
     if (run.summary == NULL || strcmp(run.state, "done") != 0) {
         fprintf(session->out, "Run %s: %s\n", run.run_id, run.state);

@@ -11,6 +11,7 @@ const struct cvm_command *const cvm_commands[] = {
     &cvm_command_decide,
     &cvm_command_plan_list,
     &cvm_command_plan_show,
+    &cvm_command_plan_diff,
     &cvm_command_plan_approve,
     &cvm_command_plan_hold,
     &cvm_command_plan_release,

@@ -17,6 +17,7 @@ extern const struct cvm_command cvm_command_journey;
 extern const struct cvm_command cvm_command_run;
 extern const struct cvm_command cvm_command_plan_list;
 extern const struct cvm_command cvm_command_plan_show;
+extern const struct cvm_command cvm_command_plan_diff;
 extern const struct cvm_command cvm_command_plan_approve;
 extern const struct cvm_command cvm_command_plan_hold;
 extern const struct cvm_command cvm_command_plan_release;

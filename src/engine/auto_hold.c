@@ -6,6 +6,7 @@
 #include "base/date.h"
 #include "base/json_reader.h"
 #include "engine/auto_hold_internal.h"
+#include "engine/run_kind.h"
 #include "storage/export_store.h"
 
 #define RUNS_LOOKED_AT  400
@@ -65,17 +66,6 @@ static void add_limit(struct cvm_text *out, double share)
 
 /* ---- the run before ---- */
 
-static bool same_member(const struct cvm_json_value *a, const struct cvm_json_value *b,
-                        const char *key)
-{
-    const struct cvm_json_value *left = cvm_json_member(a, key);
-    const struct cvm_json_value *right = cvm_json_member(b, key);
-    if (left == NULL || right == NULL) {
-        return left == right;
-    }
-    return cvm_json_hash(left) == cvm_json_hash(right);
-}
-
 static enum cvm_status parse(const struct cvm_hold_job *job, const char *text,
                              const struct cvm_json_value **out_value, struct cvm_error *err)
 {
@@ -88,7 +78,7 @@ static enum cvm_status consider_run(void *state, const struct cvm_run_record *ru
                                     struct cvm_error *err)
 {
     struct cvm_hold_job *job = state;
-    const struct cvm_json_value *options = NULL;
+    bool is_same = false;
     bool was_let_go = strcmp(run->plan_state, "approved") == 0 ||
                       strcmp(run->plan_state, "released") == 0 ||
                       strcmp(run->plan_state, "closed") == 0;
@@ -97,11 +87,9 @@ static enum cvm_status consider_run(void *state, const struct cvm_run_record *ru
         run->decisions < job->rules->least_decisions) {
         return CVM_OK;
     }
-    enum cvm_status status = parse(job, run->options, &options, err);
-    if (status == CVM_OK && cvm_json_member(options, "customers") == NULL &&
-        same_member(options, job->options, "trigger") &&
-        same_member(options, job->options, "treatment") &&
-        same_member(options, job->options, "allowed")) {
+    enum cvm_status status =
+        cvm_run_kind_same(job->reader, job->arena, run->options, job->mine.options, &is_same, err);
+    if (status == CVM_OK && is_same) {
         job->before = *run;
         job->has_before = true;
     }
@@ -221,12 +209,13 @@ static enum cvm_status check_all(struct cvm_hold_job *job, struct cvm_error *err
 {
     static enum cvm_status (*const checks[])(struct cvm_hold_job *, struct cvm_error *) = {
         check_volume, check_spend, check_treatments};
-    struct cvm_run_record mine;
-    enum cvm_status status = cvm_run_get(job->store, job->arena, job->result->run_id, &mine, err);
+    bool is_whole = false;
+    enum cvm_status status =
+        cvm_run_get(job->store, job->arena, job->result->run_id, &job->mine, err);
     if (status == CVM_OK) {
-        status = parse(job, mine.options, &job->options, err);
+        status = cvm_run_kind_whole(job->reader, job->arena, job->mine.options, &is_whole, err);
     }
-    if (status != CVM_OK || cvm_json_member(job->options, "customers") != NULL) {
+    if (status != CVM_OK || !is_whole) {
         return status; /* some customers: nothing to compare with */
     }
     status = cvm_run_list(job->store, job->arena, RUNS_LOOKED_AT, consider_run, job, err);

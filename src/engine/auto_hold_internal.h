@@ -15,7 +15,7 @@ struct cvm_hold_job {
     const struct cvm_release_rules *rules;
     struct cvm_arena *arena;
     struct cvm_json_reader *reader;
-    const struct cvm_json_value *options; /* of this run */
+    struct cvm_run_record mine;
     bool has_before;
     struct cvm_run_record before; /* the last one of its kind that was let go */
     struct cvm_text sentence;

@@ -171,6 +171,38 @@ enum cvm_status cvm_plan_history(struct cvm_store *store, const char *run_id, cv
                         err);
 }
 
+/* ---- two plans ---- */
+
+struct pair_scan {
+    cvm_plan_pair_fn on_row;
+    void *state;
+};
+
+static enum cvm_status pair_row(void *state, const struct cvm_db_value *columns,
+                                size_t column_count, struct cvm_error *err)
+{
+    struct pair_scan *scan = state;
+    (void)column_count;
+    struct cvm_plan_pair_row row = {
+        .key = (uint64_t)columns[0].integer,
+        .is_after = columns[1].integer != 0,
+        .treatment = cvm_db_string(&columns[2]),
+        .value = columns[3].number,
+        .spend_micro = columns[4].integer,
+    };
+    return scan->on_row(scan->state, &row, err);
+}
+
+enum cvm_status cvm_plan_pair_scan(struct cvm_store *store, const char *before, const char *after,
+                                   cvm_plan_pair_fn on_row, void *state, struct cvm_error *err)
+{
+    struct cvm_db *db = cvm_store_db(store);
+    struct pair_scan scan = {.on_row = on_row, .state = state};
+    struct cvm_db_value params[] = {cvm_db_text(before), cvm_db_text(after)};
+    return cvm_db_query(db, cvm_db_sql(db, CVM_SQL_PLAN_DIFF_ROWS), params, CVM_DB_COUNT(params),
+                        pair_row, &scan, err);
+}
+
 /* ---- what the release rules look at ---- */
 
 struct report_scan {

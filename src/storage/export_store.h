@@ -43,6 +43,20 @@ CVM_MUST_CHECK enum cvm_status cvm_plan_history(struct cvm_store *store, const c
                                                 cvm_audit_fn on_row, void *state,
                                                 struct cvm_error *err);
 
+/* The decisions of two plans side by side, by customer key, the first plan's first. */
+struct cvm_plan_pair_row {
+    uint64_t key;
+    bool is_after; /* of the second plan */
+    const char *treatment;
+    double value;
+    int64_t spend_micro;
+};
+typedef enum cvm_status (*cvm_plan_pair_fn)(void *state, const struct cvm_plan_pair_row *row,
+                                            struct cvm_error *err);
+CVM_MUST_CHECK enum cvm_status cvm_plan_pair_scan(struct cvm_store *store, const char *before,
+                                                  const char *after, cvm_plan_pair_fn on_row,
+                                                  void *state, struct cvm_error *err);
+
 /* ---- what the release rules look at ---- */
 
 /* Reports (JSON, as `cvm import` printed them) of the imports after `after_batch` up to

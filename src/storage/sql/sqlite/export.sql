@@ -65,3 +65,14 @@ FROM (
         AND o.day BETWEEN ?1 AND ?2 AND (o.state BETWEEN 2 AND 10 OR o.state = 13)
     GROUP BY o.run_id, o.customer_key
 ) c
+
+-- What two plans give, by customer; what is withdrawn is given by neither.
+-- name: plan_diff_rows
+SELECT b.customer_key AS customer_key, 0 AS is_after, b.treatment, b.value, b.cost_micro + b.incentive_micro
+FROM decision b
+WHERE b.run_id = ?1 AND b.ghost = 0 AND b.state <> 15
+UNION ALL
+SELECT a.customer_key, 1, a.treatment, a.value, a.cost_micro + a.incentive_micro
+FROM decision a
+WHERE a.run_id = ?2 AND a.ghost = 0 AND a.state <> 15
+ORDER BY customer_key, is_after
