@@ -1,11 +1,12 @@
-/* embedded.h - files inside the program: what `cvm init` writes. Made by tools/embed_files.sh. */
+/* embedded.h - files inside the program: what `cvm init` writes ("catalogue/...", "cvm.yaml"), and
+ * the style and script of reports ("page/..."). Made by tools/embed_files.sh. */
 #ifndef CVM_CLI_EMBEDDED_H
 #define CVM_CLI_EMBEDDED_H
 
 #include <stddef.h>
 
 struct cvm_embedded_file {
-    const char *name;  /* below the new folder: "cvm.yaml", "catalogue/treatments/ignore.yaml" */
+    const char *name;  /* "cvm.yaml", "catalogue/treatments/ignore.yaml", "page/report.css" */
     const char *bytes; /* ended by '\0' */
     size_t length;
 };
