@@ -8,6 +8,7 @@
 #include "cli/shipped.h"
 #include "cli/work.h"
 #include "cli/world_input.h"
+#include "engine/needed.h"
 #include "engine/run.h"
 #include "recommend/action_value.h"
 #include "storage/import.h"
@@ -163,6 +164,7 @@ struct scan_job {
         struct cvm_buffer verdicts;
     } workers[256];
     size_t treatment_count;
+    double recommend_seconds; /* of all workers side by side */
 };
 
 static enum cvm_status recommend_chunk(struct scan_job *job, struct scan_worker *worker,
@@ -170,19 +172,23 @@ static enum cvm_status recommend_chunk(struct scan_job *job, struct scan_worker 
 {
     size_t stride = chunk->capacity;
     size_t pairs = job->treatment_count * stride;
-    enum cvm_status status = cvm_buffer_reserve(
-        &worker->verdicts, pairs * (sizeof(float) + 1) + stride * (2 * sizeof(float) + 1), err);
+    size_t size = pairs * (sizeof(float) + 1) +
+                  stride * (sizeof(struct cvm_contact_facts) + 3 * sizeof(float) + 1);
+    enum cvm_status status = cvm_buffer_reserve(&worker->verdicts, size, err);
     if (status != CVM_OK) {
         return status;
     }
-    float *numbers = worker->verdicts.data;
-    unsigned char *bytes = (unsigned char *)(numbers + pairs + 2 * stride);
+    struct cvm_contact_facts *facts = worker->verdicts.data;
+    float *numbers = (float *)(void *)(facts + stride);
+    unsigned char *bytes = (unsigned char *)(numbers + pairs + 3 * stride);
     struct cvm_verdicts verdicts = {
         .values = numbers,
         .margins = numbers + pairs,
         .churns = numbers + pairs + stride,
+        .tirings = numbers + pairs + 2 * stride,
         .reasons = bytes,
         .segments = bytes + pairs,
+        .facts = facts,
         .stride = stride,
     };
     double start = cvm_context_seconds(&job->bench->session->context);
@@ -206,12 +212,14 @@ static enum cvm_status take_chunk(void *state, size_t shard, size_t worker_numbe
 
 static enum cvm_status scan(struct scan_job *job, struct cvm_engine *engine, struct cvm_error *err)
 {
+    struct cvm_feature_set needed = {{0}};
+    struct cvm_feature_window window = {job->bench->day, CVM_DAY_NONE,
+                                        job->recommender != NULL ? &needed : NULL};
     struct cvm_feature_program *program = NULL;
     struct cvm_shard *shards = NULL;
     size_t count = 0;
-    enum cvm_status status = cvm_feature_program_create(
-        engine->catalogue, (struct cvm_feature_window){job->bench->day, CVM_DAY_NONE}, &program,
-        err);
+    cvm_needed_for_values(engine->catalogue, &needed);
+    enum cvm_status status = cvm_feature_program_create(engine->catalogue, window, &program, err);
     if (status == CVM_OK) {
         status = cvm_engine_shards(engine, job->bench->session->arena, &shards, &count, err);
     }
@@ -234,7 +242,7 @@ static void sum_workers(struct scan_job *job, struct cvm_bench_sample *sample, s
     for (size_t w = 0; w < sizeof(job->workers) / sizeof(job->workers[0]); w++) {
         sample->customers += job->workers[w].customers;
         sample->events += job->workers[w].events;
-        sample->stage_seconds[0] += job->workers[w].recommend_seconds / (double)worker_count;
+        job->recommend_seconds += job->workers[w].recommend_seconds / (double)worker_count;
         cvm_buffer_finish(&job->workers[w].verdicts);
     }
 }
@@ -283,10 +291,14 @@ static enum cvm_status measure_scan(struct cvm_bench *bench, bool with_values,
     }
     struct cvm_bench_sample sample = {
         .seconds = cvm_context_seconds(&bench->session->context) - start,
-        .stage_names = {with_values ? "values_only" : NULL},
         .chunks_bytes = chunk_bytes(work.engine),
     };
     sum_workers(job, &sample, work.engine->worker_count);
+    if (with_values) { /* the journeys only supply the features: they are told apart */
+        sample.stage_names[0] = "journeys";
+        sample.stage_seconds[0] = sample.seconds - job->recommend_seconds;
+        sample.seconds = job->recommend_seconds;
+    }
     sample.matrix_bytes = with_values ? matrix_bytes(work.engine, sample.customers) : 0;
     cvm_recommender_destroy(job->recommender);
     cvm_work_close(&work);
