@@ -1,0 +1,207 @@
+#!/usr/bin/env python3
+"""`cvm explain`: parts that a spreadsheet agrees with, reasons counted, what would have to change: CVM [WORD...]
+
+Rules are functions whose names state them; WORDs choose those whose names contain one.
+"""
+
+import csv
+import json
+import os
+import struct
+import sys
+from decimal import Decimal, getcontext
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, "..", "support"))
+import cvm_program  # noqa: E402
+
+AS_OF = "2024-03-20"
+MICRO = Decimal("0.000001")
+getcontext().prec = 40
+
+
+def expect(condition, message):
+    if not condition:
+        raise cvm_program.Failure(message)
+
+
+def same(found, wanted, what):
+    expect(found == wanted, f"{what}: {found!r} instead of {wanted!r}")
+
+
+class World:
+    def __init__(self, program, folder):
+        self.folder = folder
+        self.base = cvm_program.Deployment.create(program, os.path.join(folder, "base"), 3000)
+        self.base.cvm("generate", "--customers", 3000, "--events", 15, "--seed", 3, "--until", AS_OF)
+        self.base.json("run", "--as-of", AS_OF)
+        self.small = cvm_program.Deployment.create(program, os.path.join(folder, "small"), 100)
+        self.import_small()
+        self.small.json("run", "--as-of", AS_OF, "--treatment", "retention_sms")
+
+    def path(self, name):
+        return os.path.join(self.folder, name)
+
+    def import_small(self):
+        """A customer per reason; all of them are worth a text, for they are about to leave."""
+        yes = {"marketing": "Y", "service_updates": "Y", "billing": "Y"}
+        no = dict(yes, marketing="N")
+        people = "ABCDEFGH"
+        records = {
+            "customers": [{"customer_id": c, "plan_type": "contract"} for c in people],
+            "churn_score": [{"customer_id": c, "date": "2024-03-01", "churn_probability": 0.9} for c in people],
+            "billing_data": [
+                {"customer_id": c, "date": "2024-03-01", "plan_name": "P", "monthly_charge": 40, "payment_status": "paid"}
+                for c in people
+            ],
+            "permissions": [
+                {"customer_id": c, "last_updated": "2024-01-01", "permissions": {"sms": no if c in "BD" else yes}}
+                for c in people
+            ],
+            "suppressions": [
+                {"customer_id": "C", "kind": "vulnerable"},
+                {"customer_id": "D", "kind": "vulnerable"},
+                {"customer_id": "G", "kind": "vulnerable", "until": "2024-03-19"},
+                {"customer_id": "H", "kind": "vulnerable", "active": False},
+            ],
+            "contact_history": [
+                {"customer_id": "E", "date": day, "channel": "email", "purpose": "marketing", "action": "loyalty_offers"}
+                for day in ("2024-02-25", "2024-03-01", "2024-03-05", "2024-03-10")
+            ]
+            + [
+                {"customer_id": "F", "date": "2024-03-19", "channel": "email", "purpose": "marketing",
+                 "action": "retention_offer"},
+            ],
+        }
+        folder = self.path("records")
+        os.makedirs(folder)
+        for source, rows in records.items():
+            with open(os.path.join(folder, source + ".json"), "w", encoding="utf-8") as stream:
+                json.dump(rows, stream)
+        same(self.small.json("import", folder)["rejected"], 0, "rejected")
+
+
+def a_spreadsheet_makes_the_same_values_to_the_micro(world):
+    path = world.path("parts.csv")
+    document = world.base.json("explain", "latest", "--csv", path)
+    with open(path, encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    same(len(rows), document["rows"], "rows")
+    expect(len(rows) > 1000, f"only {len(rows)} rows")
+    tired = 0
+    for row in rows:
+        f, q, p, rho, w, a, u, h, g, c, k, m = (Decimal(row[s]) for s in "f q p rho W a u H g c k m".split())
+        value = f * q * (p * rho * w + a * (u * h - g)) - c - k
+        expect(abs(value - Decimal(row["value"])) < MICRO / 2, f"value of {row}: {value}")
+        expect(abs(m * h - w) < MICRO, f"worth of {row}")
+        same(float(row["plan_value"]), struct.unpack("f", struct.pack("f", float(row["value"])))[0], "32 bits")
+        left = Decimal(row["plan_value"]) - Decimal(row["price"])
+        expect(abs(left - Decimal(row["margin"])) < MICRO / 2, f"margin of {row}")
+        tired += f < 1
+    expect(tired > 20, f"only {tired} of {len(rows)} are tired")
+
+
+def the_csv_of_some_customers_is_their_part_of_the_whole(world):
+    ids = [r[0] for r in world.base.query("SELECT DISTINCT customer_id FROM decision ORDER BY customer_id LIMIT 5")]
+    whole = world.base.cvm("explain", "latest", "--csv", "-").out.splitlines()
+    some = world.base.cvm("explain", "latest", "--csv", "-", "--customers", ",".join(ids + ["nobody"])).out.splitlines()
+    same(some[0], whole[0], "head")
+    same(some[1:], [line for line in whole if line.split(",")[0] in ids], "lines")
+
+
+def explain_and_csv_tell_the_same_parts(world):
+    customer = world.base.query("SELECT customer_id FROM decision LIMIT 1")[0][0]
+    lines = world.base.cvm("explain", "latest", "--csv", "-", "--customers", customer).out.splitlines()
+    rows = {row["treatment"]: row for row in csv.DictReader(lines)}
+    items = {t["treatment"]: t for t in world.base.json("explain", "latest", customer)["treatments"] if t["eligible"]}
+    same(set(rows), set(items), "treatments")
+    for name, row in rows.items():
+        parts = items[name]["parts"]
+        same(float(row["f"]), parts["tiring"], "f")
+        same(float(row["W"]), parts["worth"], "W")
+        same(float(row["plan_value"]), items[name]["value"], "value")
+        same(float(row["sd"]), items[name]["sd"], "sd")
+
+
+def checks_of(world, treatment):
+    document = world.small.json("explain", "latest", "--all-reasons")
+    same(document["customers"], 8, "customers")
+    found = next(t for t in document["treatments"] if t["treatment"] == treatment)
+    return found, {c["name"] or c["rule"] or c["reason"]: (c["alone"], c["together"]) for c in found["checks"]}
+
+
+def reasons_are_counted_alone_and_together(world):
+    found, checks = checks_of(world, "retention_sms")
+    same(checks["no_consent"], (1, 2), "B alone; D is vulnerable too")
+    same(checks["vulnerable"], (1, 2), "C alone; what has ended or was withdrawn does not count")
+    same(checks["marketing_30d"], (1, 1), "E")
+    same(checks["same_action:retention_offer"], (0, 1), "F, who is resting too")
+    same(checks["marketing_rest"], (0, 1), "F")
+    same(checks["minor"], (0, 0), "nobody")
+    same(found["passed"], 3, "A, G and H")
+    same(found["given"], 3, "given")
+
+
+def every_refusal_names_stage_check_and_number(world):
+    expected = {
+        "A": ("forced", None, None),
+        "B": ("no_consent", None, "permission for marketing by sms"),
+        "C": ("suppressed", "vulnerable", "the end of the suppression 'Vulnerable customer'"),
+        "D": ("no_consent", None, "permission for marketing by sms"),
+        "E": ("contact_policy", "marketing_30d", "below 4 (it is 4)"),
+        "F": ("contact_policy", "same_action:retention_offer", "below 1 (it is 1)"),
+        "G": ("forced", None, None),
+        "H": ("forced", None, None),
+    }
+    for customer, (reason, name, change) in expected.items():
+        document = world.small.json("explain", "latest", customer)
+        item = next(t for t in document["treatments"] if t["treatment"] == "retention_sms")
+        same(item["reason"], reason, f"reason of {customer}")
+        same(item["failed_name"], name, f"check of {customer}")
+        if change is None:
+            same(item["change"], None, f"change of {customer}")
+        else:
+            expect(change in item["change"], f"{customer}: {item['change']}")
+    item = next(t for t in world.small.json("explain", "latest", "E")["treatments"] if t["treatment"] == "retention_sms")
+    same(item["stage"], "policy", "stage")
+    same(item["failed_value"], 4, "number")
+    expect(item["failed_rule"].startswith("count(contact_history, 30"), item["failed_rule"])
+    text = world.small.cvm("explain", "latest", "E").out
+    expect("At most 4 marketing contacts in 30 days" in text, text)
+
+
+def a_prior_says_that_it_is_one(world):
+    document = world.small.json("explain", "latest", "A")
+    item = next(t for t in document["treatments"] if t["treatment"] == "retention_sms")
+    same(item["parts"]["source"], "prior", "source")
+    same(item["parts"]["outcomes"], 0, "outcomes")
+    same(item["parts"]["tiring"], 1, "without contacts")
+
+
+def one_thing_is_asked_for_at_a_time(world):
+    for arguments in (
+        ("latest",),
+        ("latest", "A", "--all-reasons"),
+        ("latest", "A", "--csv", "x.csv"),
+        ("latest", "A", "--customers", "A"),
+        ("latest", "--all-reasons", "--csv", "x.csv"),
+    ):
+        world.small.json("explain", *arguments, allowed=(2,))
+    world.small.json("explain", "latest", "--csv", world.path("no/such/folder.csv"), allowed=(1,))
+    world.small.json("explain", "nothing", "--all-reasons", allowed=(1,))
+
+
+# ---- the driver ----
+
+HELPERS = {"expect", "same", "World", "checks_of", "main"}
+
+
+def main():
+    program, words = sys.argv[1], sys.argv[2:]
+    with cvm_program.scratch("cvm-explain-") as folder:
+        world = World(program, folder)
+        return cvm_program.run_rules(cvm_program.rules_of(globals(), HELPERS), lambda: world, words)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
