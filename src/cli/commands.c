@@ -49,6 +49,7 @@ const struct cvm_command *const cvm_commands[] = {
     &cvm_command_catalogue_show,
     &cvm_command_catalogue_export,
     &cvm_command_catalogue_diff,
+    &cvm_command_doctor,
     &cvm_command_audit_list,
     &cvm_command_bench,
     &cvm_command_migrate,

@@ -54,5 +54,6 @@ extern const struct cvm_command cvm_command_bench;
 extern const struct cvm_command cvm_command_migrate;
 extern const struct cvm_command cvm_command_audit_list;
 extern const struct cvm_command cvm_command_completion;
+extern const struct cvm_command cvm_command_doctor;
 
 #endif

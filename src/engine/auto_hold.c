@@ -255,3 +255,31 @@ enum cvm_status cvm_auto_hold(struct cvm_engine *engine, struct cvm_store *store
     }
     return status;
 }
+
+#define SHRINK_DEFAULT 0.5
+
+enum cvm_status cvm_auto_hold_sources(struct cvm_engine *engine, struct cvm_store *store,
+                                      int32_t as_of_day, struct cvm_arena *arena,
+                                      const char *const **out_reasons, size_t *out_count,
+                                      struct cvm_error *err)
+{
+    const struct cvm_run_result result = {.as_of_day = as_of_day};
+    struct cvm_release_rules rules = engine->catalogue->release;
+    struct cvm_hold_job job = {
+        .engine = engine, .store = store, .result = &result, .arena = arena, .rules = &rules};
+    rules.hold_stale = true;
+    rules.source_shrink = rules.source_shrink > 0 ? rules.source_shrink : SHRINK_DEFAULT;
+    cvm_text_init(&job.sentence, 0);
+    job.reasons = CVM_NEW_ARRAY(arena, CVM_HOLD_REASONS_MAX, const char *);
+    job.reader = cvm_json_reader_create(JSON_BYTES_MAX);
+    enum cvm_status status = job.reasons == NULL || job.reader == NULL
+                                 ? CVM_FAIL(err, CVM_E_LIMIT, "no memory to look at the sources")
+                                 : cvm_hold_check_sources(&job, err);
+    cvm_json_reader_destroy(job.reader);
+    cvm_text_finish(&job.sentence);
+    if (status == CVM_OK) {
+        *out_reasons = job.reasons;
+        *out_count = job.count;
+    }
+    return status;
+}

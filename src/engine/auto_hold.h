@@ -14,5 +14,12 @@ CVM_MUST_CHECK enum cvm_status cvm_auto_hold(struct cvm_engine *engine, struct c
                                              struct cvm_arena *arena,
                                              const char *const **out_reasons, size_t *out_count,
                                              struct cvm_error *err);
+/* The sources alone, whatever the plan: stale by their freshness_days, or shrunken from one import
+ * to the next (by the release rules' share, else by half). */
+CVM_MUST_CHECK enum cvm_status cvm_auto_hold_sources(struct cvm_engine *engine,
+                                                     struct cvm_store *store, int32_t as_of_day,
+                                                     struct cvm_arena *arena,
+                                                     const char *const **out_reasons,
+                                                     size_t *out_count, struct cvm_error *err);
 
 #endif
