@@ -124,6 +124,8 @@ enum cvm_status cvm_read_control(struct cvm_reading *reading, const struct cvm_y
 enum cvm_status cvm_read_suppressions(struct cvm_reading *reading,
                                       const struct cvm_yaml_node *root);
 enum cvm_status cvm_read_policy(struct cvm_reading *reading, const struct cvm_yaml_node *root);
+/* Its lists of limits, once the source of contacts is known. */
+enum cvm_status cvm_read_limits(struct cvm_reading *reading, const struct cvm_yaml_node *root);
 enum cvm_status cvm_read_trigger(struct cvm_reading *reading, const struct cvm_yaml_node *root,
                                  const char *name, const char *file);
 /* Capacities, resources, budgets, once everything is known. */
