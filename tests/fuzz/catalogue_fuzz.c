@@ -38,8 +38,25 @@ static const char mapping_text[] =
     "        score: {horizon_days: 90, intercept: 0, slope: 1, calibration: assumed}}\n"
     "      twice: {type: number, sum_of: [score, score]}\n"
     "      open: {type: boolean, words: {true: [on]}, fields: [o]}\n"
+    "  - source: sent\n    files: [sent]\n    kind: events\n    rank: 2\n    customer: [id]\n"
+    "    date: [date]\n    sentence: '{by}'\n    attributes:\n"
+    "      by: {type: word, words: [call, email, sms, push, none], fields: [by]}\n"
+    "      why: {type: word, words: [marketing, service, billing], fields: [why]}\n"
+    "      act: {type: code, fields: [act]}\n"
     "  - source: may\n    files: [may]\n    kind: consent\n    customer: [id]\n"
     "    consent: permissions\n    quiet_hours: dnd\n";
+static const char policy_text[] =
+    "contact_policy: {source: sent, channel: by, purpose: why, action: act, household: score}\n"
+    "channel_hours: {call: '09:00-20:00'}\npreferred_times: {morning: '08:00-12:00'}\n"
+    "limits:\n  - {limit: a, purpose: marketing, max: 4, window_days: 30}\n"
+    "  - {limit: b, channel: call, max: 1, window_days: 60}\n"
+    "  - {limit: c, each: action, without_contact: true, max: 1, window_days: 30}\n"
+    "rests: [{rest: d, days: 3}]\n"
+    "sequences: [{sequence: e, never: [call], after: [call], within_days: 7}]\n"
+    "household_limits: [{limit: f, max: 2, window_days: 30}]\n";
+static const char suppressions_text[] =
+    "suppressions:\n  - {suppression: sad, when: mood == 'bad', withholds: [marketing],\n"
+    "     without_contact: true}\n";
 static const char topics_text[] = "topics:\n  - {topic: price, phrases: [price, cost]}\n";
 static const char treatment_text[] =
     "treatment: call\nclass: retention\nchannel: call\npurpose: marketing\n"
@@ -57,10 +74,11 @@ static const char values_text[] =
         (name), (text), sizeof(text) - 1                                                           \
     }
 static const struct cvm_catalogue_file base_files[] = {
-    FILE_OF("consent.yaml", consent_text),   FILE_OF("constraints.yaml", constraints_text),
-    FILE_OF("features.yaml", features_text), FILE_OF("insights.yaml", insights_text),
-    FILE_OF("journey.yaml", journey_text),   FILE_OF("mappings/m.yaml", mapping_text),
-    FILE_OF("topics.yaml", topics_text),     FILE_OF("treatments/call.yaml", treatment_text),
+    FILE_OF("consent.yaml", consent_text),       FILE_OF("constraints.yaml", constraints_text),
+    FILE_OF("contact_policy.yaml", policy_text), FILE_OF("suppressions.yaml", suppressions_text),
+    FILE_OF("features.yaml", features_text),     FILE_OF("insights.yaml", insights_text),
+    FILE_OF("journey.yaml", journey_text),       FILE_OF("mappings/m.yaml", mapping_text),
+    FILE_OF("topics.yaml", topics_text),         FILE_OF("treatments/call.yaml", treatment_text),
     FILE_OF("values.yaml", values_text),
 };
 #define FILE_COUNT (sizeof(base_files) / sizeof(base_files[0]))
@@ -110,6 +128,16 @@ static void check_catalogue(const struct cvm_catalogue *c)
     for (size_t i = 0; i < c->feature_count; i++) {
         REQUIRE(c->features[i].attribute < (int)c->attribute_count);
         REQUIRE(c->features[i].name != NULL && c->features[i].description != NULL);
+    }
+    for (size_t i = 0; i < c->policy.rule_count; i++) {
+        REQUIRE(c->policy.rules[i].allows.clause_count == 1);
+        REQUIRE(c->policy.rules[i].treatments >> c->treatment_count == 0);
+    }
+    for (size_t i = 0; i < c->policy.household_count; i++) {
+        REQUIRE(c->policy.household[i].count_feature < (int)c->feature_count);
+    }
+    for (size_t i = 0; i < c->suppression_count; i++) {
+        REQUIRE(c->suppressions[i].purposes != 0 && c->suppressions[i].when.clause_count > 0);
     }
     for (size_t i = 0; i < c->constraint_count; i++) {
         REQUIRE(c->constraints[i].limit >= 0);
