@@ -80,8 +80,10 @@ static enum cvm_status move(struct cvm_plan_step *step, const char *state, step_
 static enum cvm_status check_second_person(struct cvm_plan_step *step, struct cvm_error *err)
 {
     const char *creator = step->run.created_by == NULL ? "" : step->run.created_by;
-    if (strcmp(step->session->config.approval, "second_person") != 0 || creator[0] == '\0' ||
-        strcmp(cvm_plan_person(creator), cvm_plan_person(step->who)) != 0) {
+    bool is_open =
+        strcmp(step->run.plan_state, "draft") == 0 || strcmp(step->run.plan_state, "held") == 0;
+    if (!is_open || strcmp(step->session->config.approval, "second_person") != 0 ||
+        creator[0] == '\0' || strcmp(cvm_plan_person(creator), cvm_plan_person(step->who)) != 0) {
         return CVM_OK;
     }
     enum cvm_status status =
