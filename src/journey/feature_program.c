@@ -186,6 +186,7 @@ static enum cvm_status plan_outputs(struct cvm_feature_program *program,
         if (status != CVM_OK) {
             return status;
         }
+        program->from_events[program->from_events_count++] = (uint16_t)f;
         output->aggregate = feature->aggregate;
         output->is_date = feature->aggregate == CVM_AGGREGATE_DAYS_SINCE &&
                           feature->attribute != CVM_INDEX_NONE &&
@@ -301,7 +302,8 @@ static enum cvm_status compile(struct cvm_feature_program *program,
         CVM_NEW_ARRAY(program->arena, catalogue->source_count + 1, struct feature_source);
     program->outputs =
         CVM_NEW_ARRAY(program->arena, catalogue->feature_count + 1, struct feature_output);
-    if (program->sources == NULL || program->outputs == NULL) {
+    program->from_events = CVM_NEW_ARRAY(program->arena, catalogue->feature_count + 1, uint16_t);
+    if (program->sources == NULL || program->outputs == NULL || program->from_events == NULL) {
         return CVM_FAIL(err, CVM_E_LIMIT, "no memory for the features");
     }
     enum cvm_status status = plan_outputs(program, catalogue, needed, err);

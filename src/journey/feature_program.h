@@ -102,6 +102,8 @@ struct cvm_feature_program {
     size_t source_count;
     struct feature_output *outputs;
     size_t feature_count;
+    uint16_t *from_events; /* the needed features that are no rules */
+    size_t from_events_count;
     struct feature_state *blank;
     size_t state_count;
 };

@@ -642,24 +642,21 @@ static double value_of(const struct feature_output *output, const struct feature
 static void write_features(struct cvm_feature_builder *builder)
 {
     const struct cvm_feature_program *program = builder->program;
-    double *out = builder->chunk->features + builder->chunk->count;
-    for (size_t f = 0; f < program->feature_count; f++) {
+    double *features = builder->chunk->features + builder->chunk->count;
+    size_t stride = builder->chunk->capacity;
+    for (size_t i = 0; i < program->from_events_count; i++) {
+        size_t f = program->from_events[i];
         const struct feature_output *output = &program->outputs[f];
         struct feature_state *state = &builder->states[output->first_state];
-        if (!output->is_needed || output->rule != NULL) {
-            *out = NAN;
-            out += builder->chunk->capacity;
-            continue;
-        }
         for (uint32_t s = 1; s < output->state_count; s++) {
             merge_state(state, state + s, output->kind);
         }
         /* A feature of no known source has no state: it stays missing, or 0. */
-        *out = output->state_count > 0 ? value_of(output, state, program->as_of_day)
-               : output->kind == FEATURE_KIND_COUNT || output->aggregate == CVM_AGGREGATE_SUM
-                   ? 0
-                   : (double)NAN;
-        out += builder->chunk->capacity;
+        features[f * stride] =
+            output->state_count > 0 ? value_of(output, state, program->as_of_day)
+            : output->kind == FEATURE_KIND_COUNT || output->aggregate == CVM_AGGREGATE_SUM
+                ? 0
+                : (double)NAN;
     }
 }
 
@@ -695,6 +692,10 @@ void cvm_feature_builder_end(struct cvm_feature_builder *builder)
     struct cvm_chunk *chunk = builder->chunk;
     for (size_t f = 0; f < program->feature_count; f++) {
         const struct feature_output *output = &program->outputs[f];
+        double *column = chunk->features + f * chunk->capacity;
+        for (size_t i = 0; !output->is_needed && i < chunk->count; i++) {
+            column[i] = NAN;
+        }
         if (!output->is_needed || output->rule == NULL) {
             continue;
         }
@@ -705,8 +706,7 @@ void cvm_feature_builder_end(struct cvm_feature_builder *builder)
                                                     .stride = chunk->capacity,
                                                     .from = from,
                                                     .today = program->as_of_day},
-                            left < CVM_RULE_ROWS_MAX ? left : CVM_RULE_ROWS_MAX,
-                            chunk->features + f * chunk->capacity + from);
+                            left < CVM_RULE_ROWS_MAX ? left : CVM_RULE_ROWS_MAX, column + from);
         }
     }
 }

@@ -74,7 +74,8 @@ CVM_MUST_CHECK enum cvm_status cvm_feature_builder_body(struct cvm_feature_build
                                                         size_t length, struct cvm_error *err);
 CVM_MUST_CHECK enum cvm_status cvm_feature_builder_customer_end(struct cvm_feature_builder *builder,
                                                                 struct cvm_error *err);
-/* Once the chunk is full: features that are rules over features. */
+/* Once the chunk is full: features that are rules over features, and missing for those that are not
+ * needed. */
 void cvm_feature_builder_end(struct cvm_feature_builder *builder);
 
 #endif
