@@ -270,25 +270,6 @@ static void print_matches(const struct match_job *job)
     fputs(".\n", out);
 }
 
-/* Old data end before the history of today begins: then as of their last day. */
-static enum cvm_status set_day(struct match_job *job, const struct cvm_arguments *arguments,
-                               struct cvm_error *err)
-{
-    int32_t today = cvm_session_today(job->session);
-    int32_t first_day = CVM_DAY_NONE;
-    int32_t last_day = CVM_DAY_NONE;
-    job->request.as_of_day = today;
-    if (cvm_argument_given(arguments, "--as-of")) {
-        return cvm_argument_day(arguments, "--as-of", &job->request.as_of_day, err);
-    }
-    enum cvm_status status = cvm_event_days(job->work.store, &first_day, &last_day, err);
-    if (status == CVM_OK && last_day != CVM_DAY_NONE &&
-        last_day <= today - job->work.catalogue->history_days) {
-        job->request.as_of_day = last_day;
-    }
-    return status;
-}
-
 static enum cvm_status parse_match(struct match_job *job, const struct cvm_arguments *arguments,
                                    struct cvm_error *err)
 {
@@ -311,7 +292,7 @@ static enum cvm_status match(struct match_job *job, const struct cvm_arguments *
     enum cvm_status status =
         cvm_find_trigger(job->work.catalogue, arguments->positional[0], &job->request.trigger, err);
     if (status == CVM_OK) {
-        status = set_day(job, arguments, err);
+        status = cvm_work_day(&job->work, arguments, &job->request.as_of_day, err);
     }
     if (status == CVM_OK) {
         if (!job->work.catalogue->triggers[job->request.trigger].enabled) {

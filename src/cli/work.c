@@ -135,6 +135,23 @@ enum cvm_status cvm_work_open(struct cvm_session *session, const struct cvm_work
     return CVM_OK;
 }
 
+enum cvm_status cvm_work_day(const struct cvm_work *work, const struct cvm_arguments *arguments,
+                             int32_t *out_day, struct cvm_error *err)
+{
+    int32_t today = cvm_session_today(work->session);
+    int32_t first_day = CVM_DAY_NONE;
+    int32_t last_day = CVM_DAY_NONE;
+    if (cvm_argument_given(arguments, "--as-of")) {
+        return cvm_argument_day(arguments, "--as-of", out_day, err);
+    }
+    enum cvm_status status = cvm_event_days(work->store, &first_day, &last_day, err);
+    if (status == CVM_OK) {
+        bool is_old = last_day != CVM_DAY_NONE && last_day <= today - work->catalogue->history_days;
+        *out_day = is_old ? last_day : today;
+    }
+    return status;
+}
+
 void cvm_work_close(struct cvm_work *work)
 {
     cvm_engine_close(work->engine);

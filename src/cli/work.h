@@ -28,6 +28,11 @@ CVM_MUST_CHECK enum cvm_status cvm_work_open(struct cvm_session *session,
                                              struct cvm_work *out_work, struct cvm_error *err);
 void cvm_work_close(struct cvm_work *work);
 
+/* --as-of, or today; old data end before the history of today begins: then as of their last day. */
+CVM_MUST_CHECK enum cvm_status cvm_work_day(const struct cvm_work *work,
+                                            const struct cvm_arguments *arguments, int32_t *out_day,
+                                            struct cvm_error *err);
+
 /* Options of the import as configured, with progress; rejects beside the store unless named. */
 struct cvm_import_options;
 CVM_MUST_CHECK enum cvm_status cvm_session_import_options(struct cvm_session *session,

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "base/date.h"
-#include "base/text.h"
+#include "base/suggest.h"
 #include "rules/rule_tree.h"
 
 #define WINDOW_DAYS_MAX 36600
@@ -292,25 +292,19 @@ static const struct function functions[] = {
 static enum cvm_status fail_unknown(const struct cvm_rule_reading *reading,
                                     const struct cvm_rule_node *node)
 {
-    const char *nearest = NULL;
-    size_t best = node->length < 6 ? 2 : node->length / 2;
+    struct cvm_suggestion suggestion = {.typed = node->text};
 
     for (size_t i = 0; i < FUNCTION_COUNT; i++) {
-        const char *name = functions[i].name;
-        const char *point = strchr(name, '.');
-        size_t distance = cvm_text_distance(name, node->text);
-        if (point != NULL && strcmp(point + 1, node->text) == 0) {
-            distance = 0; /* abs(x) is math.abs(x) */
+        const char *point = strchr(functions[i].name, '.');
+        if (point != NULL && strcmp(point + 1, node->text) == 0) { /* abs(x) is math.abs(x) */
+            suggestion = (struct cvm_suggestion){.typed = node->text, .best = functions[i].name};
         }
-        if (distance <= best && (nearest == NULL || distance < best)) {
-            nearest = name;
-            best = distance;
-        }
+        cvm_suggestion_try(&suggestion, functions[i].name);
     }
-    return nearest == NULL
+    return suggestion.best == NULL
                ? CVM_RULE_FAIL(reading, node->from, "there is no function '%s'", node->text)
                : CVM_RULE_FAIL(reading, node->from, "there is no function '%s'; did you mean '%s'?",
-                               node->text, nearest);
+                               node->text, suggestion.best);
 }
 
 enum cvm_status cvm_rule_check_call(const struct cvm_rule_reading *reading,

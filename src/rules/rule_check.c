@@ -1,6 +1,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/suggest.h"
 #include "base/text.h"
 #include "rules/rule_tree.h"
 
@@ -125,23 +126,22 @@ static enum cvm_status fail_word(const struct cvm_rule_reading *reading,
 {
     char shown[CVM_RULE_SHOWN_SIZE];
     char allowed[256];
-    const char *nearest = NULL;
-    size_t best = strlen(text->text) < 6 ? 2 : strlen(text->text) / 3;
+    struct cvm_suggestion suggestion = {.typed = text->text};
 
     for (size_t i = 0; left->words[i] != NULL; i++) {
-        size_t distance = cvm_text_distance(left->words[i], text->text);
-        if (distance <= best && (nearest == NULL || distance < best)) {
-            nearest = left->words[i];
-            best = distance;
+        /* All are listed anyway: only what is surely a typing mistake is pointed at. */
+        if (cvm_text_distance(left->words[i], text->text) <= 2) {
+            cvm_suggestion_try(&suggestion, left->words[i]);
         }
     }
     list_words(left->words, allowed);
     cvm_rule_shown(left, shown);
-    return nearest == NULL ? CVM_RULE_FAIL(reading, text->from, "'%s' is never '%.60s'; it is %s",
-                                           shown, text->text, allowed)
-                           : CVM_RULE_FAIL(reading, text->from,
-                                           "'%s' is never '%.60s'; did you mean '%s'? It is %s",
-                                           shown, text->text, nearest, allowed);
+    return suggestion.best == NULL
+               ? CVM_RULE_FAIL(reading, text->from, "'%s' is never '%.60s'; it is %s", shown,
+                               text->text, allowed)
+               : CVM_RULE_FAIL(reading, text->from,
+                               "'%s' is never '%.60s'; did you mean '%s'? It is %s", shown,
+                               text->text, suggestion.best, allowed);
 }
 
 static enum cvm_status find_word(const struct cvm_rule_reading *reading,
