@@ -361,7 +361,10 @@ static enum cvm_status parse_help(struct parser *parser, int argc, char *const *
         line->help_form = strcmp(argv[i], "--man") == 0     ? CVM_HELP_MAN
                           : strcmp(argv[i], "--names") == 0 ? CVM_HELP_NAMES
                                                             : line->help_form;
-        if (argv[i][0] != '-' && (count > 0 || strcmp(argv[i], "help") != 0)) {
+        const struct cvm_option *option = find_option(cvm_common_options, argv[i], strlen(argv[i]));
+        if (option != NULL && option->value != NULL) {
+            i++; /* its value is no word */
+        } else if (argv[i][0] != '-' && (count > 0 || strcmp(argv[i], "help") != 0)) {
             words[count++] = argv[i];
         }
     }

@@ -122,6 +122,9 @@ static void mistakes_name_what_is_allowed(void **state)
         {"thing --all=yes", "option '--all' takes no value"},
         {"thing show", "'cvm thing show' needs ID"},
         {"thing show U1 U2", "does not take 'U2'"},
+        {"thing shwo", "'cvm thing' does not take 'shwo'"},
+        {"show thing", "Did you mean 'cvm thing show'?"},
+        {"thnig show", "Did you mean 'cvm thing show'?"},
     };
     (void)state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -189,6 +192,14 @@ static void help_is_asked_for_by_word_or_option(void **state)
     struct parsed first = parse("help thing show");
     struct parsed second = parse("thing show --help");
     struct parsed third = parse("--version");
+    struct parsed fourth = parse("help --man --config a.yaml thing");
+    struct parsed fifth = parse("help thign");
+    struct parsed sixth = parse("help");
+    assert_int_equal(fourth.line.help_form, CVM_HELP_MAN);
+    assert_ptr_equal(fourth.line.command, &thing);
+    assert_int_equal(fifth.status, CVM_E_INVALID);
+    assert_int_equal(sixth.status, CVM_OK);
+    assert_null(sixth.line.command);
     assert_true(first.line.wants_help && second.line.wants_help);
     assert_ptr_equal(first.line.command, &thing_show);
     assert_ptr_equal(second.line.command, &thing_show);
@@ -196,6 +207,9 @@ static void help_is_asked_for_by_word_or_option(void **state)
     cvm_arena_destroy(first.arena);
     cvm_arena_destroy(second.arena);
     cvm_arena_destroy(third.arena);
+    cvm_arena_destroy(fourth.arena);
+    cvm_arena_destroy(fifth.arena);
+    cvm_arena_destroy(sixth.arena);
 }
 
 static void after_two_dashes_everything_is_a_word(void **state)
