@@ -97,6 +97,7 @@ static void a_stored_block_gives_back_every_value(void **state)
         assert_int_equal(cvm_values_find(&view, 10 * i + 1), i);
         assert_true(cvm_values_margin(&view, i) == (float)i);
         assert_true(cvm_values_churn(&view, i) == 0.25F);
+        assert_true(cvm_values_tiring(&view, i) == 0.5F);
         assert_int_equal(cvm_values_segment(&view, i), i % 4);
         for (size_t t = 0; t < TREATMENTS; t++) {
             assert_true(cvm_values_value(&view, i, t) == (float)(100 * i + t));
@@ -105,6 +106,34 @@ static void a_stored_block_gives_back_every_value(void **state)
     }
     assert_true(cvm_values_find(&view, 5) == SIZE_MAX);
     assert_true(cvm_values_find(&view, UINT64_MAX) == SIZE_MAX);
+    cvm_text_finish(&body);
+    cvm_shard_values_finish(&values);
+}
+
+/* The same block as version 1 had it: without the column of tirings, which stood behind 8 bytes of
+ * key, 4 of margin and 4 of churn per customer. */
+static void a_block_of_the_first_version_is_read_with_nobody_tired(void **state)
+{
+    enum { COUNT = 5, HEADER = 16, BEFORE = HEADER + COUNT * 16 };
+    struct cvm_shard_values values;
+    struct cvm_values_view view;
+    struct cvm_text body;
+    (void)state;
+    cvm_shard_values_init(&values, TREATMENTS);
+    cvm_text_init(&body, 0);
+    add_chunk(&values, 0, COUNT);
+    assert_int_equal(cvm_shard_values_encode(&values, &body, NULL), CVM_OK);
+    memmove(body.data + BEFORE, body.data + BEFORE + COUNT * 4,
+            body.length - BEFORE - (size_t)COUNT * 4);
+    body.data[4] = 1;
+    assert_int_equal(cvm_values_open(body.data, body.length - (size_t)COUNT * 4, &view, NULL),
+                     CVM_OK);
+    for (size_t i = 0; i < view.count; i++) {
+        assert_true(cvm_values_tiring(&view, i) == 1.0F);
+        assert_true(cvm_values_margin(&view, i) == (float)i);
+        assert_int_equal(cvm_values_segment(&view, i), i % 4);
+        assert_true(cvm_values_value(&view, i, 2) == (float)(100 * i + 2));
+    }
     cvm_text_finish(&body);
     cvm_shard_values_finish(&values);
 }
@@ -134,6 +163,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(chunks_of_any_size_give_the_same_columns),
         cmocka_unit_test(a_stored_block_gives_back_every_value),
+        cmocka_unit_test(a_block_of_the_first_version_is_read_with_nobody_tired),
         cmocka_unit_test(a_damaged_block_is_refused_at_every_length),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
