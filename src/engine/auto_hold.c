@@ -11,6 +11,7 @@
 
 #define RUNS_LOOKED_AT  400
 #define JSON_BYTES_MAX  ((size_t)4 << 20)
+#define ROUNDING        1e-9 /* of shares: 0.9 - 0.6 is a little more than 0.3 */
 #define OPT_OUT_DAYS    7
 #define PLACES_OF_MICRO 10000 /* of a hundredth */
 
@@ -37,9 +38,9 @@ enum cvm_status cvm_hold_end(struct cvm_hold_job *job, struct cvm_error *err)
 /* 62 %, 4.2 %, 0.45 % */
 void cvm_hold_add_share(struct cvm_text *out, double share)
 {
-    double percent = share * 100;
-    int places = percent >= 10 ? 0 : percent >= 1 ? 1 : 2;
-    cvm_text_add_format(out, "%.*f %%", places, percent);
+    double scale = share >= 0.01 ? 1000 : 10000; /* one place, or two below 1 % */
+    cvm_text_add_double(out, round(share * scale) / (scale / 100));
+    cvm_text_add(out, " %");
 }
 
 static void add_amount(struct cvm_text *out, int64_t micro)
@@ -103,7 +104,7 @@ static enum cvm_status check_volume(struct cvm_hold_job *job, struct cvm_error *
     double before = (double)job->before.decisions;
     double after = (double)job->result->decision_count;
     double limit = job->rules->volume_change;
-    if (limit <= 0 || before <= 0 || fabs(after - before) <= limit * before) {
+    if (limit <= 0 || before <= 0 || fabs(after - before) <= limit * before + ROUNDING) {
         return CVM_OK;
     }
     cvm_hold_begin(job);
@@ -121,7 +122,7 @@ static enum cvm_status check_spend(struct cvm_hold_job *job, struct cvm_error *e
     double before = (double)job->before.spend_micro;
     double after = (double)job->result->spend_micro;
     double limit = job->rules->spend_change;
-    if (limit <= 0 || before <= 0 || fabs(after - before) <= limit * before) {
+    if (limit <= 0 || before <= 0 || fabs(after - before) <= limit * before + ROUNDING) {
         return CVM_OK;
     }
     cvm_hold_begin(job);
@@ -157,7 +158,7 @@ static enum cvm_status check_treatments(struct cvm_hold_job *job, struct cvm_err
         const char *id = catalogue->treatments[t].id;
         double after = (double)job->result->by_treatment[t] / total;
         double before = count_of(summary, id) / (double)job->before.decisions;
-        if (fabs(after - before) <= limit) {
+        if (fabs(after - before) <= limit + ROUNDING) {
             continue;
         }
         cvm_hold_begin(job);

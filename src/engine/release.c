@@ -9,10 +9,11 @@
 #include "recommend/action_value.h"
 #include "storage/stops.h"
 
-/* Up to so many decisions are looked up one by one, instead of by a scan of everybody. */
-#define SINGLE_KEYS_MAX 4096
+/* Up to one decision for so many customers, decisions are looked up one by one instead of by a scan
+ * of everybody. */
+#define CUSTOMERS_PER_LOOKUP 16
 
-#define ARENA_BYTES_MAX ((size_t)1 << 30)
+#define ARENA_BYTES_MAX      ((size_t)1 << 30)
 
 void cvm_release_check_init(struct cvm_release_check *check)
 {
@@ -57,6 +58,7 @@ struct check_job {
     struct cvm_shard *shards;
     size_t shard_count;
     struct cvm_column keys; /* of the decisions, while they are few */
+    size_t keys_max;
 };
 
 enum cvm_channel cvm_release_channel(const struct cvm_catalogue *catalogue,
@@ -170,7 +172,7 @@ static enum cvm_status note_key(void *state, const struct cvm_decision *decision
 {
     struct check_job *job = state;
     void *slot = NULL;
-    if (job->keys.count > SINGLE_KEYS_MAX || !is_asked_for(job, decision)) {
+    if (job->keys.count > job->keys_max || !is_asked_for(job, decision)) {
         return CVM_OK;
     }
     enum cvm_status status = cvm_column_extend(&job->keys, 1, &slot, err);
@@ -182,12 +184,17 @@ static enum cvm_status note_key(void *state, const struct cvm_decision *decision
 
 static enum cvm_status plan_shards(struct check_job *job, struct cvm_error *err)
 {
-    enum cvm_status status =
-        cvm_decision_scan(job->engine->readers[0], job->request->run_id, note_key, job, err);
+    int64_t customers = 0;
+    enum cvm_status status = cvm_customer_count(job->engine->readers[0], &customers, err);
+    job->keys_max = (size_t)customers / CUSTOMERS_PER_LOOKUP + 1;
+    if (status == CVM_OK) {
+        status =
+            cvm_decision_scan(job->engine->readers[0], job->request->run_id, note_key, job, err);
+    }
     if (status != CVM_OK) {
         return status;
     }
-    bool is_few = job->keys.count <= SINGLE_KEYS_MAX;
+    bool is_few = job->keys.count <= job->keys_max;
     if (!is_few) {
         status = cvm_engine_shards(job->engine, job->arena, &job->shards, &job->shard_count, err);
     } else {

@@ -318,6 +318,22 @@ def a_suppression_that_came_since_withdraws_the_decision(world):
     same([(d["customer_id"], d["reason"]) for d in released["decisions"]], [(customer, "suppressed")], "withdrawn")
 
 
+def the_plan_of_some_customers_is_checked_and_handed_over_too(world):
+    asked = [d for d in world.decisions() if d[2] == "sms"][:3]
+    world.json("plan", "recall", "latest", "--why", "anew")
+    run = world.json("run", "--as-of", DAY, "--customers", ",".join(d[0] for d in asked))["run_id"]
+    world.run_id = run
+    given = world.decisions()
+    expect(len(given) > 1, "they get something")
+    world.approve()
+    world.permit(given[0][0], call=False, email=False, sms=False, push_notifications=False)
+    released = world.json("plan", "release", "latest")
+    gone = [given[0]] if given[0][2] != "none" else []
+    same((released["checked"], released["withdrawn"]["count"]), (len(given), len(gone)), "checked")
+    world.json("plan", "export", "latest", "--out", world.path("x"))
+    same(handed_over(world.path("x")), sorted((d[0], d[1]) for d in given if d not in gone), "handed over")
+
+
 # ---- export ----
 
 
