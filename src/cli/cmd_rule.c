@@ -21,8 +21,8 @@ struct check_job {
 };
 
 static const char *const type_names[] = {
-    [CVM_RULE_BOOL] = "bool", [CVM_RULE_NUMBER] = "number", [CVM_RULE_WORD] = "word",
-    [CVM_RULE_DATE] = "date", [CVM_RULE_CODE] = "text",
+    [CVM_RULE_BOOL] = "boolean", [CVM_RULE_NUMBER] = "number", [CVM_RULE_WORD] = "word",
+    [CVM_RULE_DATE] = "date",    [CVM_RULE_CODE] = "code",
 };
 static const char *kind_of(const struct cvm_rule *rule)
 {
