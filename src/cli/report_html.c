@@ -298,31 +298,40 @@ static void write_ladder(struct page *page)
     qsort(page->rows, page->row_count, sizeof(page->rows[0]), compare_prices);
     char caption[2 * CVM_WORDS_SIZE + 64];
     (void)!snprintf(caption, sizeof(caption),
-                    "One more customer would bring most with %.80s: %.20s.", page->rows[0].label,
-                    page->rows[0].text);
+                    "What one more customer would bring, by treatment: most with %.80s, "
+                    "%.20s.",
+                    page->rows[0].label, page->rows[0].text);
     cvm_picture_ranges(&page->html, caption, page->rows, page->row_count, 0);
 }
 
-static void write_use(struct page *page)
+/* Shared means and budgets first: they are fewer and matter to all. */
+static void add_use_rows(struct page *page, bool are_capacities)
 {
     char texts[2][CVM_WORDS_SIZE];
     char text[2 * CVM_WORDS_SIZE];
-    page->row_count = 0;
     for (size_t i = 0; i < page->report->limit_count; i++) {
         const struct cvm_report_limit *limit = &page->report->limits[i];
         double taken = limit->granted - limit->left;
-        if (!(limit->granted > 0)) {
+        if (!(limit->granted > 0) || (limit->kind == CVM_CONSTRAINT_CAPACITY) != are_capacities) {
             continue;
         }
-        (void)!snprintf(text, sizeof(text), "%s of %s",
-                        cvm_words_amount(limit, taken, "", texts[0]),
-                        cvm_words_amount(limit, limit->granted, page->currency, texts[1]));
+        (void)!snprintf(text, sizeof(text), "%.30s of %.30s %.10s",
+                        cvm_words_amount(limit, taken, texts[0]),
+                        cvm_words_amount(limit, limit->granted, texts[1]),
+                        cvm_words_unit(limit, page->currency));
         struct cvm_picture_row *row =
             add_row(page, limit->display_name, text, taken / limit->granted);
         if (row != NULL) {
             row->is_marked = limit->price > 0;
         }
     }
+}
+
+static void write_use(struct page *page)
+{
+    page->row_count = 0;
+    add_use_rows(page, false);
+    add_use_rows(page, true);
     if (page->row_count > 0) {
         cvm_picture_bars(&page->html,
                          "Share of each limit that is used; dark where more would bring more.",
@@ -332,8 +341,8 @@ static void write_use(struct page *page)
 
 static void write_limit_table(struct page *page)
 {
-    static const char *const headers[] = {"Limit", "Per",   ">Granted",          ">Used before",
-                                          ">Used", ">Left", ">Price of one more"};
+    static const char *const headers[] = {"Limit",        "Counts", "Per",   ">Granted",
+                                          ">Used before", ">Used",  ">Left", ">Price of one more"};
     struct cvm_html_table table;
     char text[CVM_WORDS_SIZE];
     cvm_html_table_open(&table, &page->html,
@@ -342,11 +351,12 @@ static void write_limit_table(struct page *page)
                         HEADERS(headers));
     for (size_t i = 0; i < page->report->limit_count; i++) {
         const struct cvm_report_limit *limit = &page->report->limits[i];
-        cvm_html_cell(&table, limit->display_name);
-        cvm_html_cell(&table, cvm_period_words[limit->period]);
         const double amounts[] = {limit->granted, limit->elsewhere, limit->used, limit->left};
+        cvm_html_cell(&table, limit->display_name);
+        cvm_html_cell(&table, cvm_words_unit(limit, page->currency));
+        cvm_html_cell(&table, cvm_period_words[limit->period]);
         for (size_t k = 0; k < 4; k++) {
-            cvm_html_cell(&table, cvm_words_amount(limit, amounts[k], page->currency, text));
+            cvm_html_cell(&table, cvm_words_amount(limit, amounts[k], text));
         }
         cvm_html_cell(&table, cvm_words_price(limit, page->currency, text));
     }
@@ -357,8 +367,8 @@ static void write_limits(struct page *page)
 {
     open_section(page, "limits", "Budgets and capacity");
     write_sentence(page, cvm_words_say_limits);
-    write_ladder(page);
     write_use(page);
+    write_ladder(page);
     if (page->report->limit_count > 0) {
         write_limit_table(page);
     }
@@ -391,7 +401,7 @@ static void write_funnel(struct page *page)
             continue;
         }
         (void)!snprintf(
-            text, sizeof(text), "%s, %s", cvm_words_count(steps[i].count, count),
+            text, sizeof(text), "%s (%s)", cvm_words_count(steps[i].count, count),
             cvm_words_percent((double)steps[i].count / (double)funnel->customers, share));
         struct cvm_picture_row *row = add_row(page, steps[i].label, text, (double)steps[i].count);
         if (row != NULL) {
@@ -496,6 +506,15 @@ static void write_change_table(struct page *page, const char *caption, const cha
     cvm_html_table_close(&table);
 }
 
+static int compare_moves(const void *a, const void *b)
+{
+    const struct cvm_picture_row *left = a;
+    const struct cvm_picture_row *right = b;
+    double left_length = fabs(left->value - left->low);
+    double right_length = fabs(right->value - right->low);
+    return (left_length < right_length) - (left_length > right_length);
+}
+
 static void write_moves(struct page *page)
 {
     char texts[2][CVM_WORDS_SIZE];
@@ -511,8 +530,11 @@ static void write_moves(struct page *page)
         }
     }
     if (page->row_count > 0) {
+        qsort(page->rows, page->row_count, sizeof(page->rows[0]), compare_moves);
         cvm_picture_moves(&page->html, sentence_of(page, cvm_words_say_change), page->rows,
                           page->row_count);
+        cvm_html_element(&page->html, "p", "soft",
+                         "Value of each treatment: the ring is the run before, the dot this one.");
     }
 }
 
@@ -585,10 +607,10 @@ static void write_feature_groups(struct page *page, size_t first, size_t end)
         }
     }
     (void)!snprintf(caption, sizeof(caption),
-                    "Share treated by %.60s, with its 95 %% interval; the dashed line is the "
+                    "Share treated by %.60s, with its 95 %% interval; the upright line is the "
                     "largest group's.",
                     page->report->groups[first].feature);
-    cvm_html_element(&page->html, "h3", NULL, page->report->groups[first].feature);
+    cvm_html_element(&page->html, "h3", NULL, page->report->groups[first].display_name);
     cvm_picture_ranges(&page->html, caption, page->rows, page->row_count,
                        page->report->groups[first].rate.estimate);
     write_group_table(page, first, end);
@@ -664,7 +686,7 @@ static void write_outcome_picture(struct page *page)
     }
     if (page->row_count > 0) {
         cvm_picture_ranges(&page->html,
-                           "Churn of treated less that of control customers; left of the dashed "
+                           "Churn of treated less that of control customers; left of the upright "
                            "line fewer treated customers left.",
                            page->rows, page->row_count, 0);
     }

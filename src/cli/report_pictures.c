@@ -164,11 +164,15 @@ static void widen(struct scale *scale, double value)
     }
 }
 
+/* A piece in every row, so that it crosses no label. */
 static void write_reference(struct cvm_html *html, struct number x, size_t count)
 {
-    struct number bottom = pixels((double)(count * ROW_HEIGHT - 4));
-    cvm_html_single(html, "line", "x1", x.text, "x2", x.text, "y1", "20", "y2", bottom.text,
-                    "class", "reference", NULL);
+    for (size_t i = 0; i < count; i++) {
+        struct number top = pixels((double)(i * ROW_HEIGHT + 21));
+        struct number bottom = pixels((double)(i * ROW_HEIGHT + 37));
+        cvm_html_single(html, "line", "x1", x.text, "x2", x.text, "y1", top.text, "y2", bottom.text,
+                        "class", "reference", NULL);
+    }
 }
 
 void cvm_picture_ranges(struct cvm_html *html, const char *sentence,

@@ -69,47 +69,40 @@ const char *cvm_words_ratio(const struct cvm_interval *ratio, char text[CVM_WORD
     return text;
 }
 
-static const char *unit_of(const struct cvm_report_limit *limit, const char *currency)
+const char *cvm_words_unit(const struct cvm_report_limit *limit, const char *currency)
 {
     switch (limit->kind) {
     case CVM_CONSTRAINT_CAPACITY:
-        return "customer";
+        return "customers";
     case CVM_CONSTRAINT_BUDGET:
         return currency;
     case CVM_CONSTRAINT_RESOURCE:
         break;
     }
-    return "unit";
+    return "units";
 }
 
 const char *cvm_words_price(const struct cvm_report_limit *limit, const char *currency,
                             char text[CVM_WORDS_SIZE])
 {
+    static const char *const one[] = {
+        [CVM_CONSTRAINT_CAPACITY] = "customer", [CVM_CONSTRAINT_RESOURCE] = "unit"};
+    const char *unit = limit->kind == CVM_CONSTRAINT_BUDGET ? currency : one[limit->kind];
     if (!(limit->price > 0)) {
         return "not scarce";
     }
     (void)!snprintf(text, CVM_WORDS_SIZE,
                     limit->price < 1000 ? "%.3g %.8s per %.8s" : "%.0f %.8s per %.8s", limit->price,
-                    currency, unit_of(limit, currency));
+                    currency, unit);
     return text;
 }
 
 const char *cvm_words_amount(const struct cvm_report_limit *limit, double amount,
-                             const char *currency, char text[CVM_WORDS_SIZE])
+                             char text[CVM_WORDS_SIZE])
 {
-    char number[CVM_NUMBER_TEXT_SIZE];
-    switch (limit->kind) {
-    case CVM_CONSTRAINT_BUDGET:
-        return cvm_words_money(amount, currency, text);
-    case CVM_CONSTRAINT_CAPACITY:
-        return cvm_grouped(llround(amount), text);
-    case CVM_CONSTRAINT_RESOURCE:
-        break;
-    }
-    bool is_whole = fabs(amount) < 1e15 && amount == round(amount);
-    (void)!snprintf(text, CVM_WORDS_SIZE, "%s",
-                    is_whole ? cvm_grouped(llround(amount), number) : cvm_money(amount, number));
-    return text;
+    bool is_money = limit->kind == CVM_CONSTRAINT_BUDGET;
+    bool is_whole = fabs(amount) < 1e15 && fabs(amount - round(amount)) < 0.005;
+    return is_whole && !is_money ? cvm_grouped(llround(amount), text) : cvm_money(amount, text);
 }
 
 const char *cvm_words_moment(int64_t moment_ms, char text[CVM_WORDS_SIZE])
@@ -164,12 +157,13 @@ void cvm_words_say_sources_of_value(const struct cvm_words *words)
     }
     if (shares[0] > 0.9995) {
         cvm_text_add(words->out,
-                     "All of it rests on assumptions (priors): no outcome has been learned from.");
+                     "All of the value rests on assumptions (priors): nothing was learned from "
+                     "outcomes yet.");
     } else if (cvm_words_are_negligible(shares[0])) {
-        cvm_text_add(words->out, "None of it rests on assumptions (priors) alone.");
+        cvm_text_add(words->out, "None of the value rests on assumptions (priors) alone.");
     } else {
         cvm_text_add_format(words->out,
-                            "%s of it rests on assumptions (priors), the rest on outcomes.",
+                            "%s of the value rests on assumptions (priors), the rest on outcomes.",
                             cvm_words_percent(shares[0], text));
     }
 }

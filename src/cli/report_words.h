@@ -20,12 +20,13 @@ const char *cvm_words_rate(const struct cvm_interval *rate, char text[CVM_WORDS_
 const char *cvm_words_points(const struct cvm_interval *difference, char text[CVM_WORDS_SIZE]);
 /* "0.95 (0.81 to 1.12)" */
 const char *cvm_words_ratio(const struct cvm_interval *ratio, char text[CVM_WORDS_SIZE]);
-/* "0.127 GBP per contact"; "not scarce" for 0 */
+/* "0.127 GBP per customer"; "not scarce" for 0 */
 const char *cvm_words_price(const struct cvm_report_limit *limit, const char *currency,
                             char text[CVM_WORDS_SIZE]);
-/* An amount of the limit: "1,200 contacts", "50 of its units", "46.14 GBP". */
+/* An amount of the limit, "1,200" or "46.14", and what it counts: "customers", "units", "GBP". */
 const char *cvm_words_amount(const struct cvm_report_limit *limit, double amount,
-                             const char *currency, char text[CVM_WORDS_SIZE]);
+                             char text[CVM_WORDS_SIZE]);
+const char *cvm_words_unit(const struct cvm_report_limit *limit, const char *currency);
 /* "2024-03-20 11:22 UTC" */
 const char *cvm_words_moment(int64_t moment_ms, char text[CVM_WORDS_SIZE]);
 

@@ -95,6 +95,7 @@ struct cvm_report_change {
 /* How often a group is treated. */
 struct cvm_report_group {
     const char *feature; /* "language" for that of the permission record */
+    const char *display_name;
     const char *value;
     int64_t customers, permitted, treated;
     struct cvm_interval rate;  /* treated of customers */

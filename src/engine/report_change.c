@@ -14,7 +14,8 @@
 
 #define SENTENCE_MAX     400
 #define RUN_CAUSES_MAX   24
-#define CATALOGUE_CAUSES 8 /* of the whole; more are counted */
+#define CHANGE_LEAST     0.01 /* of the value: less has no cause of its own */
+#define CATALOGUE_CAUSES 8    /* of the whole; more are counted */
 
 struct comparing {
     struct cvm_report_job *job;
@@ -187,9 +188,11 @@ static void add_limits(struct comparing *comparing, size_t treatment,
 static void add_data(struct comparing *comparing, const char *what, int64_t now, int64_t before,
                      struct cvm_report_change *change)
 {
-    if (now != before) {
+    bool is_data = comparing->job->now->run.last_batch != comparing->job->before->run.last_batch;
+    if (now != before) { /* without new data it is time that passed, and contacts made meanwhile */
         add_cause(comparing, change,
-                  cvm_report_sentence(comparing->job->arena, "data: %s from %lld to %lld", what,
+                  cvm_report_sentence(comparing->job->arena, "%s: %s from %lld to %lld",
+                                      is_data ? "data" : "time and contacts", what,
                                       (long long)before, (long long)now));
     }
 }
@@ -213,8 +216,11 @@ static void explain_treatment(struct comparing *comparing, int now, int before,
         add_data(comparing, "customers who may have it", job->now->treatments[now].permitted,
                  job->before->treatments[before].permitted, change);
     }
-    if (change->cause_count == 0 && change->treated != change->treated_before) {
-        add_cause(comparing, change, "what other treatments took");
+    bool has_changed =
+        change->treated != change->treated_before ||
+        fabs(change->value - change->value_before) > CHANGE_LEAST * fabs(change->value_before);
+    if (change->cause_count == 0 && has_changed) {
+        add_cause(comparing, change, "what other treatments took or left");
     }
 }
 

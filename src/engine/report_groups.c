@@ -174,19 +174,17 @@ static void finish_feature(struct cvm_report *report, size_t first)
     }
 }
 
-static void add_group(struct cvm_report *report, const char *feature, const char *value,
+static void add_group(struct cvm_report *report, const struct cvm_report_group *group,
                       const struct tally *tally)
 {
     if (tally->customers == 0) {
         return;
     }
-    report->groups[report->group_count++] = (struct cvm_report_group){
-        .feature = feature,
-        .value = value,
-        .customers = tally->customers,
-        .permitted = tally->permitted,
-        .treated = tally->treated,
-    };
+    struct cvm_report_group *added = &report->groups[report->group_count++];
+    *added = *group;
+    added->customers = tally->customers;
+    added->permitted = tally->permitted;
+    added->treated = tally->treated;
 }
 
 static const char *word_of(const struct cvm_feature *feature, size_t value)
@@ -216,9 +214,15 @@ static enum cvm_status write_groups(const struct group_scan *scan, struct group_
     }
     for (size_t g = 0; g < catalogue->report_group_count; g++) {
         const struct cvm_feature *feature = &catalogue->features[catalogue->report_groups[g]];
+        bool has_words = feature->description != NULL && feature->description[0] != '\0';
         size_t first = report->group_count;
         for (size_t v = 0; v < VALUES_MAX; v++) {
-            add_group(report, feature->name, word_of(feature, v), &total->features[g][v]);
+            struct cvm_report_group group = {
+                .feature = feature->name,
+                .display_name = has_words ? feature->description : feature->name,
+                .value = word_of(feature, v),
+            };
+            add_group(report, &group, &total->features[g][v]);
         }
         finish_feature(report, first);
     }
@@ -231,7 +235,12 @@ static enum cvm_status write_groups(const struct group_scan *scan, struct group_
         if (code == NULL) {
             return CVM_FAIL(err, CVM_E_LIMIT, "no memory for the groups of a report");
         }
-        add_group(report, "language", code, &total->languages[i]);
+        struct cvm_report_group group = {
+            .feature = "language",
+            .display_name = "Language of the permission record",
+            .value = code,
+        };
+        add_group(report, &group, &total->languages[i]);
     }
     finish_feature(report, first);
     return CVM_OK;
