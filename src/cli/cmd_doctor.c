@@ -186,11 +186,13 @@ static void print_report(struct cvm_session *session, const struct cvm_doctor *d
             }
         }
     }
-    fprintf(session->out, "%s%s customers as of %s: %lld problems, %lld warnings, %lld notes%s.\n",
+    fprintf(session->out,
+            "%s%s customers as of %s: %lld problem%s, %lld warning%s, %lld note%s%s.\n",
             doctor->count > 0 ? "\n" : "", cvm_grouped(doctor->customers, number),
             cvm_day_format(doctor->as_of_day, day), (long long)counts[CVM_SEVERITY_PROBLEM],
-            (long long)counts[CVM_SEVERITY_WARNING], (long long)counts[CVM_SEVERITY_NOTE],
-            doctor->is_cut ? ", and more" : "");
+            counts[CVM_SEVERITY_PROBLEM] == 1 ? "" : "s", (long long)counts[CVM_SEVERITY_WARNING],
+            counts[CVM_SEVERITY_WARNING] == 1 ? "" : "s", (long long)counts[CVM_SEVERITY_NOTE],
+            counts[CVM_SEVERITY_NOTE] == 1 ? "" : "s", doctor->is_cut ? ", and more" : "");
 }
 
 /* What the doctor says of the folder it says once, in its report. */

@@ -64,6 +64,8 @@ static const struct term purpose_terms[] = {
     {"loyalty", CVM_PURPOSE_MARKETING, 0},
     {"win-back", CVM_PURPOSE_MARKETING, 0},
     {"winback", CVM_PURPOSE_MARKETING, 0},
+    {"win back", CVM_PURPOSE_MARKETING, 0},
+    {"win them back", CVM_PURPOSE_MARKETING, 0},
     {"billing", CVM_PURPOSE_BILLING, 0},
     {"bill", CVM_PURPOSE_BILLING, 0},
     {"bills", CVM_PURPOSE_BILLING, 0},
@@ -82,9 +84,10 @@ static const struct term purpose_terms[] = {
 };
 
 static const struct term retention_terms[] = {
-    {"retention", 1, 0}, {"retain", 1, 0}, {"loyalty", 1, 0}, {"win-back", 1, 0},
-    {"winback", 1, 0},   {"churn", 1, 0},  {"leaving", 1, 0}, {"stay", 1, 0},
-    {"renewal", 1, 0},   {"keep", 1, 0},   {NULL, 0, 0},
+    {"retention", 1, 0}, {"retain", 1, 0},   {"loyalty", 1, 0},       {"win-back", 1, 0},
+    {"winback", 1, 0},   {"win back", 1, 0}, {"win them back", 1, 0}, {"churn", 1, 0},
+    {"leaving", 1, 0},   {"stay", 1, 0},     {"renewal", 1, 0},       {"keep", 1, 0},
+    {NULL, 0, 0},
 };
 
 struct candidate {

@@ -362,26 +362,51 @@ static void write_slug(const char *words, char slug[SLUG_SIZE + 1])
     slug[length] = '\0';
 }
 
+/* Words that no name ends with. */
+static size_t without_last_small_word(const char *words, size_t end)
+{
+    static const char *const small[] = {"a",  "an", "and", "at",    "by", "for", "in",  "of",
+                                        "on", "or", "the", "their", "to", "via", "with"};
+    size_t start = end;
+    while (start > 0 && words[start - 1] != ' ') {
+        start--;
+    }
+    for (size_t i = 0; start > 1 && i < sizeof(small) / sizeof(small[0]); i++) {
+        if (strlen(small[i]) == end - start && strncmp(words + start, small[i], end - start) == 0) {
+            return without_last_small_word(words, start - 1);
+        }
+    }
+    return end;
+}
+
 /* The first words, whole, as long as they fit: what the id shortens. */
+static size_t display_length(const char *words)
+{
+    size_t end = strcspn(words, ".;:!?\n\t");
+    if (end <= DISPLAY_SIZE) {
+        return end;
+    }
+    end = DISPLAY_SIZE;
+    while (end > 0 && words[end] != ' ') {
+        end--;
+    }
+    if (end > 0) {
+        return without_last_small_word(words, end);
+    }
+    end = DISPLAY_SIZE; /* one endless word: cut between characters */
+    while (end > 0 && ((unsigned char)words[end] & 0xC0) == 0x80) {
+        end--;
+    }
+    return end;
+}
+
 static enum cvm_status set_display_name(struct cvm_treatment_draft *draft, const char *words,
                                         struct cvm_error *err)
 {
     char name[DISPLAY_SIZE + 1];
-    size_t end = strcspn(words, ".;:!?\n\t");
-    if (end > DISPLAY_SIZE) {
-        end = DISPLAY_SIZE;
-        while (end > 0 && words[end] != ' ') {
-            end--;
-        }
-    }
-    if (end == 0) { /* one endless word: cut between characters */
-        end = strnlen(words, DISPLAY_SIZE);
-        while (end > 0 && ((unsigned char)words[end] & 0xC0) == 0x80) {
-            end--;
-        }
-    }
-    memcpy(name, words, end);
-    name[end] = '\0';
+    size_t length = display_length(words);
+    memcpy(name, words, length);
+    name[length] = '\0';
     if (name[0] >= 'a' && name[0] <= 'z') {
         name[0] = (char)toupper((unsigned char)name[0]);
     }

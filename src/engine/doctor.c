@@ -151,6 +151,8 @@ static enum cvm_status check_control(struct cvm_doctor *doctor, struct cvm_error
     };
     if (doctor->customers < control->least_customers || control->universal_share <= 0) {
         finding.severity = CVM_SEVERITY_NOTE;
+        finding.fix = "Set universal and least_customers in control.yaml, then `cvm apply`; for a "
+                      "trial there is nothing to do.";
         return cvm_doctor_find(doctor, &finding, err,
                                control->universal_share <= 0
                                    ? "there is no universal control group"
