@@ -21,7 +21,8 @@ static const char features_text[] =
     "  - {feature: score, description: s, attribute: score, aggregate: last, window_days: 30}\n"
     "  - {feature: mood, description: m, attribute: mood, aggregate: last}\n"
     "  - {feature: asks, description: a, source: talk, aggregate: count, where: topic == "
-    "'price'}\n";
+    "'price'}\n"
+    "  - {feature: worth, description: w, rule: 'score * 2 + count(talk, 7)'}\n";
 static const char insights_text[] =
     "insights:\n  - {insight: sad, severity: high, when: mood == 'bad', "
     "sentence: 'is {mood}'}\n";
@@ -62,6 +63,9 @@ static const char treatment_text[] =
     "treatment: call\nclass: retention\nchannel: call\npurpose: marketing\n"
     "applicable: score >= 0.1 && mood != 'good'\nmax_per_day: 5\ncost: 0.30\nuses: {minutes: 2}\n"
     "valid_from: 2024-01-01\nresponse:\n  reach: {mean: 0.5, sd: 0.1}\n  incentive: 2\n";
+static const char trigger_text[] =
+    "trigger: asks\ndescription: a\n"
+    "when: score > 3 || count(talk, 30, mentions('lag', 'price') && score > 1) >= 2\n";
 static const char values_text[] =
     "value: {horizon_days: 90, churn_feature: score}\nsegments:\n"
     "  - {segment: sad, when: mood == 'bad', margin_month: {median: 3, min: 1, max: 8},\n"
@@ -79,7 +83,7 @@ static const struct cvm_catalogue_file base_files[] = {
     FILE_OF("features.yaml", features_text),     FILE_OF("insights.yaml", insights_text),
     FILE_OF("journey.yaml", journey_text),       FILE_OF("mappings/m.yaml", mapping_text),
     FILE_OF("topics.yaml", topics_text),         FILE_OF("treatments/call.yaml", treatment_text),
-    FILE_OF("values.yaml", values_text),
+    FILE_OF("values.yaml", values_text),         FILE_OF("triggers/asks.yaml", trigger_text),
 };
 #define FILE_COUNT (sizeof(base_files) / sizeof(base_files[0]))
 
@@ -121,6 +125,17 @@ static void check_treatment(struct cvm_arena *arena, const struct cvm_treatment 
     cvm_text_finish(&out);
 }
 
+/* It reads only what was there before it. */
+static void check_rule(const struct cvm_rule *rule, size_t operand_max)
+{
+    for (size_t n = 0; n < rule->clause_count; n++) {
+        const struct cvm_rule_part *part = &rule->clauses[n].whole;
+        for (size_t o = 0; o < part->operand_count; o++) {
+            REQUIRE(part->operands[o] < operand_max || part->operands[o] == CVM_OPERAND_TOPIC);
+        }
+    }
+}
+
 static void check_catalogue(const struct cvm_catalogue *c)
 {
     REQUIRE(c->segment_count > 0 && c->segments[c->segment_count - 1].when.clause_count == 0);
@@ -128,6 +143,13 @@ static void check_catalogue(const struct cvm_catalogue *c)
     for (size_t i = 0; i < c->feature_count; i++) {
         REQUIRE(c->features[i].attribute < (int)c->attribute_count);
         REQUIRE(c->features[i].name != NULL && c->features[i].description != NULL);
+        check_rule(&c->features[i].rule, i);
+        check_rule(&c->features[i].where, CVM_ATTRIBUTES_MAX);
+    }
+    REQUIRE(c->topic_count <= CVM_TOPICS_MAX && c->feature_count <= CVM_FEATURES_MAX);
+    for (size_t i = 0; i < c->trigger_count; i++) {
+        REQUIRE(c->triggers[i].description[0] != '\0');
+        check_rule(&c->triggers[i].when, c->feature_count);
     }
     for (size_t i = 0; i < c->policy.rule_count; i++) {
         REQUIRE(c->policy.rules[i].allows.clause_count == 1);

@@ -195,8 +195,18 @@ static void features_stand_for_what_the_contracts_name(void **state)
     const struct cvm_feature *plan = &c->features[cvm_catalogue_feature(c, "plan_type")];
     assert_string_equal(plan->words[2], "contract");
     assert_true(c->insight_count >= 10 && c->feature_count >= 35);
+    static const char *const triggers[] = {"network_issues", "billing_disputes", "churn_risk",
+                                           "high_value", "roaming_issues"};
+    assert_int_equal(c->trigger_count, 5);
+    for (size_t t = 0; t < 5; t++) {
+        int found = cvm_catalogue_trigger(c, triggers[t]);
+        assert_true(found >= 0 && c->triggers[found].enabled && !c->triggers[found].custom);
+        assert_true(c->triggers[found].when.clause_count > 0);
+    }
     for (size_t i = 0; i < c->feature_count; i++) {
-        assert_true(c->features[i].description[0] != '\0' && c->features[i].sources != 0);
+        const struct cvm_feature *feature = &c->features[i];
+        assert_true(feature->description[0] != '\0');
+        assert_true((feature->sources != 0) != (feature->rule.clause_count > 0));
     }
 }
 
