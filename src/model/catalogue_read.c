@@ -30,21 +30,17 @@ enum part {
     PART_COUNT
 };
 static const char *const part_names[PART_COUNT] = {
-    [PART_CONSENT] = "consent.yaml",         [PART_TOPICS] = "topics.yaml",
-    [PART_FEATURES] = "features.yaml",       [PART_INSIGHTS] = "insights.yaml",
-    [PART_JOURNEY] = "journey.yaml",         [PART_VALUES] = "values.yaml",
-    [PART_CONSTRAINTS] = "constraints.yaml", [PART_RELEASE] = "release.yaml",
-    [PART_CONTROL] = "control.yaml",         [PART_REPORT] = "report.yaml",
-    [PART_SUPPRESSIONS] = "suppressions.yaml",
-    [PART_POLICY] = "contact_policy.yaml",
+    [PART_CONSENT] = "consent.yaml",           [PART_TOPICS] = "topics.yaml",
+    [PART_FEATURES] = "features.yaml",         [PART_INSIGHTS] = "insights.yaml",
+    [PART_JOURNEY] = "journey.yaml",           [PART_VALUES] = "values.yaml",
+    [PART_CONSTRAINTS] = "constraints.yaml",   [PART_RELEASE] = "release.yaml",
+    [PART_CONTROL] = "control.yaml",           [PART_REPORT] = "report.yaml",
+    [PART_SUPPRESSIONS] = "suppressions.yaml", [PART_POLICY] = "contact_policy.yaml",
 };
 /* Files that came later: without one its part of the catalogue is off. */
 static const bool is_optional[PART_COUNT] = {
-    [PART_RELEASE] = true,
-    [PART_CONTROL] = true,
-    [PART_REPORT] = true,
-    [PART_SUPPRESSIONS] = true,
-    [PART_POLICY] = true,
+    [PART_RELEASE] = true,      [PART_CONTROL] = true, [PART_REPORT] = true,
+    [PART_SUPPRESSIONS] = true, [PART_POLICY] = true,
 };
 
 struct named_tree {

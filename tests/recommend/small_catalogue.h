@@ -188,9 +188,7 @@ static inline void small_grant(struct small *small, size_t customer, enum cvm_ch
     consent->granted = is_granted ? consent->granted | bit : consent->granted & ~bit;
 }
 
-/* A prepaid customer of 10 a month, churn .2, 30 months, who consents to everything on all
- * channels.
- */
+/* A prepaid customer of 10 a month, churn .2, 30 months, who consents to everything. */
 static inline size_t small_add(struct small *small)
 {
     size_t customer = small->chunk->count++;
