@@ -72,11 +72,6 @@ static enum cvm_status parse(struct export_job *job, const struct cvm_arguments 
 static enum cvm_status check_released(const struct export_job *job, struct cvm_error *err)
 {
     const struct cvm_run_record *run = &job->step.run;
-    if (run->summary == NULL) {
-        return CVM_FAIL(err, CVM_E_CONFLICT,
-                        "run '%s' holds decisions of single customers, which were answered at once",
-                        run->run_id);
-    }
     if (strcmp(run->plan_state, "released") == 0) {
         return CVM_OK;
     }
@@ -105,6 +100,7 @@ static enum cvm_status export_plan(struct export_job *job, struct cvm_error *err
     enum cvm_status status = CVM_OK;
     job->request.run = &job->step.run;
     job->request.who = job->step.who;
+    job->request.why = job->step.why;
     if (job->request.kind != CVM_EXPORT_TEST) {
         status = cvm_plan_step_check(&job->step, &job->work, &request, NULL, &job->withdrawn,
                                      &checked, err);
@@ -196,6 +192,9 @@ static enum cvm_status run_export(struct cvm_session *session,
     }
     if (status == CVM_OK) {
         status = cvm_plan_step_find(&job.step, job.work.store, err);
+    }
+    if (status == CVM_OK) {
+        status = cvm_plan_step_is_plan(&job.step, err);
     }
     if (status == CVM_OK) {
         status = check_released(&job, err);

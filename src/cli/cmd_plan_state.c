@@ -160,13 +160,18 @@ const struct cvm_command cvm_command_plan_hold = {
     .run = run_hold,
 };
 
+static enum cvm_status check_plan(struct cvm_plan_step *step, struct cvm_error *err)
+{
+    return cvm_plan_step_is_plan(step, err);
+}
+
 static enum cvm_status run_close(struct cvm_session *session, const struct cvm_arguments *arguments,
                                  struct cvm_error *err)
 {
     struct cvm_plan_step step;
     enum cvm_status status = cvm_plan_step_init(&step, session, arguments, false, err);
     if (status == CVM_OK) {
-        status = move(&step, "closed", NULL, err);
+        status = move(&step, "closed", check_plan, err);
     }
     return status == CVM_OK ? tell(&step, "closed", NULL, err) : status;
 }
@@ -348,6 +353,7 @@ static enum cvm_status recall_with_files(struct recall_job *job, struct cvm_erro
         .kind = CVM_EXPORT_RECALL,
         .channel = CVM_CHANNEL_UNSET,
         .who = step->who,
+        .why = step->why,
     };
     status = cvm_export_recall(job->store, &request, step->session->arena, &job->files, err);
     return status == CVM_OK
@@ -397,6 +403,9 @@ static enum cvm_status run_recall(struct cvm_session *session,
     }
     if (status == CVM_OK) {
         status = cvm_plan_step_find(&job.step, job.store, err);
+    }
+    if (status == CVM_OK) {
+        status = cvm_plan_step_is_plan(&job.step, err);
     }
     if (status == CVM_OK) {
         status = recall_with_files(&job, err);

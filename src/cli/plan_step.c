@@ -75,6 +75,18 @@ enum cvm_status cvm_plan_step_find(struct cvm_plan_step *step, struct cvm_store 
     return status;
 }
 
+enum cvm_status cvm_plan_step_is_plan(const struct cvm_plan_step *step, struct cvm_error *err)
+{
+    if (step->run.summary != NULL) {
+        return CVM_OK;
+    }
+    enum cvm_status status =
+        CVM_FAIL(err, CVM_E_CONFLICT,
+                 "run '%s' holds decisions of single customers, which were answered at once",
+                 step->run.run_id);
+    return cvm_error_hint(err, status, "`cvm stop add` stops a treatment or a channel at once.");
+}
+
 static const char *hint_of(const char *from, const char *to)
 {
     static const struct {

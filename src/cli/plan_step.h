@@ -23,6 +23,9 @@ CVM_MUST_CHECK enum cvm_status cvm_plan_step_init(struct cvm_plan_step *step,
 /* The run of the first argument, which must be done. */
 CVM_MUST_CHECK enum cvm_status cvm_plan_step_find(struct cvm_plan_step *step,
                                                   struct cvm_store *store, struct cvm_error *err);
+/* CVM_E_CONFLICT for the run of a day's single decisions: they were answered at once. */
+CVM_MUST_CHECK enum cvm_status cvm_plan_step_is_plan(const struct cvm_plan_step *step,
+                                                     struct cvm_error *err);
 /* Inside the caller's transaction; an impossible step has a hint about the possible one. */
 CVM_MUST_CHECK enum cvm_status cvm_plan_step_set(struct cvm_plan_step *step,
                                                  struct cvm_store *writer, const char *state,

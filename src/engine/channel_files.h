@@ -24,6 +24,7 @@ struct cvm_export_request {
                                  the smaller one's */
     bool is_again;            /* the files that were handed over before, once more */
     const char *who;
+    const char *why;          /* "" = nothing was said */
     const int64_t *withdrawn; /* by reason: what the check before took out; NULL = nothing */
 };
 

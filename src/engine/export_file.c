@@ -219,6 +219,9 @@ static enum cvm_status audit(struct cvm_store *writer, const struct cvm_export_s
     cvm_text_add_format(&texts[1], "%s export of %" PRId64 " rows%s",
                         sinks->count > 0 ? sinks->sinks[0].file.kind : "", result->rows,
                         sinks->request->is_again ? ", once more" : "");
+    if (sinks->request->why != NULL && sinks->request->why[0] != '\0') {
+        cvm_text_add_format(&texts[1], ": %s", sinks->request->why);
+    }
     cvm_json_init(&json, &texts[2], false);
     cvm_json_object(&json);
     cvm_json_key(&json, "files");

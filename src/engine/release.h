@@ -33,8 +33,8 @@ struct cvm_release_check {
 void cvm_release_check_init(struct cvm_release_check *check);
 void cvm_release_check_finish(struct cvm_release_check *check);
 
-/* The channel that a decision goes to. Where it does not say (stores of an older version), it is the
- * treatment's own. CVM_CHANNEL_UNSET if neither knows. */
+/* The channel that a decision goes to. Where it does not say (stores of an older version), it is
+ * the treatment's own. CVM_CHANNEL_UNSET if neither knows. */
 enum cvm_channel cvm_release_channel(const struct cvm_catalogue *catalogue,
                                      const struct cvm_decision *decision);
 

@@ -585,6 +585,18 @@ def a_recall_is_done_although_its_files_can_not_be_written(world):
     same(handed_over(world.path("r")), handed_over(world.path("x")), "afterwards")
 
 
+def single_decisions_are_no_plan_to_recall_or_export(world):
+    world.json("plan", "recall", "latest", "--why", "anew")
+    for customer, *_ in world.decisions("1=1")[:20]:
+        world.json("decide", customer, "--as-of", DAY)
+    runs = [p["run_id"] for p in world.json("plan", "list")["plans"] if "decide" in p["run_id"]]
+    expect(runs, "a run of single decisions")
+    for command in (["recall", runs[0], "--why", "x"], ["export", runs[0], "--out", world.path("x")], ["close", runs[0]]):
+        error = world.error("plan", *command)
+        same(error["status"], "conflict", str(command))
+        expect("single customers" in error["message"], str(error))
+
+
 # ---- what is different ----
 
 
