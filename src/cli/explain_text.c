@@ -37,8 +37,9 @@ static void print_head(const struct cvm_explanation *explanation, FILE *out)
         print_contact(decision, out);
     }
     if (explanation->withheld != CVM_INDEX_NONE) {
-        fprintf(out, "The control group (%s) kept '%s' from the customer.\n", decision->arm,
-                treatment_name(explanation, explanation->withheld));
+        fprintf(out, "A control group kept '%s' from the customer%s%s%s.\n",
+                treatment_name(explanation, explanation->withheld), decision->ghost ? " (" : "",
+                decision->ghost ? decision->arm : "", decision->ghost ? ")" : "");
     }
     if (explanation->data_changed) {
         fputs("The data has changed since this run: parts are of today's data, values of the "
@@ -85,9 +86,12 @@ static void print_alternatives(const struct cvm_explanation *explanation, FILE *
             continue;
         }
         fputs(shown == 0 ? "\nBest alternatives:\n" : "", out);
-        fprintf(out, "  %s%s%s.\n", treatment_name(explanation, treatment->treatment),
-                treatment->change == NULL ? "" : " needs ",
-                treatment->change == NULL ? "" : treatment->change);
+        const char *name = treatment_name(explanation, treatment->treatment);
+        if (treatment->change != NULL) {
+            fprintf(out, "  %s needs %s.\n", name, treatment->change);
+        } else {
+            fprintf(out, "  %s: %s\n", name, cvm_reason_sentence(treatment->reason));
+        }
         shown++;
     }
 }

@@ -103,8 +103,9 @@ static enum cvm_status fail_file(const char *place, struct cvm_error *err)
     enum cvm_status status = CVM_FAIL(err, CVM_E_INVALID, "'%s' is no file of a catalogue", place);
     (void)cvm_error_hint(err, status,
                          "Allowed are consent, topics, features, insights, journey, values, "
-                         "constraints, release, control and report .yaml, mappings/NAME.yaml, "
-                         "treatments/ID.yaml, channels/NAME.yaml and triggers/NAME.yaml.");
+                         "constraints, suppressions, contact_policy, release, control and report "
+                         ".yaml, mappings/NAME.yaml, treatments/ID.yaml, channels/NAME.yaml and "
+                         "triggers/NAME.yaml.");
     return cvm_error_where(err, status, "%s", place);
 }
 

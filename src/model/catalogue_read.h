@@ -2,8 +2,9 @@
  *
  * Pure: takes texts, does no I/O. Errors name file, line, key, what was found and what is allowed.
  * The files: consent.yaml topics.yaml features.yaml insights.yaml journey.yaml values.yaml
- * constraints.yaml, mappings/NAME.yaml, treatments/ID.yaml; where they are there, control.yaml,
- * release.yaml, report.yaml, channels/NAME.yaml and triggers/NAME.yaml.
+ * constraints.yaml, mappings/NAME.yaml, treatments/ID.yaml; where they are there,
+ * suppressions.yaml, contact_policy.yaml, control.yaml, release.yaml, report.yaml,
+ * channels/NAME.yaml and triggers/NAME.yaml.
  */
 #ifndef CVM_MODEL_CATALOGUE_READ_H
 #define CVM_MODEL_CATALOGUE_READ_H
