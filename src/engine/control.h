@@ -29,7 +29,7 @@ struct cvm_control_groups {
 };
 
 struct cvm_control_options {
-    int64_t customers; /* in the store */
+    int64_t customers; /* in the store; counting them up to least_customers is enough */
     bool is_forced;    /* a treatment was asked for: holdouts do not count */
     bool is_enrolled;  /* the store has a universal group, or gets one now */
 };

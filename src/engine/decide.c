@@ -138,7 +138,9 @@ static enum cvm_status load_standing(struct decide_job *job, struct cvm_error *e
         cvm_pending_forget(&job->pending, job->key, job->request->as_of_day);
     }
     if (status == CVM_OK) {
-        status = cvm_customer_count(job->engine->readers[0], &options.customers, err);
+        status =
+            cvm_control_customers(job->engine->readers[0], job->catalogue->control.least_customers,
+                                  &options.customers, err);
     }
     if (status == CVM_OK) {
         status = cvm_control_enrolled_batch(job->writer, &enrolled_batch, err);

@@ -4,7 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "model/reason.h"
+#include "storage/household_store.h"
 
 void cvm_household_init(struct cvm_column *members)
 {
@@ -132,21 +134,139 @@ static enum cvm_status find_others(void *state, size_t shard, size_t worker,
     return CVM_OK;
 }
 
+/* ---- where the others are ---- */
+
+/* What a part holds, ascending household; parts come from this machine's own store. */
+struct resident {
+    double household;
+    uint64_t key;
+};
+
+static size_t part_of(double household)
+{
+    uint64_t bits;
+    memcpy(&bits, &household, sizeof(bits));
+    return (size_t)(cvm_hash_mix(bits, 0) % CVM_HOUSEHOLD_PARTS);
+}
+
+static struct resident resident_at(const unsigned char *body, size_t index)
+{
+    struct resident resident;
+    memcpy(&resident, body + index * sizeof(resident), sizeof(resident));
+    return resident;
+}
+
+/* A shard of one for everybody in the part who lives in this household. */
+static enum cvm_status find_residents(double household, const unsigned char *body, size_t count,
+                                      struct cvm_column *shards, struct cvm_error *err)
+{
+    enum cvm_status status = CVM_OK;
+    size_t low = 0;
+    size_t high = count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (resident_at(body, middle).household < household) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    for (; status == CVM_OK && low < count; low++) {
+        struct resident resident = resident_at(body, low);
+        void *slot = NULL;
+        if (resident.household != household) {
+            break;
+        }
+        status = cvm_column_extend(shards, 1, &slot, err);
+        if (status == CVM_OK) {
+            *(struct cvm_shard *)slot = (struct cvm_shard){resident.key, resident.key};
+        }
+    }
+    return status;
+}
+
+/* Everybody who lived in one of the known households when a run last saw the whole base.
+ * CVM_E_NOT_FOUND when none has. */
+static enum cvm_status look_up_residents(const struct cvm_column *known, struct cvm_store *store,
+                                         struct cvm_arena *arena, struct cvm_column *shards,
+                                         struct cvm_error *err)
+{
+    const struct cvm_household_member *all =
+        CVM_COLUMN_DATA(known, const struct cvm_household_member);
+    enum cvm_status status = CVM_OK;
+    for (size_t part = 0; status == CVM_OK && part < CVM_HOUSEHOLD_PARTS; part++) {
+        const void *body = NULL;
+        size_t length = 0;
+        for (size_t i = 0; status == CVM_OK && i < known->count; i++) {
+            bool is_again = i > 0 && all[i].household == all[i - 1].household;
+            if (is_again || part_of(all[i].household) != part) {
+                continue;
+            }
+            if (body == NULL) {
+                status = cvm_household_part_get(store, arena, part, &body, &length, err);
+            }
+            if (status == CVM_OK) {
+                status = find_residents(all[i].household, body, length / sizeof(struct resident),
+                                        shards, err);
+            }
+        }
+        cvm_arena_reset(arena);
+    }
+    return status;
+}
+
+/* Looked up where a run has stored who lives where; else the whole base is gone through. */
 static enum cvm_status scan_others(struct others *others, struct cvm_engine *engine,
                                    const struct cvm_feature_program *program, struct cvm_error *err)
 {
-    struct cvm_arena *arena = cvm_arena_create((size_t)16 << 20);
+    struct cvm_arena *arena = cvm_arena_create((size_t)256 << 20);
     struct cvm_scan_request scan = {.program = program, .on_chunk = find_others, .state = others};
+    struct cvm_column residents;
     struct cvm_shard *shards = NULL;
     if (arena == NULL) {
         return CVM_FAIL(err, CVM_E_LIMIT, "no memory for households");
     }
-    enum cvm_status status = cvm_engine_shards(engine, arena, &shards, &scan.shard_count, err);
-    scan.shards = shards;
+    cvm_column_init(&residents, sizeof(struct cvm_shard));
+    enum cvm_status status =
+        look_up_residents(others->known, engine->readers[0], arena, &residents, err);
     if (status == CVM_OK) {
+        shards = CVM_COLUMN_DATA(&residents, struct cvm_shard);
+        scan.shard_count = residents.count;
+    } else if (status == CVM_E_NOT_FOUND) {
+        status = cvm_engine_shards(engine, arena, &shards, &scan.shard_count, err);
+    }
+    scan.shards = shards;
+    if (status == CVM_OK && scan.shard_count > 0) {
         status = cvm_engine_scan(engine, &scan, err);
     }
+    cvm_column_finish(&residents);
     cvm_arena_destroy(arena);
+    return status;
+}
+
+enum cvm_status cvm_household_store(const struct cvm_column *members, struct cvm_store *store,
+                                    struct cvm_error *err)
+{
+    const struct cvm_household_member *all =
+        CVM_COLUMN_DATA(members, const struct cvm_household_member);
+    struct cvm_text parts[CVM_HOUSEHOLD_PARTS];
+    enum cvm_status status = CVM_OK;
+    for (size_t part = 0; part < CVM_HOUSEHOLD_PARTS; part++) {
+        cvm_text_init(&parts[part], 0);
+    }
+    for (size_t i = 0; i < members->count; i++) {
+        struct resident resident = {all[i].household, all[i].key};
+        cvm_text_add_bytes(&parts[part_of(resident.household)], &resident, sizeof(resident));
+    }
+    for (size_t part = 0; part < CVM_HOUSEHOLD_PARTS; part++) {
+        if (status == CVM_OK && parts[part].failed) {
+            status = CVM_FAIL(err, CVM_E_LIMIT, "no memory for households");
+        }
+        if (status == CVM_OK) {
+            status = cvm_household_part_put(store, part, parts[part].data, parts[part].length, err);
+        }
+        cvm_text_finish(&parts[part]);
+    }
     return status;
 }
 

@@ -43,12 +43,18 @@ bool cvm_household_has_candidates(const struct cvm_column *members,
                                   const struct cvm_catalogue *catalogue, int forced_treatment,
                                   struct cvm_shard_values *shards);
 
-/* Of customers of the same households that were not looked at: only their contacts count. Goes
- * through the whole base, for who decides for a few. `window.needed` is set here. */
+/* Of customers of the same households that were not looked at: only their contacts count. For who
+ * decides for a few: they are those that the last run of the whole base saw there; before there was
+ * one the whole base is gone through. `window.needed` is set here. */
 CVM_MUST_CHECK enum cvm_status cvm_household_add_others(struct cvm_column *members,
                                                         struct cvm_engine *engine,
                                                         struct cvm_feature_window window,
                                                         struct cvm_error *err);
+
+/* Keep who lives where, for cvm_household_add_others(): everybody's members, sorted by
+ * cvm_household_apply(). Inside the caller's transaction. */
+CVM_MUST_CHECK enum cvm_status cvm_household_store(const struct cvm_column *members,
+                                                   struct cvm_store *store, struct cvm_error *err);
 
 /* Refuses in the shards' values. Sorts the members. */
 void cvm_household_apply(struct cvm_column *members, const struct cvm_catalogue *catalogue,

@@ -15,7 +15,8 @@ enum cvm_status cvm_run_open_control(struct cvm_run_job *job, struct cvm_error *
     struct cvm_control_options options = {.is_forced =
                                               job->request->forced_treatment != CVM_INDEX_NONE};
     int64_t enrolled_batch = 0;
-    enum cvm_status status = cvm_customer_count(job->engine->readers[0], &options.customers, err);
+    enum cvm_status status = cvm_control_customers(
+        job->engine->readers[0], job->catalogue->control.least_customers, &options.customers, err);
     if (status == CVM_OK) {
         status = cvm_control_enrolled_batch(job->store, &enrolled_batch, err);
     }

@@ -215,6 +215,9 @@ static enum cvm_status publish(struct cvm_run_job *job, const char *summary, str
     if (status == CVM_OK) {
         status = cvm_run_store_enrolment(job, err);
     }
+    if (status == CVM_OK && job->memory->households != NULL && job->request->customers == NULL) {
+        status = cvm_household_store(&job->memory->households[0], job->writer, err);
+    }
     if (status == CVM_OK) {
         status = cvm_value_block_prune(job->writer, job->request->keep_runs, err);
     }

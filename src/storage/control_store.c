@@ -28,6 +28,20 @@ enum cvm_status cvm_control_enrolled_batch(struct cvm_store *store, int64_t *out
     return status;
 }
 
+enum cvm_status cvm_control_customers(struct cvm_store *store, int64_t least, int64_t *out_count,
+                                      struct cvm_error *err)
+{
+    struct cvm_db *db = cvm_store_db(store);
+    struct cvm_db_value param = cvm_db_int(least);
+    int64_t count = 0;
+    enum cvm_status status = cvm_db_query(db, cvm_db_sql(db, CVM_SQL_CONTROL_CUSTOMERS), &param, 1,
+                                          read_int, &count, err);
+    if (status == CVM_OK) {
+        *out_count = count;
+    }
+    return status;
+}
+
 static enum cvm_status add_key(void *state, const struct cvm_db_value *columns, size_t column_count,
                                struct cvm_error *err)
 {

@@ -12,6 +12,9 @@
 /* Customers of batches up to this one are enrolled; 0 = nobody yet. */
 CVM_MUST_CHECK enum cvm_status
 cvm_control_enrolled_batch(struct cvm_store *store, int64_t *out_batch, struct cvm_error *err);
+/* Customers of the store, counted no further than `least`. */
+CVM_MUST_CHECK enum cvm_status cvm_control_customers(struct cvm_store *store, int64_t least,
+                                                     int64_t *out_count, struct cvm_error *err);
 /* Keys of the members, ascending, into a column of uint64_t. */
 CVM_MUST_CHECK enum cvm_status
 cvm_control_members(struct cvm_store *store, struct cvm_column *members, struct cvm_error *err);

@@ -118,3 +118,10 @@ CREATE TABLE plan_export (
     who     TEXT NOT NULL
 ) STRICT;
 CREATE INDEX plan_export_by_run ON plan_export (run_id);
+
+-- Who lives in which household, as the last whole-base run saw it: pairs of household and customer key, spread over
+-- parts by a hash of the household (engine/household.h).
+CREATE TABLE household_part (
+    part INTEGER PRIMARY KEY,
+    body BLOB NOT NULL
+) STRICT;

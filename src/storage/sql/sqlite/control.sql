@@ -4,6 +4,11 @@
 SELECT coalesce(max(batch), 0)
 FROM control_enrolment
 
+-- Enough of them, no more: a base is large or not.
+-- name: control_customers
+SELECT count(*)
+FROM (SELECT 1 FROM customer LIMIT ?1)
+
 -- name: control_members
 SELECT customer_key
 FROM control_member
