@@ -140,7 +140,7 @@ static void write_money_cards(struct page *page)
                cvm_words_money(total->year, page->currency, number),
                isnan(total->year) ? "the run's values are no longer kept" : more);
     (void)!snprintf(more, sizeof(more),
-                    "margin over 12 to 24 months, less costs; %s of the best possible",
+                    "margin over its horizon, less costs; %s of the best possible",
                     cvm_words_percent(total->value / page->report->dual_bound, texts[0]));
     write_card(page, "Value", cvm_words_money(total->value, page->currency, number),
                page->report->dual_bound > 0 ? more : "margin over its horizon, less costs");
