@@ -194,6 +194,7 @@ static enum cvm_status respond(struct generate_job *job, struct cvm_error *err)
         .truth_path = job->truth_path,
         .out_path = job->out_folder,
         .seed = job->options.world.seed,
+        .zone = session->zone,
     };
     if (job->truth_path == NULL) {
         return cvm_session_usage(

@@ -16,7 +16,6 @@
 #define ARENA_BYTES_MAX ((size_t)1 << 20)
 #define OUT_BYTES       ((size_t)1 << 20)
 #define CHECK_EVERY     65536
-#define DAY_MS          INT64_C(86400000)
 #define DELAY_DAYS_MAX  30
 
 /* The run's decisions, ascending key; ids and treatments are offsets into `texts`. */
@@ -48,12 +47,15 @@ static bool was_given_up(const struct cvm_decision *decision)
            decision->state == CVM_DECISION_EXPIRED;
 }
 
-/* When its contact window opens, a day in UTC; the day of the decision where there is none. */
-static int delay_of(const struct cvm_decision *decision, int32_t as_of_day)
+/* The day on which its contact window opens; that of the decision where there is none. */
+static int delay_of(const struct respond_job *job, const struct cvm_decision *decision)
 {
-    int64_t day = decision->earliest_at_ms / DAY_MS;
-    bool is_later = decision->earliest_at_ms > 0 && day > as_of_day;
-    return is_later && day - as_of_day < DELAY_DAYS_MAX ? (int)(day - as_of_day) : 0;
+    if (decision->earliest_at_ms == 0) {
+        return 0;
+    }
+    int32_t day = cvm_zone_day(job->request->zone, decision->earliest_at_ms);
+    int delay = day - job->run->as_of_day;
+    return delay > 0 && delay < DELAY_DAYS_MAX ? delay : 0;
 }
 
 static enum cvm_status keep_decision(void *state, const struct cvm_decision *decision,
@@ -77,7 +79,7 @@ static enum cvm_status keep_decision(void *state, const struct cvm_decision *dec
     kept->treatment = job->texts.length;
     cvm_text_add_bytes(&job->texts, given, strlen(given) + 1);
     kept->makes_no_contact = decision->channel != NULL && strcmp(decision->channel, "none") == 0;
-    kept->delay_days = delay_of(decision, job->run->as_of_day);
+    kept->delay_days = delay_of(job, decision);
     return job->texts.failed ? CVM_FAIL(err, CVM_E_LIMIT, "no memory for decisions") : CVM_OK;
 }
 

@@ -6,6 +6,7 @@
 #define CVM_CLI_WORLD_RESPOND_H
 
 #include "base/context.h"
+#include "base/zone.h"
 #include "storage/plan_store.h"
 
 struct cvm_respond_request {
@@ -13,6 +14,7 @@ struct cvm_respond_request {
     const char *truth_path;
     const char *out_path; /* NDJSON of outcomes */
     uint64_t seed;
+    const struct cvm_zone *zone; /* of the deployment: contacts are dated by it */
 };
 struct cvm_respond_result {
     int64_t decisions; /* of the run */

@@ -188,6 +188,27 @@ static enum cvm_status load_subject(struct outcome_job *job, const char *run_id,
     return CVM_OK;
 }
 
+/* Who is left untreated is decided for again each night, and churns once. So the days are cut into
+ * stretches of outcome_days, and the first decision of a kind in a stretch is the one whose churn
+ * is learned from: a function of the decisions, whatever was reported when. */
+static enum cvm_status find_repeated(struct cvm_store *store, struct subject *subject, int state,
+                                     struct cvm_error *err)
+{
+    struct cvm_outcome_frame *frame = &subject->frame;
+    int days = frame->outcome_days > 0 ? frame->outcome_days : 1;
+    struct cvm_outcome_span span = {
+        .first_day = frame->as_of_day - frame->as_of_day % days,
+        .end_day = frame->as_of_day,
+    };
+    bool has_ended = state >= CVM_OUTCOME_CHURNED ||
+                     cvm_outcomes_have(&subject->before, CVM_OUTCOME_CHURNED) ||
+                     cvm_outcomes_have(&subject->before, CVM_OUTCOME_STAYED);
+    if (!has_ended) {
+        return CVM_OK; /* not asked yet */
+    }
+    return cvm_outcome_has_alike(store, &subject->decision, span, &frame->is_repeated, err);
+}
+
 static const char *refuse_customer(struct outcome_job *job, const struct report *report,
                                    const struct subject *subject)
 {
@@ -386,7 +407,11 @@ static enum cvm_status take_report(struct outcome_job *job, struct report *repor
     if (*out_refusal == NULL) {
         *out_refusal = refuse_step(job, report, &subject);
     }
-    return *out_refusal == NULL ? apply(job, &subject, report, err) : CVM_OK;
+    if (*out_refusal != NULL) {
+        return CVM_OK;
+    }
+    status = find_repeated(job->work->store, &subject, report->row.state, err);
+    return status == CVM_OK ? apply(job, &subject, report, err) : status;
 }
 
 static enum cvm_status take_all(struct outcome_job *job, struct cvm_error *err)

@@ -198,8 +198,8 @@ void cvm_outcomes_learn(const struct cvm_outcomes *outcomes, const struct cvm_ou
     struct cvm_learning learning = {0};
     uint32_t in_time = outcomes->states & ~outcomes->late;
     bool is_reached = (in_time & WAS_REACHED) != 0;
-    bool has_ended = (in_time & WINDOW_END) != 0;
-    bool has_churned = (in_time & CHURNED) != 0;
+    bool has_ended = (in_time & WINDOW_END) != 0 && !frame->is_repeated;
+    bool has_churned = has_ended && (in_time & CHURNED) != 0;
     double expected = has_ended ? round_expected(frame->churn) : 0.0;
     if (frame->is_ghost) {
         learning.controls = has_ended;

@@ -43,6 +43,8 @@ void cvm_outcomes_add(struct cvm_outcomes *outcomes, int state, int32_t day);
 struct cvm_outcome_frame {
     bool is_ghost;
     bool is_exported; /* was handed to its channel */
+    bool is_repeated; /* the same was decided for the same customer before, in the same stretch of
+                         outcome_days: his churn is counted once */
     int32_t as_of_day;
     int response_days; /* of the treatment */
     int outcome_days;

@@ -157,6 +157,26 @@ enum cvm_status cvm_decision_set_state(struct cvm_store *store, const char *run_
                        NULL, err);
 }
 
+enum cvm_status cvm_outcome_has_alike(struct cvm_store *store, const struct cvm_decision *decision,
+                                      struct cvm_outcome_span span, bool *out_has,
+                                      struct cvm_error *err)
+{
+    int64_t count = 0;
+    struct cvm_db_value params[] = {
+        cvm_db_int((int64_t)decision->customer_key),
+        cvm_db_int(span.first_day),
+        cvm_db_int(span.end_day),
+        cvm_db_text(decision->treatment),
+        cvm_db_int(decision->ghost),
+    };
+    enum cvm_status status = cvm_db_get_int(cvm_store_db(store), CVM_SQL_OUTCOME_ALIKE, params,
+                                            CVM_DB_COUNT(params), &count, err);
+    if (status == CVM_OK) {
+        *out_has = count > 0;
+    }
+    return status;
+}
+
 /* ---- imports ---- */
 
 enum cvm_status cvm_outcome_import_start(struct cvm_store *store, const char *who, const char *file,

@@ -54,6 +54,17 @@ CVM_MUST_CHECK enum cvm_status cvm_decision_set_state(struct cvm_store *store, c
                                                       const struct cvm_outcomes *outcomes,
                                                       struct cvm_error *err);
 
+/* Whether this customer got a decision of the same treatment (or was its ghost) as of first_day or
+ * later, before end_day. */
+struct cvm_outcome_span {
+    int32_t first_day;
+    int32_t end_day;
+};
+CVM_MUST_CHECK enum cvm_status cvm_outcome_has_alike(struct cvm_store *store,
+                                                     const struct cvm_decision *decision,
+                                                     struct cvm_outcome_span span, bool *out_has,
+                                                     struct cvm_error *err);
+
 /* ---- imports ---- */
 
 /* The last outcome import that changed anything: part of what a run is a function of. */

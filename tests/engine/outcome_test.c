@@ -399,6 +399,25 @@ static void reached_ones_and_ghosts_teach_when_their_window_has_ended(void **sta
     cvm_store_close(store);
 }
 
+static void who_is_decided_for_each_night_churns_once(void **state)
+{
+    (void)state;
+    struct cvm_store *store = fresh();
+    add_run(store, "2024-03-20-a2", "released");
+    add_decisions(store, "2024-03-20-a2");
+    support_exec(cvm_store_db(store), "UPDATE run SET as_of_day = 19803 WHERE run_id = "
+                                      "'2024-03-20-a2'");
+    report_on("2024-03-20-a2", GHOST, "churned", "2024-06-10"); /* the later one comes first */
+    report(GHOST, "churned", "2024-06-10");
+    struct cvm_outcome_report result = import_lines(store);
+    assert_int_equal(result.applied, 2);
+    struct cvm_learning learning = learnt(store, "marketing_call_back");
+    assert_int_equal(learning.controls, 1);
+    assert_int_equal(learning.controls_churned, 1);
+    assert_true(learning.controls_expected == .5);
+    cvm_store_close(store);
+}
+
 /* ---- what can not be ---- */
 
 static void what_can_not_be_is_rejected_with_its_reason(void **state)
@@ -737,6 +756,7 @@ int main(void)
         OUTCOME_TEST(a_response_after_its_window_moves_the_state_and_teaches_nothing),
         OUTCOME_TEST(lateness_is_judged_by_the_contact_even_if_that_is_reported_last),
         OUTCOME_TEST(reached_ones_and_ghosts_teach_when_their_window_has_ended),
+        OUTCOME_TEST(who_is_decided_for_each_night_churns_once),
         OUTCOME_TEST(what_can_not_be_is_rejected_with_its_reason),
         OUTCOME_TEST(a_malformed_report_is_rejected_and_its_neighbours_are_not),
         OUTCOME_TEST(every_format_of_an_import_is_read),

@@ -19,6 +19,14 @@ UPDATE decision
 SET state = ?3, horizon = coalesce(?4, horizon)
 WHERE run_id = ?1 AND customer_key = ?2
 
+-- Decisions of one kind for one customer in a span of days.
+-- name: outcome_alike
+SELECT count(*)
+FROM run r
+JOIN plan p ON p.run_id = r.run_id
+JOIN decision d ON d.run_id = r.run_id AND d.customer_key = ?1
+WHERE r.as_of_day >= ?2 AND r.as_of_day < ?3 AND p.state IN ('released', 'closed') AND d.treatment = ?4 AND d.ghost = ?5 AND d.state <> 15
+
 -- Imports.
 
 -- name: outcome_import_add
