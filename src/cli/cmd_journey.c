@@ -260,14 +260,45 @@ static enum cvm_status write_events(struct journey_job *job, struct cvm_json_wri
     return status;
 }
 
-/* Numbers as numbers, yes and no as 1 and 0; words and dates as people write them; missing as null.
- */
-static void write_value(const struct cvm_catalogue *catalogue, size_t feature, double value,
+/* The text behind a code: the newest row that has it says it. False if none does. */
+static bool write_code(struct journey_job *job, size_t feature, double value,
+                       struct cvm_json_writer *json)
+{
+    const struct cvm_catalogue *catalogue = job->work.catalogue;
+    const struct cvm_feature *declared = &catalogue->features[feature];
+    if (declared->attribute == CVM_INDEX_NONE) {
+        return false;
+    }
+    for (size_t i = job->end; i > 0; i--) {
+        const struct cvm_event_row *row = &job->rows[i - 1];
+        const struct cvm_json_value *object = NULL;
+        if (row->source == CVM_INDEX_NONE || (declared->sources >> row->source & 1) == 0 ||
+            cvm_event_attributes_read(&job->texts, row, &object, NULL) != CVM_OK) {
+            continue;
+        }
+        const struct cvm_json_value *text =
+            cvm_json_member(object, catalogue->attributes[declared->attribute].name);
+        if (text != NULL && text->type == CVM_JSON_STRING &&
+            cvm_rule_code(text->string.data, text->string.length) == value) {
+            cvm_json_string_n(json, text->string.data, text->string.length);
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Numbers as numbers, yes and no as 1 and 0; words, dates and codes as people write them; missing
+ * as null. */
+static void write_value(struct journey_job *job, size_t feature, double value,
                         struct cvm_json_writer *json)
 {
+    const struct cvm_catalogue *catalogue = job->work.catalogue;
     enum cvm_rule_type type = catalogue->features[feature].type;
     if (isnan(value) || type == CVM_RULE_NUMBER || type == CVM_RULE_BOOL) {
         cvm_json_double(json, value);
+        return;
+    }
+    if (type == CVM_RULE_CODE && write_code(job, feature, value, json)) {
         return;
     }
     struct cvm_text text;
@@ -277,7 +308,7 @@ static void write_value(const struct cvm_catalogue *catalogue, size_t feature, d
     cvm_text_finish(&text);
 }
 
-static void write_features(const struct journey_job *job, struct cvm_json_writer *json)
+static void write_features(struct journey_job *job, struct cvm_json_writer *json)
 {
     const struct cvm_catalogue *catalogue = job->work.catalogue;
     struct cvm_feature_values values = values_of(job);
@@ -287,13 +318,13 @@ static void write_features(const struct journey_job *job, struct cvm_json_writer
             continue;
         }
         cvm_json_key(json, catalogue->features[f].name);
-        write_value(catalogue, f, values.features[f * values.stride], json);
+        write_value(job, f, values.features[f * values.stride], json);
     }
     cvm_json_object_end(json);
 }
 
 /* The metric "recent_activity" is declared as days since the last event; it is shown as its day. */
-static void write_metric_value(const struct journey_job *job, size_t feature,
+static void write_metric_value(struct journey_job *job, size_t feature,
                                struct cvm_json_writer *json)
 {
     const struct cvm_catalogue *catalogue = job->work.catalogue;
@@ -306,7 +337,7 @@ static void write_metric_value(const struct journey_job *job, size_t feature,
         char day[CVM_DAY_TEXT_SIZE];
         cvm_json_string(json, cvm_day_format(job->as_of_day - (int32_t)value, day));
     } else {
-        write_value(catalogue, feature, value, json);
+        write_value(job, feature, value, json);
     }
 }
 
@@ -316,7 +347,7 @@ static bool same_parent(const char *a, const char *b, size_t length)
 }
 
 /* "a", "b.x", "b.y" become {"a": .., "b": {"x": .., "y": ..}}: one level of nesting. */
-static void write_metrics(const struct journey_job *job, struct cvm_json_writer *json)
+static void write_metrics(struct journey_job *job, struct cvm_json_writer *json)
 {
     const struct cvm_catalogue *catalogue = job->work.catalogue;
     const struct cvm_metric_line *lines = catalogue->metric_lines;

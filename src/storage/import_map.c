@@ -228,19 +228,30 @@ static enum cvm_status map_date(struct cvm_mapper *mapper, struct cvm_import_rec
     return CVM_OK;
 }
 
+/* Of what has no date there is one line per customer and source, or one per value of key fields
+ * other than the customer: a suppression of each kind. */
+static bool is_identity(const struct cvm_source *source, const struct cvm_path *path)
+{
+    bool is_customer = false;
+    for (size_t p = 0; p < source->customer_path_count; p++) {
+        is_customer = is_customer || strcmp(source->customer_paths[p].text, path->text) == 0;
+    }
+    return source->kind == CVM_SOURCE_EVENTS ||
+           (source->kind == CVM_SOURCE_ATTRIBUTES && !is_customer);
+}
+
 /* Key fields as the source writes them: "7" in CSV and 7 in JSON are the same. */
 static void map_identity(const struct cvm_mapper *mapper, const struct cvm_json_value *root,
                          struct cvm_import_record *head)
 {
     const struct cvm_source *source = mapper->source->source;
-    head->content = cvm_json_hash(root);
-    head->identity = 0;
-    if (source->kind != CVM_SOURCE_EVENTS) {
-        return; /* one line per customer and source */
-    }
     size_t found = 0;
     uint64_t hash = source->identity_path_count;
+    head->content = cvm_json_hash(root);
     for (size_t p = 0; p < source->identity_path_count; p++) {
+        if (!is_identity(source, &source->identity_paths[p])) {
+            continue;
+        }
         const struct cvm_json_value *value =
             cvm_import_find(mapper, &mapper->source->identities[p]);
         uint64_t part = 0;
@@ -252,8 +263,9 @@ static void map_identity(const struct cvm_mapper *mapper, const struct cvm_json_
         found += value != NULL;
         hash = cvm_hash_mix(hash, part);
     }
-    head->is_counted = found == 0;
-    head->identity = found == 0 ? head->content : hash;
+    bool is_event = source->kind == CVM_SOURCE_EVENTS;
+    head->is_counted = is_event && found == 0;
+    head->identity = found > 0 ? hash : is_event ? head->content : 0;
 }
 
 /* ---- text of attributes and private data ---- */

@@ -193,6 +193,36 @@ static void undated_attributes_are_one_line_per_customer_and_the_last_wins(void 
     import_stop();
 }
 
+static void undated_facts_with_key_fields_are_one_line_each(void **state)
+{
+    (void)state;
+    import_start();
+    struct cvm_store *store = support_fresh();
+    import_text("suppressions.ndjson",
+                "{\"customer_id\":\"A\",\"kind\":\"vulnerable\",\"since\":\"2019-05-01\"}\n"
+                "{\"customer_id\":\"A\",\"kind\":\"complaint\",\"since\":\"2024-02-01\"}\n"
+                "{\"customer_id\":\"A\",\"kind\":\"complaint\",\"active\":false}\n"
+                "{\"customer_id\":\"B\",\"kind\":\"vulnerable\"}\n");
+    struct cvm_import_report report = import_run(store, &plain);
+    assert_int_equal(report.stored, 3);
+    assert_int_equal(report.duplicate, 1); /* of the complaint the last counts */
+    assert_string_equal(
+        TEXT(store, "SELECT group_concat(attributes -> '$.\"suppression.active\"', ' ') FROM "
+                    "(SELECT attributes FROM event JOIN customer USING (customer_key) WHERE "
+                    "customer_id = 'A' ORDER BY attributes -> '$.\"suppression.kind\"')"),
+        "false true");
+    import_text("suppressions.ndjson",
+                "{\"customer_id\":\"A\",\"kind\":\"vulnerable\",\"active\":false}\n");
+    report = import_run(store, &plain);
+    assert_int_equal(report.changed, 1);
+    assert_int_equal(report.stored, 1);
+    const char *digest = import_digest(store);
+    import_rebuild(store);
+    assert_string_equal(import_digest(store), digest);
+    cvm_store_close(store);
+    import_stop();
+}
+
 #define CONSENT(day, answer)                                                                       \
     "{\"customer_id\":\"A\",\"last_updated\":\"" day "\",\"permissions\":{\"email\":{"             \
     "\"marketing\":\"" answer "\"}}}\n"
@@ -597,6 +627,7 @@ int main(void)
         cmocka_unit_test(
             equal_records_of_one_file_are_as_many_events_and_of_two_files_the_same_ones),
         cmocka_unit_test(undated_attributes_are_one_line_per_customer_and_the_last_wins),
+        cmocka_unit_test(undated_facts_with_key_fields_are_one_line_each),
         cmocka_unit_test(the_newest_consent_counts_whatever_the_order_of_records_and_imports),
         cmocka_unit_test(unknown_consent_is_kept_and_a_refusal_wins_over_a_second_word_for_it),
         cmocka_unit_test(values_are_mapped_by_path_type_unit_and_word),
