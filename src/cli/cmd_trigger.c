@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/date.h"
+#include "base/suggest.h"
 #include "cli/commands.h"
 #include "cli/document.h"
 #include "cli/trigger_report.h"
@@ -16,23 +17,19 @@
 enum cvm_status cvm_find_trigger(const struct cvm_catalogue *catalogue, const char *name,
                                  int *out_trigger, struct cvm_error *err)
 {
-    const char *nearest = NULL;
-    size_t nearest_distance = 5;
+    struct cvm_suggestion suggestion = {.typed = name};
     int found = cvm_catalogue_trigger(catalogue, name);
     if (found != CVM_INDEX_NONE) {
         *out_trigger = found;
         return CVM_OK;
     }
     for (size_t t = 0; t < catalogue->trigger_count; t++) {
-        size_t distance = cvm_text_distance(name, catalogue->triggers[t].name);
-        if (distance < nearest_distance) {
-            nearest_distance = distance;
-            nearest = catalogue->triggers[t].name;
-        }
+        cvm_suggestion_try(&suggestion, catalogue->triggers[t].name);
     }
     enum cvm_status status = CVM_FAIL(err, CVM_E_NOT_FOUND, "there is no trigger '%s'", name);
-    return nearest == NULL ? cvm_error_hint(err, status, "`cvm trigger list` shows what there is.")
-                           : cvm_error_hint(err, status, "Did you mean '%s'?", nearest);
+    return suggestion.best == NULL
+               ? cvm_error_hint(err, status, "`cvm trigger list` shows what there is.")
+               : cvm_error_hint(err, status, "Did you mean '%s'?", suggestion.best);
 }
 
 void cvm_trigger_json_write(const struct cvm_trigger *trigger, struct cvm_json_writer *json)

@@ -121,6 +121,8 @@ def unknown_treatments_and_runs_are_answered_with_what_is_near(world):
     same(hint, "Did you mean 'retention_email'?", "treatment")
     hint = world.json("treatment", "show", "data", allowed=(1,))["error"]["hint"]
     same(hint, "Did you mean 'data_boost'?", "beginning of a treatment")
+    hint = world.json("trigger", "show", "churn_rsik", allowed=(1,))["error"]["hint"]
+    same(hint, "Did you mean 'churn_risk'?", "trigger")
     world.json("generate", "--customers", "50", "--seed", "1", "--until", "2026-03-01")
     run = world.json("run", "--as-of", "2026-03-01")["run_id"]
     wrong = run[:-1] + ("0" if run[-1] != "0" else "1")
