@@ -273,19 +273,22 @@ struct count {
     const char *name;
     size_t count;
 };
-#define COUNTS_MAX 9
+#define COUNTS_MAX 12
 static size_t counts_of(const struct cvm_catalogue *catalogue, struct count counts[COUNTS_MAX])
 {
     const struct count found[] = {
         {"sources", catalogue->source_count},
         {"attributes", catalogue->attribute_count},
         {"topics", catalogue->topic_count},
-        {"features", catalogue->feature_count},
+        {"features", catalogue->feature_count}, /* with the aggregates of rules */
         {"insights", catalogue->insight_count},
         {"segments", catalogue->segment_count},
         {"treatments", catalogue->treatment_count},
         {"constraints", catalogue->constraint_count},
         {"summary_lines", catalogue->summary_line_count},
+        {"suppressions", catalogue->suppression_count},
+        {"contact_limits", catalogue->policy.rule_count},
+        {"triggers", catalogue->trigger_count},
     };
     memcpy(counts, found, sizeof(found));
     return sizeof(found) / sizeof(found[0]);

@@ -135,8 +135,9 @@ static enum cvm_status add_nodes(struct change_list *list, const char *path,
 /* What identifies an item of a list: its name under one of these keys. */
 static const char *identity_of(const struct cvm_yaml_node *item)
 {
-    static const char *const keys[] = {"source",   "topic",  "feature", "insight", "segment",
-                                       "resource", "budget", "name",    "id"};
+    static const char *const keys[] = {"source",   "topic",  "feature",     "insight", "segment",
+                                       "resource", "budget", "suppression", "limit",   "rest",
+                                       "sequence", "name",   "id"};
     for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
         const struct cvm_yaml_node *node = cvm_yaml_member(item, keys[i]);
         /* Only the first key: a feature's "source" does not name it. */

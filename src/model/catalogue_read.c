@@ -8,7 +8,6 @@
 #include "model/catalogue_reading.h"
 
 #define FILE_NAME_MAX   200
-#define FILES_MAX       (CVM_TREATMENTS_MAX + CVM_MAPPINGS_MAX + 8)
 #define DESCRIPTION_MAX ((size_t)16 << 20)
 #define PATH_SEPARATOR  "/"
 
