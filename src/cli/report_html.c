@@ -315,10 +315,10 @@ static void add_use_rows(struct page *page, bool are_capacities)
         if (!(limit->granted > 0) || (limit->kind == CVM_CONSTRAINT_CAPACITY) != are_capacities) {
             continue;
         }
-        (void)!snprintf(text, sizeof(text), "%.30s of %.30s %.10s",
-                        cvm_words_amount(limit, taken, texts[0]),
-                        cvm_words_amount(limit, limit->granted, texts[1]),
-                        cvm_words_unit(limit, page->currency));
+        (void)!snprintf(
+            text, sizeof(text), "%.30s of %.30s%s%.10s", cvm_words_amount(limit, taken, texts[0]),
+            cvm_words_amount(limit, limit->granted, texts[1]), are_capacities ? "" : " ",
+            are_capacities ? "" : cvm_words_unit(limit, page->currency));
         struct cvm_picture_row *row =
             add_row(page, limit->display_name, text, taken / limit->granted);
         if (row != NULL) {
@@ -334,7 +334,8 @@ static void write_use(struct page *page)
     add_use_rows(page, true);
     if (page->row_count > 0) {
         cvm_picture_bars(&page->html,
-                         "Share of each limit that is used; dark where more would bring more.",
+                         "How much of each limit is used, in customers where no unit stands; dark "
+                         "where more would bring more.",
                          page->rows, page->row_count);
     }
 }

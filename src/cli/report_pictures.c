@@ -5,7 +5,7 @@
 #include <string.h>
 
 #define ROW_HEIGHT  44
-#define LABEL_MAX   34 /* characters: with the figure they fill the width of a phone */
+#define LABEL_MAX   26 /* characters: with the figure they fill the width of a phone */
 #define NUMBER_SIZE 32
 
 struct number {

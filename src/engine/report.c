@@ -375,7 +375,8 @@ enum cvm_status cvm_report_make(struct cvm_engine *engine, struct cvm_store *sto
                                 const struct cvm_report_request *request, struct cvm_arena *arena,
                                 const struct cvm_report **out_report, struct cvm_error *err)
 {
-    struct cvm_report_job job = {.engine = engine, .store = store, .arena = arena};
+    struct cvm_report_job job = {
+        .engine = engine, .store = store, .arena = arena, .base.has_matrix = true};
     job.report = CVM_NEW(arena, struct cvm_report);
     job.now = CVM_NEW(arena, struct cvm_report_side);
     if (job.report == NULL || job.now == NULL) {

@@ -10,6 +10,7 @@
 struct cvm_report_base {
     size_t count;
     size_t capacity;            /* customers that the columns have room for; a multiple of 16 */
+    bool has_matrix;            /* the values are wanted too; said before loading */
     struct cvm_buffer matrix;   /* float, blocks of 16 */
     struct cvm_buffer keys;     /* uint64_t */
     struct cvm_buffer margins;  /* float */

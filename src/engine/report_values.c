@@ -34,7 +34,7 @@ static enum cvm_status reserve(struct cvm_report_base *base, size_t treatment_co
         struct cvm_buffer *buffer;
         size_t bytes;
     } columns[] = {
-        {&base->matrix, padded * treatment_count * sizeof(float)},
+        {&base->matrix, base->has_matrix ? padded * treatment_count * sizeof(float) : 1},
         {&base->keys, padded * sizeof(uint64_t)},
         {&base->margins, padded * sizeof(float)},
         {&base->churns, padded * sizeof(float)},
@@ -105,7 +105,7 @@ static enum cvm_status take_customer(struct value_loading *loading,
     ((float *)base->churns.data)[at] = cvm_values_churn(view, i);
     ((unsigned char *)base->segments.data)[at] = (unsigned char)segment;
     ((unsigned char *)base->flags.data)[at] = flags;
-    for (size_t t = 0; t < view->treatment_count; t++) {
+    for (size_t t = 0; base->has_matrix && t < view->treatment_count; t++) {
         matrix[cvm_values_at(view->treatment_count, at, t)] = cvm_values_value(view, i, t);
     }
     side->segments[segment].customers++;
@@ -139,7 +139,8 @@ static enum cvm_status take_block(void *state, const struct cvm_value_block *blo
 static void pad(struct cvm_report_base *base, size_t treatment_count)
 {
     float *matrix = base->matrix.data;
-    for (size_t i = base->count; i < (base->count + 15) / 16 * 16; i++) {
+    size_t end = base->has_matrix ? (base->count + 15) / 16 * 16 : 0;
+    for (size_t i = base->count; i < end; i++) {
         for (size_t t = 0; t < treatment_count; t++) {
             matrix[cvm_values_at(treatment_count, i, t)] = CVM_VALUE_INELIGIBLE;
         }

@@ -315,6 +315,7 @@ def names_of_people_are_text_and_nothing_else(world):
             same(browser.complaints(), [], "complaints")
             shown = browser.ask("[...document.querySelectorAll('td')].map(e => e.textContent)")
             expect(name in shown, "shown as written")
+            check_layout(browser, path, 360, False, "report_names.png")
 
 
 def browser_of(world):
