@@ -428,6 +428,30 @@ static void a_small_memory_is_an_error_and_writes_nothing(void **state)
     assert_int_equal(status, CVM_OK);
 }
 
+static void the_groups_of_a_report_are_words_or_yes_and_no_each_once(void **state)
+{
+    static const struct mistake mistakes[] = {
+        {"report.yaml", "groups: [", "groups: [tenure_months, ", 0, "tenure_months' is a number"},
+        {"report.yaml", "groups: [", "groups: [nonsense, ", 0, "nonsense"},
+        {"report.yaml", "groups: [", "groups: [plan_type, plan_type, ", 0,
+         "plan_type' is named twice"},
+        {"report.yaml", "groups: [", "grups: [", 0, "groups"},
+    };
+    check(*state, mistakes, sizeof(mistakes) / sizeof(mistakes[0]));
+}
+
+static void a_catalogue_without_report_yaml_has_no_groups(void **state)
+{
+    struct config_files config = config_load(*state, 100000);
+    const struct cvm_catalogue *catalogue = NULL;
+    struct cvm_error err = {0};
+    assert_int_equal(config_read(*state, &config, &catalogue, &err), CVM_OK);
+    assert_true(catalogue->report_group_count > 0);
+    config_remove(&config, "report.yaml");
+    assert_int_equal(config_read(*state, &config, &catalogue, &err), CVM_OK);
+    assert_int_equal(catalogue->report_group_count, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -442,6 +466,8 @@ int main(void)
         cmocka_unit_test(too_many_of_anything_is_refused),
         cmocka_unit_test(too_many_treatments_are_refused),
         cmocka_unit_test(a_small_memory_is_an_error_and_writes_nothing),
+        cmocka_unit_test(the_groups_of_a_report_are_words_or_yes_and_no_each_once),
+        cmocka_unit_test(a_catalogue_without_report_yaml_has_no_groups),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
