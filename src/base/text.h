@@ -47,9 +47,12 @@ bool cvm_slice_equals(struct cvm_slice slice, const char *string);
 bool cvm_utf8_is_valid(const char *data, size_t length);
 /* Levenshtein, for "did you mean"; at most 64 bytes of each are looked at. */
 size_t cvm_text_distance(const char *a, const char *b);
-/* Whole-word, case-blind (ASCII and Latin) search of `phrase` in `text`; words end where letters
- * and digits end. Returns the byte offset or -1. */
-ptrdiff_t cvm_text_find_phrase(const char *text, size_t length, const char *phrase);
+/* Whole-word search of `phrase` in `text`, blind to case (Latin, Greek, Cyrillic, Armenian), to how
+ * much space there is between words, and to typographic apostrophes and hyphens. Words end where
+ * letters and digits end; scripts without spaces (Han, Japanese, Thai, ...) have no ends of words.
+ * Returns the byte offset or -1; *out_length (may be NULL) is that of the hit, in bytes. */
+ptrdiff_t cvm_text_find_phrase(const char *text, size_t length, const char *phrase,
+                               size_t *out_length);
 /* Characters (not bytes) of context around a hit at `offset`, "..." only where something was cut
  * off; appended to out. Nothing is appended for an empty text or keyword. */
 void cvm_text_snippet(struct cvm_text *out, const char *text, size_t length, size_t offset,

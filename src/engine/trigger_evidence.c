@@ -14,9 +14,10 @@
 void cvm_snippet(const char *text, const char *word, size_t before, struct cvm_text *out)
 {
     size_t length = strlen(text);
-    ptrdiff_t at = cvm_text_find_phrase(text, length, word);
+    size_t hit_length = 0;
+    ptrdiff_t at = cvm_text_find_phrase(text, length, word, &hit_length);
     if (at >= 0) {
-        cvm_text_snippet(out, text, length, (size_t)at, strlen(word), before);
+        cvm_text_snippet(out, text, length, (size_t)at, hit_length, before);
     }
 }
 
@@ -183,10 +184,11 @@ static bool find_words(const struct cvm_catalogue *catalogue, uint32_t topics,
     for (size_t t = 0; t < catalogue->topic_count; t++) {
         const char *const *phrase = catalogue->topics[t].phrases;
         for (; (topics >> t & 1) != 0 && *phrase != NULL; phrase++) {
-            ptrdiff_t at = cvm_text_find_phrase(text.data, text.length, *phrase);
+            size_t hit_length = 0;
+            ptrdiff_t at = cvm_text_find_phrase(text.data, text.length, *phrase, &hit_length);
             if (at >= 0 && (!is_found || (size_t)at < out_hit->offset)) {
                 is_found = true;
-                *out_hit = (struct hit){text, (size_t)at, strlen(*phrase)};
+                *out_hit = (struct hit){text, (size_t)at, hit_length};
             }
         }
     }

@@ -364,10 +364,11 @@ static enum cvm_status resolve_event(void *state, const char *name,
     return CVM_OK;
 }
 
-/* Folding keeps lengths, so a phrase found at the start of one as long is the same phrase. */
+/* A phrase found as the whole of another is the same phrase. */
 static bool is_same_phrase(const char *a, const char *b)
 {
-    return strlen(a) == strlen(b) && cvm_text_find_phrase(a, strlen(a), b) == 0;
+    size_t length = 0;
+    return cvm_text_find_phrase(a, strlen(a), b, &length) == 0 && length == strlen(a);
 }
 
 static bool has_phrase(const char *const *phrases, size_t count, const char *phrase)

@@ -230,8 +230,15 @@ static bool compile_phrases(struct cvm_arena *arena, struct cvm_import_plan *pla
     return true;
 }
 
-/* Whether an ASCII phrase stands at text[at), where a word begins. What touches letters beyond
- * ASCII is left to cvm_text_find_phrase(), which knows them. */
+/* Whether a character of a phrase has others that mean the same, or more of itself after it. */
+static bool has_variants(const struct cvm_import_phrase *phrase, size_t i)
+{
+    char c = phrase->text[i];
+    return c == ' ' || c == '\'' || c == '-' || (i > 0 && phrase->text[i - 1] == ' ');
+}
+
+/* Whether an ASCII phrase stands at text[at), where a word begins. What touches characters beyond
+ * ASCII or is spaced otherwise is left to cvm_text_find_phrase(), which knows them. */
 static bool stands_at(const struct cvm_import_phrase *phrase, const char *text, size_t length,
                       size_t at)
 {
@@ -245,13 +252,14 @@ static bool stands_at(const struct cvm_import_phrase *phrase, const char *text, 
         a = a >= 'A' && a <= 'Z' ? a + 0x20 : a;
         b = b >= 'A' && b <= 'Z' ? b + 0x20 : b;
         if (a != b) {
-            return false;
+            return has_variants(phrase, i) &&
+                   cvm_text_find_phrase(text, length, phrase->text, NULL) >= 0;
         }
     }
     bool touches_others = (at > 0 && (unsigned char)text[at - 1] >= 0x80) ||
                           (end < length && (unsigned char)text[end] >= 0x80);
     if (touches_others) {
-        return cvm_text_find_phrase(text, length, phrase->text) >= 0;
+        return cvm_text_find_phrase(text, length, phrase->text, NULL) >= 0;
     }
     return end == length || !is_word_byte(text[end]) || !is_word_byte(text[end - 1]);
 }
@@ -279,7 +287,7 @@ uint32_t cvm_import_topics(const struct cvm_import_plan *plan, const char *text,
     for (uint16_t p = plan->others; p != 0; p = plan->phrases[p - 1].next) {
         const struct cvm_import_phrase *phrase = &plan->phrases[p - 1];
         if ((topics & phrase->topic_bit) == 0 &&
-            cvm_text_find_phrase(text, length, phrase->text) >= 0) {
+            cvm_text_find_phrase(text, length, phrase->text, NULL) >= 0) {
             topics |= phrase->topic_bit;
         }
     }

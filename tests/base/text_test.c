@@ -237,10 +237,26 @@ static void phrases_are_whole_words_in_any_case(void **state)
         {"x", "", -1},
         {"ab", "abc", -1},
         {"caf\xC3", "caf", -1},
+        {"network \r\n  ISSUES", "network issues", 0},
+        {"network issues", "network  issues", 0},
+        {"networkissues", "network issues", -1},
+        {"don\u2019t cancel", "don't", 0},
+        {"\u041F\u0440\u0438\u0432\u0435\u0442 \u041C\u0418\u0420", "\u043C\u0438\u0440", 13},
+        {"\u041C\u0418\u0420\u041E\u0412", "\u043C\u0438\u0440", -1},
+        {"\u03A3\u03AF\u03C3\u03C5\u03C6\u03BF\u03C2", "\u03C3\u038A\u03A3\u03A5\u03A6\u039F\u03A3",
+         0},
+        {"\u1EA0 \u1EBF", "\u1EA1 \u1EBE", 0},
+        /* Japanese and Chinese have no spaces */
+        {"\u79C1\u306F\u65E5\u672C\u8A9E\u3092", "\u65E5\u672C\u8A9E", 6},
+        {"\u65E5\u672C 5G\u3001", "5g", 7},
+        {"\u89E3\u7D04cancel\u3057\u305F", "cancel", 6},
+        /* neither emojis nor currencies go on with a word */
+        {"cancel\U0001F621", "cancel", 0},
+        {"5\u20AC", "5", 0},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         assert_int_equal(
-            cvm_text_find_phrase(cases[i].text, strlen(cases[i].text), cases[i].phrase),
+            cvm_text_find_phrase(cases[i].text, strlen(cases[i].text), cases[i].phrase, NULL),
             cases[i].at);
     }
 }

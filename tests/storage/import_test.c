@@ -384,7 +384,7 @@ static void topics_are_found_in_one_pass_as_phrase_by_phrase(void **state)
         for (size_t t = 0; t < import_catalogue()->topic_count; t++) {
             const char *const *phrases = import_catalogue()->topics[t].phrases;
             for (; *phrases != NULL; phrases++) {
-                bool is_found = cvm_text_find_phrase(text.data, text.length, *phrases) >= 0;
+                bool is_found = cvm_text_find_phrase(text.data, text.length, *phrases, NULL) >= 0;
                 expected |= is_found ? UINT32_C(1) << t : 0;
             }
         }

@@ -222,7 +222,7 @@ static bool is_shopping_page(struct cvm_slice page)
 {
     static const char *const words[] = {"plans", "plan", "offers", "products", "upgrade-options"};
     for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
-        if (cvm_text_find_phrase(page.data, page.length, words[i]) >= 0) {
+        if (cvm_text_find_phrase(page.data, page.length, words[i], NULL) >= 0) {
             return true;
         }
     }
