@@ -281,6 +281,9 @@ static enum cvm_status run_check(struct cvm_session *session, const struct cvm_a
                                  struct cvm_error *err)
 {
     struct check_job job = {.session = session, .arguments = arguments};
+    if (arguments->positional[0][strspn(arguments->positional[0], " \t\r\n")] == '\0') {
+        return cvm_session_usage(session, CVM_FAIL(err, CVM_E_INVALID, "the rule is empty"));
+    }
     job.is_counted = cvm_argument_given(arguments, "--count");
     struct cvm_work_options options = {.access = CVM_DB_READ, .needs_engine = job.is_counted};
     enum cvm_status status = cvm_session_threads(session, arguments, &options.threads, err);

@@ -142,7 +142,8 @@ enum cvm_status cvm_work_day(const struct cvm_work *work, const struct cvm_argum
     int32_t first_day = CVM_DAY_NONE;
     int32_t last_day = CVM_DAY_NONE;
     if (cvm_argument_given(arguments, "--as-of")) {
-        return cvm_argument_day(arguments, "--as-of", out_day, err);
+        return cvm_session_usage(work->session,
+                                 cvm_argument_day(arguments, "--as-of", out_day, err));
     }
     enum cvm_status status = cvm_event_days(work->store, &first_day, &last_day, err);
     if (status == CVM_OK) {

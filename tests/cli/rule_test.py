@@ -62,7 +62,7 @@ def counts_follow_from_each_other(world):
     high = world.holds("churn_90d >= 0.1")
     expect(0 < high < CUSTOMERS, "some have a high score")
     same(world.holds("!(churn_90d >= 0.1)"), CUSTOMERS - high, "the others")
-    same(world.holds(""), CUSTOMERS, "an empty rule")
+    same(world.holds("true"), CUSTOMERS, "an empty rule")
     same(world.holds("false"), 0, "never")
     document = world.check("churn_90d >= 0.1 && tenure_months > 12", "--count", "--as-of", DAY)
     same(document["count"]["customers"], CUSTOMERS, "customers")
@@ -128,6 +128,12 @@ def mistakes_name_the_column(world):
         result = world.cvm("rule", "check", rule, "--json", allowed=(1,))
         error = result.document["error"]
         expect(error["message"].startswith(message), f"'{rule}' gives '{error['message']}'")
+
+
+def what_is_no_rule_or_no_day_is_a_mistake_of_use(world):
+    for arguments in (("", ), (" \n", ), ("true", "--count", "--as-of", "2024-02-30")):
+        same(world.cvm("rule", "check", *arguments, allowed=None).code, 2, str(arguments))
+    same(world.cvm("trigger", "match", "churn_risk", "--as-of", "bogus", allowed=None).code, 2, "trigger match")
 
 
 def words_that_no_journey_has_are_checked_and_not_counted(world):
