@@ -271,7 +271,7 @@ static const struct cvm_option run_options[] = {
     {"--all", NULL, "entries of all customers in it, also of those that got nothing"},
     {"--dry-run", NULL, "decide, store nothing, use no capacity"},
     {"--replace", NULL,
-     "first withdraw what was decided for these customers that day and is not yet sent"},
+     "first withdraw what was decided for these customers that day and is not yet handed over"},
     {"--since", "D", "look at no event before this day (default: the catalogue's history)"},
     {"--until", "D", "the same as --as-of"},
     {"--threads", "N", "threads (default: as configured; 0 = one per core)"},

@@ -55,11 +55,9 @@ enum cvm_status cvm_plan_step_init(struct cvm_plan_step *step, struct cvm_sessio
 const char *cvm_plan_person(const char *who)
 {
     const char *as = strstr(who, " as ");
-    const char *colon = strchr(who, ':');
-    if (as != NULL) {
-        return as + strlen(" as ");
-    }
-    return colon == NULL ? who : colon + 1;
+    const char *name = as == NULL ? who : as + strlen(" as ");
+    const char *colon = strchr(name, ':');
+    return colon == NULL ? name : colon + 1;
 }
 
 enum cvm_status cvm_plan_step_find(struct cvm_plan_step *step, struct cvm_store *store,

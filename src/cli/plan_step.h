@@ -31,7 +31,7 @@ CVM_MUST_CHECK enum cvm_status cvm_plan_step_set(struct cvm_plan_step *step,
                                                  struct cvm_store *writer, const char *state,
                                                  const char *why, struct cvm_error *err);
 
-/* The person of "cli:root as ANNA": ANNA; of "cli:root": root. */
+/* The person of "cli:root as ANNA": ANNA; of "cli:root" and "x as cli:root": root. */
 const char *cvm_plan_person(const char *who);
 
 /* ---- what a check took out ---- */

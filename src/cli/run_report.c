@@ -206,6 +206,10 @@ static void print_plan_step(struct cvm_session *session, const struct cvm_run_re
                 option, path, result->run_id, option, path);
     } else if (strcmp(result->plan_state, "approved") == 0) {
         fprintf(session->out, "  cvm plan release %s%s%s\n", result->run_id, option, path);
+    } else if (strcmp(result->plan_state, "recalled") == 0) {
+        char day[CVM_DAY_TEXT_SIZE];
+        fprintf(session->out, "  cvm run --as-of %s --replace%s%s\n",
+                cvm_day_format(result->as_of_day, day), option, path);
     }
 }
 

@@ -132,9 +132,6 @@ static enum cvm_status find_plan_state(struct cvm_run_job *job, struct cvm_error
 {
     struct cvm_run_result *result = job->result;
     result->plan_state = job->request->must_release ? "released" : "draft";
-    if (!job->request->must_release) {
-        return CVM_OK;
-    }
     enum cvm_status status = cvm_auto_hold(job->engine, job->writer, result, job->arena,
                                            &result->hold_reasons, &result->hold_reason_count, err);
     if (status == CVM_OK && result->hold_reason_count > 0) {

@@ -42,6 +42,11 @@ enum cvm_status cvm_run_withdraw(struct cvm_run_job *job, struct cvm_error *err)
         status = cvm_withdrawal_end(&withdrawal, err);
     }
     if (status == CVM_OK) {
+        status =
+            cvm_plan_recall_emptied(job->writer, job->arena, job->request->as_of_day,
+                                    job->request->who, "replaced by a run of the same day", err);
+    }
+    if (status == CVM_OK) {
         status = cvm_db_commit(db, err);
     }
     if (status != CVM_OK) {

@@ -63,6 +63,12 @@ CVM_MUST_CHECK enum cvm_status cvm_run_fail(struct cvm_store *store, const char 
 /* Inside the caller's transaction. CVM_E_CONFLICT when the stored epoch is newer (fenced). */
 CVM_MUST_CHECK enum cvm_status
 cvm_run_finish(struct cvm_store *store, const struct cvm_run_record *run, struct cvm_error *err);
+/* Plans of this day whose decisions are all withdrawn become recalled: nobody shall approve them.
+ * Inside the caller's transaction. */
+CVM_MUST_CHECK enum cvm_status cvm_plan_recall_emptied(struct cvm_store *store,
+                                                       struct cvm_arena *arena, int32_t as_of_day,
+                                                       const char *who, const char *why,
+                                                       struct cvm_error *err);
 /* building -> draft -> approved -> released -> closed, held, recalled; a step that is not allowed
  * is CVM_E_CONFLICT; audited; inside the caller's transaction. */
 CVM_MUST_CHECK enum cvm_status cvm_plan_set_state(struct cvm_store *store, const char *run_id,
@@ -161,9 +167,9 @@ typedef enum cvm_status (*cvm_key_fn)(void *state, uint64_t key, struct cvm_erro
 CVM_MUST_CHECK enum cvm_status cvm_decision_live(struct cvm_store *store, int32_t as_of_day,
                                                  const char *except_run_id, cvm_key_fn on_key,
                                                  void *state, struct cvm_error *err);
-/* Withdraw what is not yet sent (states decided and released) of all runs of this day; the amounts
- * that come free are reported per decision so that the caller returns them to the ledger. Inside
- * the caller's transaction. */
+/* Withdraw what is not yet handed over or sent (states decided and released) of all runs of this
+ * day; the amounts that come free are reported per decision so that the caller returns them to the
+ * ledger. Inside the caller's transaction. */
 CVM_MUST_CHECK enum cvm_status cvm_decision_withdraw(struct cvm_store *store, int32_t as_of_day,
                                                      cvm_decision_fn on_withdrawn, void *state,
                                                      struct cvm_error *err);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/columns.h"
 #include "base/suggest.h"
 #include "storage/audit.h"
 #include "storage/db_sql.h"
@@ -418,6 +419,46 @@ enum cvm_status cvm_plan_set_state(struct cvm_store *store, const char *run_id, 
     status = cvm_db_exec(db, cvm_db_sql(db, CVM_SQL_PLAN_SET_STATE), params, CVM_DB_COUNT(params),
                          NULL, err);
     return status == CVM_OK ? audit_state(store, run_id, plan.text, state, who, why, err) : status;
+}
+
+struct emptied_scan {
+    struct cvm_arena *arena;
+    struct cvm_column run_ids; /* const char * */
+};
+
+static enum cvm_status scan_emptied(void *state, const struct cvm_db_value *columns,
+                                    size_t column_count, struct cvm_error *err)
+{
+    struct emptied_scan *scan = state;
+    const char *run_id = NULL;
+    void *room = NULL;
+    (void)column_count;
+    if (!cvm_db_copy_string(scan->arena, &columns[0], &run_id)) {
+        return CVM_FAIL(err, CVM_E_LIMIT, "no memory for the plans of a day");
+    }
+    enum cvm_status status = cvm_column_extend(&scan->run_ids, 1, &room, err);
+    if (status == CVM_OK) {
+        *(const char **)room = run_id;
+    }
+    return status;
+}
+
+enum cvm_status cvm_plan_recall_emptied(struct cvm_store *store, struct cvm_arena *arena,
+                                        int32_t as_of_day, const char *who, const char *why,
+                                        struct cvm_error *err)
+{
+    struct cvm_db *db = cvm_store_db(store);
+    struct emptied_scan scan = {.arena = arena};
+    struct cvm_db_value param = cvm_db_int(as_of_day);
+    cvm_column_init(&scan.run_ids, sizeof(const char *));
+    enum cvm_status status =
+        cvm_db_query(db, cvm_db_sql(db, CVM_SQL_PLAN_EMPTIED), &param, 1, scan_emptied, &scan, err);
+    const char *const *run_ids = CVM_COLUMN_DATA(&scan.run_ids, const char *);
+    for (size_t i = 0; status == CVM_OK && i < scan.run_ids.count; i++) {
+        status = cvm_plan_set_state(store, run_ids[i], "recalled", who, why, err);
+    }
+    cvm_column_finish(&scan.run_ids);
+    return status;
 }
 
 enum cvm_status cvm_plan_set_hold_reasons(struct cvm_store *store, const char *run_id,

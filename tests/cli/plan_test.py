@@ -154,6 +154,7 @@ def who_makes_a_plan_does_not_approve_it(world):
     expect("second person" in error["hint"], str(error))
     person = ME.split(":")[1]
     same(world.error("plan", "approve", "latest", "--as", person)["status"], "denied", "under the same name")
+    same(world.error("plan", "approve", "latest", "--as", ME)["status"], "denied", "as the audit writes it")
     same(world.json("plan", "show", "latest")["plan_state"], "draft", "state")
     world.edit("cvm.yaml", "^release: manual$", "release: manual\napproval: same_person")
     same(world.json("plan", "approve", "latest")["plan_state"], "approved", "same_person")
@@ -597,6 +598,25 @@ def single_decisions_are_no_plan_to_recall_or_export(world):
         expect("single customers" in error["message"], str(error))
 
 
+def what_is_handed_over_is_not_replaced_and_a_plan_of_which_nothing_is_left_is_recalled(world):
+    world.json("run", "--as-of", DAY, "--replace")
+    first, second = world.run_id, world.json("plan", "show", "latest")["run_id"]
+    same(world.json("plan", "show", first)["plan_state"], "recalled", "replaced as a whole")
+    world.approve()
+    world.json("plan", "release", "latest")
+    world.json("plan", "export", "latest", "--out", world.path("x"), "--channel", "sms")
+    given = {customer for customer, _ in handed_over(world.path("x"))}
+    expect(given, "nobody was handed over")
+    world.json("run", "--as-of", DAY, "--replace")
+    third = world.json("plan", "show", "latest")["run_id"]
+    expect(third != second, "the same run")
+    same(world.json("plan", "show", second)["plan_state"], "released", "a channel has some of it")
+    again = world.deployment.query(
+        "SELECT customer_id FROM decision WHERE run_id = ? AND ghost = 0", (third,))
+    expect(again, "the others are decided again")
+    expect(not given & {row[0] for row in again}, "nobody is handed over twice")
+
+
 # ---- what is different ----
 
 
@@ -680,8 +700,7 @@ def a_plan_that_differs_too_much_is_held_with_numbers(world):
     same(world.json("plan", "release", "latest")["plan_state"], "released", "a person lets it go")
 
 
-def a_stale_source_holds_a_plan(world):
-    world.edit("cvm.yaml", "^release: manual$", "release: auto")
+def a_stale_source_holds_a_plan_also_where_a_person_releases(world):
     world.edit("catalogue/release.yaml", "^least_decisions: .*$", "least_decisions: 1")
     world.edit("catalogue/mappings/telecom.yaml", "^    freshness_days: .*$", "    freshness_days: 3")
     world.cvm("apply", "--quiet")

@@ -200,7 +200,7 @@ WHERE d.run_id IN (
     FROM run r
     JOIN plan p ON p.run_id = r.run_id
     WHERE r.as_of_day = ?1 AND p.state NOT IN ('building', 'recalled', 'closed')
-) AND d.customer_key BETWEEN ?2 AND ?3 AND d.state IN (0, 1)
+) AND d.customer_key BETWEEN ?2 AND ?3 AND d.state IN (0, 1) AND d.export = 0
 ORDER BY d.run_id, d.customer_key
 
 -- name: decision_withdraw
@@ -211,4 +211,16 @@ WHERE run_id IN (
     FROM run r
     JOIN plan p ON p.run_id = r.run_id
     WHERE r.as_of_day = ?1 AND p.state NOT IN ('building', 'recalled', 'closed')
-) AND customer_key BETWEEN ?2 AND ?3 AND state IN (0, 1)
+) AND customer_key BETWEEN ?2 AND ?3 AND state IN (0, 1) AND export = 0
+
+-- Plans of a day of which nothing is left; a plan of single decisions (no summary) takes more.
+-- name: plan_emptied
+SELECT p.run_id
+FROM run r
+JOIN plan p ON p.run_id = r.run_id
+WHERE r.as_of_day = ?1 AND r.summary IS NOT NULL AND p.decisions > 0
+    AND p.state IN ('draft', 'approved', 'held', 'released')
+    AND NOT EXISTS (
+        SELECT 1 FROM decision d WHERE d.run_id = p.run_id AND d.ghost = 0 AND d.state <> 15
+    )
+ORDER BY p.run_id
