@@ -227,9 +227,7 @@ static void print_count(const struct check_job *job)
 static void print_text(const struct check_job *job)
 {
     FILE *out = job->session->out;
-    if (job->rule.clause_count == 0) {
-        fputs("An empty rule: it always holds.\n", out);
-    } else if (job->rule.type == CVM_RULE_BOOL) {
+    if (job->rule.type == CVM_RULE_BOOL) {
         fputs("A condition:\n\n", out);
         print_clauses(job);
     } else {

@@ -368,6 +368,9 @@ static enum cvm_status read_sum_of(struct cvm_reading *reading, const struct cvm
         if (reading->catalogue->attributes[attributes[i]].type != CVM_ATTRIBUTE_NUMBER) {
             return cvm_schema_fail(node, reading->err, "'%s' is no number", names->items[i]);
         }
+        if (reading->catalogue->attributes[attributes[i]].sensitive) {
+            g->attribute.sensitive = true;
+        }
     }
     g->field.sum_of = attributes;
     g->field.sum_of_count = names->count;

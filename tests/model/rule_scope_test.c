@@ -380,7 +380,7 @@ static void what_reads_something_sensitive_is_sensitive(void **state)
     assert_true(feature_of(catalogue, "kind")->sensitive);
     assert_true(feature_of(catalogue, "held")->sensitive);
     assert_true(feature_of(catalogue, "bereft")->sensitive);
-    assert_false(feature_of(catalogue, "active")->sensitive);
+    assert_true(feature_of(catalogue, "active")->sensitive);
     assert_true(feature_of(catalogue, "old")->sensitive);
     assert_true(feature_of(catalogue, "older")->sensitive);
     assert_false(feature_of(catalogue, "events")->sensitive);
@@ -413,6 +413,14 @@ static void a_value_may_read_nothing_sensitive_by_any_way(void **state)
     assert_int_equal(config_read(*state, &config, &catalogue, &err), CVM_E_INVALID);
     assert_non_null(strstr(err.message, "feature 'plan_charge' is sensitive ('plan_charge' reads "
                                         "'bill.plan_charge') and may not be used for values"));
+
+    config = config_load(*state, 100000);
+    (void)config_replace(*state, &config, "mappings/telecom.yaml", "bill.extra: {type: number,",
+                         "bill.extra: {type: number, sensitive: true,");
+    (void)config_replace(*state, &config, "values.yaml", "margin_feature: plan_charge",
+                         "margin_feature: bill_total");
+    assert_int_equal(config_read(*state, &config, &catalogue, &err), CVM_E_INVALID);
+    assert_non_null(strstr(err.message, "feature 'bill_total' is sensitive"));
 }
 
 int main(void)
