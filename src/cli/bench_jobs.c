@@ -215,26 +215,10 @@ static enum cvm_status scan(struct scan_job *job, struct cvm_engine *engine, str
     struct cvm_feature_set needed = {{0}};
     struct cvm_feature_window window = {job->bench->day, CVM_DAY_NONE,
                                         job->recommender != NULL ? &needed : NULL};
-    struct cvm_feature_program *program = NULL;
-    struct cvm_shard *shards = NULL;
-    size_t count = 0;
+    const struct cvm_scan_request request = {
+        .window = window, .on_chunk = take_chunk, .state = job};
     cvm_needed_for_values(engine->catalogue, &needed);
-    enum cvm_status status = cvm_feature_program_create(engine->catalogue, window, &program, err);
-    if (status == CVM_OK) {
-        status = cvm_engine_shards(engine, job->bench->session->arena, &shards, &count, err);
-    }
-    if (status == CVM_OK) {
-        struct cvm_scan_request request = {
-            .program = program,
-            .shards = shards,
-            .shard_count = count,
-            .on_chunk = take_chunk,
-            .state = job,
-        };
-        status = cvm_engine_scan(engine, &request, err);
-    }
-    cvm_feature_program_destroy(program);
-    return status;
+    return cvm_engine_scan(engine, &request, err);
 }
 
 static void sum_workers(struct scan_job *job, struct cvm_bench_sample *sample, size_t worker_count)

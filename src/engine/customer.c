@@ -23,16 +23,12 @@ enum cvm_status cvm_engine_customer(struct cvm_engine *engine, uint64_t key,
                                     struct cvm_feature_window window, struct cvm_chunk **out_chunk,
                                     struct cvm_error *err)
 {
-    struct cvm_feature_program *program = NULL;
     struct cvm_chunk *chunk = NULL;
     struct cvm_shard shard = {key, key};
-    enum cvm_status status = cvm_feature_program_create(engine->catalogue, window, &program, err);
-    if (status == CVM_OK) {
-        status = cvm_chunk_create(1, engine->catalogue->feature_count, &chunk, err);
-    }
+    enum cvm_status status = cvm_chunk_create(1, engine->catalogue->feature_count, &chunk, err);
     if (status == CVM_OK) {
         struct cvm_scan_request scan = {
-            .program = program,
+            .window = window,
             .shards = &shard,
             .shard_count = 1,
             .on_chunk = copy_chunk,
@@ -43,7 +39,6 @@ enum cvm_status cvm_engine_customer(struct cvm_engine *engine, uint64_t key,
     if (status == CVM_OK && chunk->count == 0) {
         status = CVM_FAIL(err, CVM_E_NOT_FOUND, "the customer has no journey yet");
     }
-    cvm_feature_program_destroy(program);
     if (status != CVM_OK) {
         cvm_chunk_destroy(chunk);
         return status;

@@ -274,23 +274,14 @@ static enum cvm_status scan_base(struct cvm_doctor *doctor, struct counting *cou
                                  const struct cvm_feature_set *needed, struct cvm_shard *shards,
                                  size_t shard_count, struct cvm_error *err)
 {
-    struct cvm_feature_program *program = NULL;
-    const struct cvm_feature_window window = {
-        .as_of_day = doctor->as_of_day, .since_day = CVM_DAY_NONE, .needed = needed};
-    enum cvm_status status =
-        cvm_feature_program_create(doctor->engine->catalogue, window, &program, err);
-    if (status == CVM_OK) {
-        const struct cvm_scan_request request = {
-            .program = program,
-            .shards = shards,
-            .shard_count = shard_count,
-            .on_chunk = count_chunk,
-            .state = counting,
-        };
-        status = cvm_engine_scan(doctor->engine, &request, err);
-    }
-    cvm_feature_program_destroy(program);
-    return status;
+    const struct cvm_scan_request request = {
+        .window = {doctor->as_of_day, CVM_DAY_NONE, needed},
+        .shards = shards,
+        .shard_count = shard_count,
+        .on_chunk = count_chunk,
+        .state = counting,
+    };
+    return cvm_engine_scan(doctor->engine, &request, err);
 }
 
 /* ---- what the counts say ---- */

@@ -5,6 +5,8 @@
 #include "base/arena.h"
 #include "engine/pending.h"
 
+#define SHARDS_BYTES_MAX ((size_t)16 << 20)
+
 static enum cvm_status open_readers(struct cvm_engine *engine, struct cvm_error *err)
 {
     for (size_t i = 0; i < engine->worker_count; i++) {
@@ -202,8 +204,8 @@ static enum cvm_status scan_shard(void *state_pointer, size_t shard, size_t work
     return status;
 }
 
-enum cvm_status cvm_engine_scan(struct cvm_engine *engine, const struct cvm_scan_request *request,
-                                struct cvm_error *err)
+static enum cvm_status scan_planned(struct cvm_engine *engine,
+                                    const struct cvm_scan_request *request, struct cvm_error *err)
 {
     struct scan_state state = {.engine = engine, .request = request};
     enum cvm_status status = CVM_OK;
@@ -226,5 +228,32 @@ enum cvm_status cvm_engine_scan(struct cvm_engine *engine, const struct cvm_scan
         cvm_chunk_destroy(state.workers[i].chunk);
     }
     free(state.workers);
+    return status;
+}
+
+enum cvm_status cvm_engine_scan(struct cvm_engine *engine, const struct cvm_scan_request *request,
+                                struct cvm_error *err)
+{
+    struct cvm_scan_request planned = *request;
+    struct cvm_feature_program *program = NULL;
+    struct cvm_arena *arena = NULL;
+    struct cvm_shard *shards = NULL;
+    enum cvm_status status = CVM_OK;
+    if (request->program == NULL) {
+        status = cvm_feature_program_create(engine->catalogue, request->window, &program, err);
+        planned.program = program;
+    }
+    if (status == CVM_OK && request->shards == NULL) {
+        arena = cvm_arena_create(SHARDS_BYTES_MAX);
+        status = arena == NULL
+                     ? CVM_FAIL(err, CVM_E_LIMIT, "no memory for the scan")
+                     : cvm_engine_shards(engine, arena, &shards, &planned.shard_count, err);
+        planned.shards = shards;
+    }
+    if (status == CVM_OK) {
+        status = scan_planned(engine, &planned, err);
+    }
+    cvm_arena_destroy(arena);
+    cvm_feature_program_destroy(program);
     return status;
 }

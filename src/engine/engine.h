@@ -63,8 +63,9 @@ typedef enum cvm_status (*cvm_chunk_fn)(void *state, size_t shard, size_t worker
 typedef enum cvm_status (*cvm_shard_fn)(void *state, size_t shard, struct cvm_error *err);
 
 struct cvm_scan_request {
-    const struct cvm_feature_program *program;
-    const struct cvm_shard *shards;
+    const struct cvm_feature_program *program; /* NULL: one for `window` and engine->catalogue */
+    struct cvm_feature_window window;
+    const struct cvm_shard *shards; /* NULL: the whole base */
     size_t shard_count;
     cvm_chunk_fn on_chunk;
     cvm_shard_fn on_shard_end;

@@ -303,22 +303,16 @@ static enum cvm_status plan_parts(struct parts_job *job, struct cvm_shard **out_
 static enum cvm_status scan_parts(struct parts_job *job, struct cvm_error *err)
 {
     struct cvm_feature_set needed = {{0}};
-    struct cvm_feature_window window = {job->run.record.as_of_day, job->run.summary.since_day,
-                                        &needed};
-    struct cvm_feature_program *program = NULL;
     struct cvm_shard *shards = NULL;
     size_t shard_count = 0;
     cvm_needed_for_values(job->run.catalogue, &needed);
-    enum cvm_status status = cvm_feature_program_create(job->run.catalogue, window, &program, err);
-    if (status == CVM_OK) {
-        status = find_keys(job, err);
-    }
+    enum cvm_status status = find_keys(job, err);
     if (status == CVM_OK) {
         status = plan_parts(job, &shards, &shard_count, err);
     }
     if (status == CVM_OK) {
-        struct cvm_scan_request scan = {
-            .program = program,
+        const struct cvm_scan_request scan = {
+            .window = {job->run.record.as_of_day, job->run.summary.since_day, &needed},
             .shards = shards,
             .shard_count = shard_count,
             .on_chunk = explain_chunk,
@@ -326,7 +320,6 @@ static enum cvm_status scan_parts(struct parts_job *job, struct cvm_error *err)
         };
         status = cvm_engine_scan(job->run.engine, &scan, err);
     }
-    cvm_feature_program_destroy(program);
     return status;
 }
 

@@ -187,28 +187,13 @@ static void sum_workers(struct reasons_job *job)
 static enum cvm_status scan(struct reasons_job *job, struct cvm_error *err)
 {
     struct cvm_feature_set needed = {{0}};
-    struct cvm_feature_window window = {job->run.record.as_of_day, job->run.summary.since_day,
-                                        &needed};
-    struct cvm_feature_program *program = NULL;
-    struct cvm_shard *shards = NULL;
-    size_t shard_count = 0;
+    const struct cvm_scan_request request = {
+        .window = {job->run.record.as_of_day, job->run.summary.since_day, &needed},
+        .on_chunk = check_chunk,
+        .state = job,
+    };
     cvm_needed_for_values(job->run.catalogue, &needed);
-    enum cvm_status status = cvm_feature_program_create(job->run.catalogue, window, &program, err);
-    if (status == CVM_OK) {
-        status = cvm_engine_shards(job->run.engine, job->run.arena, &shards, &shard_count, err);
-    }
-    if (status == CVM_OK) {
-        struct cvm_scan_request request = {
-            .program = program,
-            .shards = shards,
-            .shard_count = shard_count,
-            .on_chunk = check_chunk,
-            .state = job,
-        };
-        status = cvm_engine_scan(job->run.engine, &request, err);
-    }
-    cvm_feature_program_destroy(program);
-    return status;
+    return cvm_engine_scan(job->run.engine, &request, err);
 }
 
 static enum cvm_status prepare(struct reasons_job *job, struct cvm_error *err)

@@ -115,33 +115,15 @@ static enum cvm_status scan_groups(struct group_scan *scan, struct cvm_error *er
     struct cvm_report_job *job = scan->job;
     const struct cvm_catalogue *catalogue = job->engine->catalogue;
     struct cvm_feature_set needed = {0};
-    struct cvm_feature_program *program = NULL;
-    struct cvm_shard *shards = NULL;
-    size_t shard_count = 0;
     for (size_t g = 0; g < catalogue->report_group_count; g++) {
         cvm_feature_set_add(&needed, catalogue, (size_t)catalogue->report_groups[g]);
     }
-    struct cvm_feature_window window = {
-        .as_of_day = job->now->run.as_of_day,
-        .since_day = job->now->summary.since_day,
-        .needed = &needed,
+    const struct cvm_scan_request request = {
+        .window = {job->now->run.as_of_day, job->now->summary.since_day, &needed},
+        .on_chunk = count_chunk,
+        .state = scan,
     };
-    enum cvm_status status = cvm_engine_shards(job->engine, job->arena, &shards, &shard_count, err);
-    if (status == CVM_OK) {
-        status = cvm_feature_program_create(catalogue, window, &program, err);
-    }
-    if (status == CVM_OK) {
-        struct cvm_scan_request request = {
-            .program = program,
-            .shards = shards,
-            .shard_count = shard_count,
-            .on_chunk = count_chunk,
-            .state = scan,
-        };
-        status = cvm_engine_scan(job->engine, &request, err);
-    }
-    cvm_feature_program_destroy(program);
-    return status;
+    return cvm_engine_scan(job->engine, &request, err);
 }
 
 /* ---- lines of the report ---- */

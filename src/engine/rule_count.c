@@ -89,20 +89,12 @@ static enum cvm_status scan(struct cvm_engine *engine, const struct cvm_scan_req
                             struct counting *counting, struct cvm_error *err)
 {
     struct cvm_feature_set needed = {{0}};
-    struct cvm_feature_program *program = NULL;
+    struct cvm_scan_request request = *shards;
     cvm_feature_set_add_rule(&needed, engine->catalogue, counting->rule);
-    const struct cvm_feature_window window = {
-        .as_of_day = counting->today, .since_day = CVM_DAY_NONE, .needed = &needed};
-    enum cvm_status status = cvm_feature_program_create(engine->catalogue, window, &program, err);
-    if (status == CVM_OK) {
-        struct cvm_scan_request request = *shards;
-        request.program = program;
-        request.on_chunk = count_chunk;
-        request.state = counting;
-        status = cvm_engine_scan(engine, &request, err);
-    }
-    cvm_feature_program_destroy(program);
-    return status;
+    request.window = (struct cvm_feature_window){counting->today, CVM_DAY_NONE, &needed};
+    request.on_chunk = count_chunk;
+    request.state = counting;
+    return cvm_engine_scan(engine, &request, err);
 }
 
 enum cvm_status cvm_rule_count(struct cvm_engine *engine, const struct cvm_catalogue *catalogue,

@@ -113,22 +113,14 @@ static enum cvm_status scan(struct cvm_engine *engine, const struct cvm_trigger_
                             const struct cvm_shard *shards, size_t shard_count,
                             struct cvm_error *err)
 {
-    struct cvm_feature_program *program = NULL;
-    const struct cvm_feature_window window = {
-        .as_of_day = request->as_of_day, .since_day = CVM_DAY_NONE, .needed = needed};
-    enum cvm_status status = cvm_feature_program_create(engine->catalogue, window, &program, err);
-    if (status == CVM_OK) {
-        const struct cvm_scan_request scan_request = {
-            .program = program,
-            .shards = shards,
-            .shard_count = shard_count,
-            .on_chunk = search_chunk,
-            .state = search,
-        };
-        status = cvm_engine_scan(engine, &scan_request, err);
-    }
-    cvm_feature_program_destroy(program);
-    return status;
+    const struct cvm_scan_request scan_request = {
+        .window = {request->as_of_day, CVM_DAY_NONE, needed},
+        .shards = shards,
+        .shard_count = shard_count,
+        .on_chunk = search_chunk,
+        .state = search,
+    };
+    return cvm_engine_scan(engine, &scan_request, err);
 }
 
 /* ---- matches ---- */
