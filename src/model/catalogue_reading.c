@@ -7,26 +7,14 @@
 
 #define NAME_LENGTH_MAX 64
 
-void cvm_nearest_try(struct cvm_nearest *nearest, const char *candidate)
-{
-    size_t distance = cvm_text_distance(nearest->wanted, candidate);
-    size_t length = strlen(nearest->wanted);
-    size_t near_max = length < 6 ? 1 + (length > 3) : length / 3;
-
-    if (distance <= near_max && (nearest->best == NULL || distance < nearest->distance)) {
-        nearest->best = candidate;
-        nearest->distance = distance;
-    }
-}
-
 enum cvm_status cvm_reading_fail_unknown(struct cvm_reading *reading,
                                          const struct cvm_yaml_node *node, const char *what,
-                                         const struct cvm_nearest *nearest)
+                                         const struct cvm_suggestion *nearest)
 {
     return nearest->best == NULL
-               ? cvm_schema_fail(node, reading->err, "unknown %s '%s'", what, nearest->wanted)
+               ? cvm_schema_fail(node, reading->err, "unknown %s '%s'", what, nearest->typed)
                : cvm_schema_fail(node, reading->err, "unknown %s '%s'; did you mean '%s'?", what,
-                                 nearest->wanted, nearest->best);
+                                 nearest->typed, nearest->best);
 }
 
 enum cvm_status cvm_reading_fail_twice(struct cvm_reading *reading,
@@ -129,7 +117,7 @@ enum cvm_status cvm_reading_rule(struct cvm_reading *reading, const struct cvm_y
 enum cvm_status cvm_reading_feature(struct cvm_reading *reading, const struct cvm_yaml_node *node,
                                     const char *name, int *out_feature)
 {
-    struct cvm_nearest nearest = {.wanted = name};
+    struct cvm_suggestion nearest = {.typed = name};
     int feature = cvm_catalogue_feature(reading->catalogue, name);
 
     if (feature >= 0) {
@@ -138,7 +126,7 @@ enum cvm_status cvm_reading_feature(struct cvm_reading *reading, const struct cv
     }
     for (size_t i = 0; i < reading->catalogue->feature_count; i++) {
         if (!reading->catalogue->features[i].is_anonymous) {
-            cvm_nearest_try(&nearest, reading->catalogue->features[i].name);
+            cvm_suggestion_try(&nearest, reading->catalogue->features[i].name);
         }
     }
     return cvm_reading_fail_unknown(reading, node, "feature", &nearest);

@@ -8,6 +8,7 @@
 #define CVM_MODEL_CATALOGUE_READING_H
 
 #include "base/schema.h"
+#include "base/suggest.h"
 #include "model/catalogue.h"
 
 struct cvm_reading {
@@ -33,18 +34,10 @@ struct cvm_reading {
         .key = (name), .offset = offsetof(structure, member), .type = __VA_ARGS__                  \
     }
 
-/* "did you mean": the nearest of the names that were tried. */
-struct cvm_nearest {
-    const char *wanted;
-    const char *best; /* NULL: nothing is near */
-    size_t distance;
-};
-void cvm_nearest_try(struct cvm_nearest *nearest, const char *candidate);
-
 /* "unknown <what> 'wanted'; did you mean 'best'?" at the node. */
 enum cvm_status cvm_reading_fail_unknown(struct cvm_reading *reading,
                                          const struct cvm_yaml_node *node, const char *what,
-                                         const struct cvm_nearest *nearest);
+                                         const struct cvm_suggestion *nearest);
 enum cvm_status cvm_reading_fail_twice(struct cvm_reading *reading,
                                        const struct cvm_yaml_node *node, const char *what,
                                        const char *name, const struct cvm_yaml_node *first);

@@ -99,9 +99,9 @@ static enum cvm_status read_alias_line(struct cvm_reading *reading,
     struct cvm_schema_texts raws = {NULL, 0};
     int value = find_word(table->words, table->word_count, node->key);
     if (value < 0) {
-        struct cvm_nearest nearest = {.wanted = node->key};
+        struct cvm_suggestion nearest = {.typed = node->key};
         for (size_t i = 0; i < table->word_count; i++) {
-            cvm_nearest_try(&nearest, table->words[i]);
+            cvm_suggestion_try(&nearest, table->words[i]);
         }
         return cvm_reading_fail_unknown(reading, node, table->what, &nearest);
     }

@@ -93,11 +93,11 @@ static enum cvm_status hold_out_action(struct cvm_reading *reading,
                                        const struct cvm_yaml_node *node, double share)
 {
     struct cvm_catalogue *catalogue = reading->catalogue;
-    struct cvm_nearest nearest = {.wanted = node->key};
+    struct cvm_suggestion nearest = {.typed = node->key};
     bool is_known = false;
     for (size_t t = 0; t < catalogue->treatment_count; t++) {
         const struct cvm_treatment *treatment = &catalogue->treatments[t];
-        cvm_nearest_try(&nearest, treatment->action);
+        cvm_suggestion_try(&nearest, treatment->action);
         if (strcmp(treatment->action, node->key) != 0) {
             continue;
         }

@@ -58,7 +58,7 @@ static enum cvm_status find_source(struct cvm_reading *reading, const struct cvm
                                    const char *name, int *out_source)
 {
     const struct cvm_catalogue *catalogue = reading->catalogue;
-    struct cvm_nearest nearest = {.wanted = name};
+    struct cvm_suggestion nearest = {.typed = name};
     int source = cvm_catalogue_source(catalogue, name);
 
     if (source >= 0 && catalogue->sources[source].kind == CVM_SOURCE_CONSENT) {
@@ -70,7 +70,7 @@ static enum cvm_status find_source(struct cvm_reading *reading, const struct cvm
         return CVM_OK;
     }
     for (size_t i = 0; i < catalogue->source_count; i++) {
-        cvm_nearest_try(&nearest, catalogue->sources[i].name);
+        cvm_suggestion_try(&nearest, catalogue->sources[i].name);
     }
     return cvm_reading_fail_unknown(reading, node, "source", &nearest);
 }
@@ -81,7 +81,7 @@ static enum cvm_status read_attribute_name(struct cvm_reading *reading,
 {
     const struct cvm_catalogue *catalogue = reading->catalogue;
     const struct cvm_yaml_node *at = cvm_yaml_member(node, "attribute");
-    struct cvm_nearest nearest = {.wanted = name == NULL ? "" : name};
+    struct cvm_suggestion nearest = {.typed = name == NULL ? "" : name};
 
     feature->attribute = CVM_INDEX_NONE;
     if (name == NULL) {
@@ -90,7 +90,7 @@ static enum cvm_status read_attribute_name(struct cvm_reading *reading,
     feature->attribute = cvm_catalogue_attribute(catalogue, name);
     if (feature->attribute < 0) {
         for (size_t i = 0; i < catalogue->attribute_count; i++) {
-            cvm_nearest_try(&nearest, catalogue->attributes[i].name);
+            cvm_suggestion_try(&nearest, catalogue->attributes[i].name);
         }
         return cvm_reading_fail_unknown(reading, at, "attribute", &nearest);
     }

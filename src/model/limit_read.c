@@ -314,14 +314,14 @@ static enum cvm_status fail_action(struct cvm_reading *reading, const struct cvm
                                    const char *name)
 {
     const struct cvm_catalogue *catalogue = reading->catalogue;
-    struct cvm_nearest nearest = {.wanted = name};
+    struct cvm_suggestion nearest = {.typed = name};
     int treatment = cvm_catalogue_treatment(catalogue, name);
     if (treatment >= 0) {
         return cvm_schema_fail(node, reading->err, "'%s' is a treatment; its action is '%s'", name,
                                action_of(reading, (size_t)treatment));
     }
     for (size_t t = 0; t < catalogue->treatment_count; t++) {
-        cvm_nearest_try(&nearest, action_of(reading, t));
+        cvm_suggestion_try(&nearest, action_of(reading, t));
     }
     return cvm_reading_fail_unknown(reading, node, "action", &nearest);
 }

@@ -190,10 +190,10 @@ static enum cvm_status check_source_sentence(struct cvm_reading *reading,
         if (attribute >= 0 && cvm_source_fills(source, attribute)) {
             continue;
         }
-        struct cvm_nearest nearest = {.wanted = name};
+        struct cvm_suggestion nearest = {.typed = name};
         for (size_t i = 0; i < source->field_count; i++) {
-            cvm_nearest_try(&nearest,
-                            reading->catalogue->attributes[source->fields[i].attribute].name);
+            cvm_suggestion_try(&nearest,
+                               reading->catalogue->attributes[source->fields[i].attribute].name);
         }
         return cvm_reading_fail_unknown(reading, cvm_yaml_member(node, "sentence"), "attribute",
                                         &nearest);

@@ -54,10 +54,10 @@ static enum cvm_status find_source(struct cvm_reading *reading, const struct cvm
                                    const char *name)
 {
     const struct cvm_catalogue *catalogue = reading->catalogue;
-    struct cvm_nearest nearest = {.wanted = name};
+    struct cvm_suggestion nearest = {.typed = name};
     int source = cvm_catalogue_source(catalogue, name);
     for (size_t i = 0; source < 0 && i < catalogue->source_count; i++) {
-        cvm_nearest_try(&nearest, catalogue->sources[i].name);
+        cvm_suggestion_try(&nearest, catalogue->sources[i].name);
     }
     if (source < 0) {
         return cvm_reading_fail_unknown(reading, node, "source", &nearest);
@@ -75,11 +75,11 @@ static enum cvm_status find_attribute(struct cvm_reading *reading, const struct 
 {
     const struct cvm_catalogue *catalogue = reading->catalogue;
     const struct cvm_source *source = &catalogue->sources[catalogue->policy.source];
-    struct cvm_nearest nearest = {.wanted = name};
+    struct cvm_suggestion nearest = {.typed = name};
     int attribute = cvm_catalogue_attribute(catalogue, name);
     if (attribute < 0 || !cvm_source_fills(source, attribute)) {
         for (size_t i = 0; i < source->field_count; i++) {
-            cvm_nearest_try(&nearest, catalogue->attributes[source->fields[i].attribute].name);
+            cvm_suggestion_try(&nearest, catalogue->attributes[source->fields[i].attribute].name);
         }
         return cvm_reading_fail_unknown(reading, node, "attribute of contacts", &nearest);
     }
@@ -191,10 +191,10 @@ static enum cvm_status read_hours_of(struct cvm_reading *reading, const struct c
                                      const char *const *words, size_t count,
                                      struct cvm_hours *hours)
 {
-    struct cvm_nearest nearest = {.wanted = node->key};
+    struct cvm_suggestion nearest = {.typed = node->key};
     for (size_t i = 0; i < count; i++) {
         if (strcmp(words[i], node->key) != 0) {
-            cvm_nearest_try(&nearest, words[i]);
+            cvm_suggestion_try(&nearest, words[i]);
             continue;
         }
         if (node->type != CVM_YAML_SCALAR ||

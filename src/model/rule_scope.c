@@ -14,13 +14,13 @@ static enum cvm_status fail_memory(struct cvm_error *err)
     return CVM_FAIL(err, CVM_E_LIMIT, "no memory for the names of a rule");
 }
 
-static enum cvm_status fail_unknown(const char *what, const struct cvm_nearest *nearest,
+static enum cvm_status fail_unknown(const char *what, const struct cvm_suggestion *nearest,
                                     struct cvm_error *err)
 {
     return nearest->best == NULL
-               ? CVM_FAIL(err, CVM_E_NOT_FOUND, "unknown %s '%s'", what, nearest->wanted)
+               ? CVM_FAIL(err, CVM_E_NOT_FOUND, "unknown %s '%s'", what, nearest->typed)
                : CVM_FAIL(err, CVM_E_NOT_FOUND, "unknown %s '%s'; did you mean '%s'?", what,
-                          nearest->wanted, nearest->best);
+                          nearest->typed, nearest->best);
 }
 
 bool cvm_attribute_is_numeric(const struct cvm_attribute *attribute)
@@ -57,7 +57,7 @@ static const char *without_prefix(const char *name)
 static enum cvm_status fail_feature(const struct cvm_catalogue *catalogue, const char *name,
                                     struct cvm_error *err)
 {
-    struct cvm_nearest nearest = {.wanted = name};
+    struct cvm_suggestion nearest = {.typed = name};
     if (cvm_catalogue_attribute(catalogue, name) >= 0) {
         return CVM_FAIL(err, CVM_E_NOT_FOUND,
                         "'%s' is an attribute of events, not a feature; last(%s) is its newest "
@@ -66,7 +66,7 @@ static enum cvm_status fail_feature(const struct cvm_catalogue *catalogue, const
     }
     for (size_t i = 0; i < catalogue->feature_count; i++) {
         if (!catalogue->features[i].is_anonymous) {
-            cvm_nearest_try(&nearest, catalogue->features[i].name);
+            cvm_suggestion_try(&nearest, catalogue->features[i].name);
         }
     }
     return fail_unknown("feature", &nearest, err);
@@ -100,7 +100,7 @@ static enum cvm_status resolve_feature(void *state, const char *name,
 enum cvm_status cvm_names_subject(const struct cvm_catalogue *catalogue, const char *name,
                                   uint64_t *out_sources, int *out_attribute, struct cvm_error *err)
 {
-    struct cvm_nearest nearest = {.wanted = name};
+    struct cvm_suggestion nearest = {.typed = name};
     int source = cvm_catalogue_source(catalogue, name);
     int attribute = cvm_catalogue_attribute(catalogue, name);
 
@@ -123,10 +123,10 @@ enum cvm_status cvm_names_subject(const struct cvm_catalogue *catalogue, const c
         return CVM_OK;
     }
     for (size_t i = 0; i < catalogue->source_count; i++) {
-        cvm_nearest_try(&nearest, catalogue->sources[i].name);
+        cvm_suggestion_try(&nearest, catalogue->sources[i].name);
     }
     for (size_t i = 0; i < catalogue->attribute_count; i++) {
-        cvm_nearest_try(&nearest, catalogue->attributes[i].name);
+        cvm_suggestion_try(&nearest, catalogue->attributes[i].name);
     }
     return fail_unknown("source or attribute", &nearest, err);
 }
@@ -226,13 +226,13 @@ enum cvm_status cvm_feature_complete(const struct cvm_catalogue *catalogue,
 static enum cvm_status find_aggregate(const char *function, enum cvm_aggregate *out_aggregate,
                                       struct cvm_error *err)
 {
-    struct cvm_nearest nearest = {.wanted = function};
+    struct cvm_suggestion nearest = {.typed = function};
     for (size_t i = 0; cvm_aggregate_words[i] != NULL; i++) {
         if (strcmp(cvm_aggregate_words[i], function) == 0) {
             *out_aggregate = (enum cvm_aggregate)i;
             return CVM_OK;
         }
-        cvm_nearest_try(&nearest, cvm_aggregate_words[i]);
+        cvm_suggestion_try(&nearest, cvm_aggregate_words[i]);
     }
     return fail_unknown("function", &nearest, err);
 }
@@ -320,15 +320,15 @@ static enum cvm_status fail_attribute(const struct event_names *events, const ch
                                       struct cvm_error *err)
 {
     const struct cvm_catalogue *catalogue = events->names.catalogue;
-    struct cvm_nearest nearest = {.wanted = name};
+    struct cvm_suggestion nearest = {.typed = name};
 
     for (size_t i = 0; i < catalogue->attribute_count; i++) {
         const struct cvm_attribute *attribute = &catalogue->attributes[i];
         if ((attribute->sources & events->sources) != 0 && cvm_attribute_is_numeric(attribute)) {
-            cvm_nearest_try(&nearest, attribute->name);
+            cvm_suggestion_try(&nearest, attribute->name);
         }
     }
-    cvm_nearest_try(&nearest, "topic");
+    cvm_suggestion_try(&nearest, "topic");
     return fail_unknown("attribute", &nearest, err);
 }
 

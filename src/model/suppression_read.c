@@ -35,11 +35,11 @@ static enum cvm_status read_purposes(struct cvm_reading *reading, const struct c
 {
     unsigned purposes = 0;
     for (size_t i = 0; i < texts->count; i++) {
-        struct cvm_nearest nearest = {.wanted = texts->items[i]};
+        struct cvm_suggestion nearest = {.typed = texts->items[i]};
         int purpose = 0;
         while (purpose < CVM_PURPOSE_COUNT &&
                strcmp(cvm_purpose_words[purpose], texts->items[i]) != 0) {
-            cvm_nearest_try(&nearest, cvm_purpose_words[purpose]);
+            cvm_suggestion_try(&nearest, cvm_purpose_words[purpose]);
             purpose++;
         }
         if (purpose == CVM_PURPOSE_COUNT) {

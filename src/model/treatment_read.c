@@ -158,7 +158,7 @@ static enum cvm_status read_response(struct cvm_reading *reading, const struct c
 static enum cvm_status read_use(struct cvm_reading *reading, const struct cvm_yaml_node *node,
                                 struct cvm_treatment *treatment)
 {
-    struct cvm_nearest nearest = {.wanted = node->key};
+    struct cvm_suggestion nearest = {.typed = node->key};
     struct cvm_resource_use *use = &treatment->uses[treatment->use_count];
 
     for (size_t i = 0; i < reading->resource_count; i++) {
@@ -167,7 +167,7 @@ static enum cvm_status read_use(struct cvm_reading *reading, const struct cvm_ya
             treatment->use_count++;
             return cvm_schema_number(node, 0.001, 1e9, &use->units, reading->err);
         }
-        cvm_nearest_try(&nearest, reading->shared[i].id);
+        cvm_suggestion_try(&nearest, reading->shared[i].id);
     }
     return cvm_reading_fail_unknown(reading, node, "resource", &nearest);
 }

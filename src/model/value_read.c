@@ -371,9 +371,9 @@ static enum cvm_status find_treatments(struct cvm_reading *reading, size_t share
     for (size_t i = 0; i < ids->count; i++) {
         int index = cvm_catalogue_treatment(catalogue, ids->items[i]);
         if (index < 0) {
-            struct cvm_nearest nearest = {.wanted = ids->items[i]};
+            struct cvm_suggestion nearest = {.typed = ids->items[i]};
             for (size_t j = 0; j < catalogue->treatment_count; j++) {
-                cvm_nearest_try(&nearest, catalogue->treatments[j].id);
+                cvm_suggestion_try(&nearest, catalogue->treatments[j].id);
             }
             return cvm_reading_fail_unknown(
                 reading, cvm_yaml_member(reading->shared_nodes[shared], "treatments"), "treatment",
