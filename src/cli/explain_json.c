@@ -71,6 +71,11 @@ static void write_treatment(const struct cvm_catalogue *catalogue,
     cvm_json_key_string(json, "sentence", cvm_reason_sentence(treatment->reason));
     write_failure(catalogue, &treatment->parts, json);
     cvm_json_key_string(json, "change", treatment->change);
+    cvm_json_key_array(json, "also_failed");
+    for (size_t i = 0; i < treatment->also_count; i++) {
+        cvm_json_string(json, treatment->also[i]);
+    }
+    cvm_json_array_end(json);
     cvm_json_key_double(json, "value", treatment->value);
     write_parts(catalogue, treatment, json);
     cvm_json_key_double(json, "sd", treatment->sd);

@@ -116,6 +116,20 @@ static const char *check_name(const struct cvm_catalogue *catalogue,
     return cvm_reason_sentence(treatment->reason);
 }
 
+/* "permission for marketing by sms; then also churn_90d >= 0.10" */
+static void add_needs(struct cvm_table *table, const struct cvm_explained_treatment *treatment)
+{
+    struct cvm_text text;
+    cvm_text_init(&text, 0);
+    cvm_text_add(&text, treatment->change == NULL ? "-" : treatment->change);
+    for (size_t i = 0; i < treatment->also_count; i++) {
+        cvm_text_add(&text, i == 0 ? "; then also: " : ", ");
+        cvm_text_add(&text, treatment->also[i]);
+    }
+    cvm_table_add(table, cvm_text_string(&text));
+    cvm_text_finish(&text);
+}
+
 static void print_refused(const struct cvm_explanation *explanation, FILE *out)
 {
     static const char *const headers[] = {"refused", "stage", "why", "it needs"};
@@ -129,7 +143,7 @@ static void print_refused(const struct cvm_explanation *explanation, FILE *out)
         cvm_table_add(&table, treatment_name(explanation, treatment->treatment));
         cvm_table_add(&table, cvm_reason_stage(treatment->reason));
         cvm_table_add(&table, check_name(explanation->catalogue, treatment));
-        cvm_table_add(&table, treatment->change == NULL ? "-" : treatment->change);
+        add_needs(&table, treatment);
     }
     if (table.cell_count == 0) {
         cvm_text_finish(&table.cells);

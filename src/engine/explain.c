@@ -103,6 +103,9 @@ static enum cvm_status explain_changes(struct explain_job *job, struct cvm_error
         if (all[i].treatment != explanation->treatment) {
             status = cvm_explain_change(&job->run, &all[i], best, &all[i].change, err);
         }
+        if (status == CVM_OK && !all[i].is_eligible) {
+            status = cvm_explain_also(&job->run, &job->place, &all[i], err);
+        }
     }
     return status;
 }

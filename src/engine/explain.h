@@ -13,6 +13,8 @@ struct cvm_explained_treatment {
     double sd;
     struct cvm_action_value parts; /* failed_... only where they are of this reason */
     const char *change;            /* what would have to be otherwise; NULL = nothing can be said */
+    const char *const *also; /* of a refused one: the further checks that it would fail then */
+    size_t also_count;
 };
 
 struct cvm_explanation {

@@ -4,11 +4,12 @@
 
 #include "base/date.h"
 #include "engine/explain_run.h"
+#include "recommend/checks.h"
 
 static const char *const sign_words[] = {
-    [CVM_EQUAL] = "",         [CVM_NOT_EQUAL] = "other than ",
-    [CVM_LESS] = "below ",    [CVM_LESS_EQUAL] = "at most ",
-    [CVM_GREATER] = "above ", [CVM_GREATER_EQUAL] = "at least ",
+    [CVM_EQUAL] = "equal to ", [CVM_NOT_EQUAL] = "other than ",
+    [CVM_LESS] = "below ",     [CVM_LESS_EQUAL] = "at most ",
+    [CVM_GREATER] = "above ",  [CVM_GREATER_EQUAL] = "at least ",
 };
 
 static void add_value(const struct cvm_feature *feature, double value, struct cvm_text *out)
@@ -161,5 +162,63 @@ enum cvm_status cvm_explain_change(const struct cvm_explain_run *run,
         return CVM_FAIL(err, CVM_E_LIMIT, "no memory for an explanation");
     }
     *out_change = change;
+    return CVM_OK;
+}
+
+/* ---- what else would refuse it ---- */
+
+static bool is_same_text(const char *a, const char *b)
+{
+    return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+}
+
+static bool is_consent(enum cvm_reason reason)
+{
+    return reason == CVM_REASON_NO_CONSENT || reason == CVM_REASON_NO_CONSENT_RECORD;
+}
+
+/* The check that the verdict stopped at. */
+static bool is_told(const struct cvm_explained_treatment *treatment, const struct cvm_check *check)
+{
+    if (is_consent(check->reason)) {
+        return is_consent(treatment->reason);
+    }
+    if (check->reason != treatment->reason) {
+        return false;
+    }
+    return check->name != NULL ? is_same_text(check->name, treatment->parts.failed_name)
+                               : is_same_text(check->rule, treatment->parts.failed_rule);
+}
+
+static const char *check_text(const struct cvm_check *check)
+{
+    return check->display_name != NULL ? check->display_name
+           : check->rule != NULL       ? check->rule
+                                       : cvm_reason_sentence(check->reason);
+}
+
+enum cvm_status cvm_explain_also(const struct cvm_explain_run *run,
+                                 const struct cvm_explain_place *place,
+                                 struct cvm_explained_treatment *treatment, struct cvm_error *err)
+{
+    struct cvm_check *checks = CVM_NEW_ARRAY(run->arena, CVM_CHECKS_MAX, struct cvm_check);
+    unsigned char *fails =
+        CVM_NEW_ARRAY(run->arena, CVM_CHECKS_MAX * CVM_CHECK_STRIP, unsigned char);
+    float *worth = CVM_NEW_ARRAY(run->arena, 2 * CVM_CHECK_STRIP, float);
+    const char **also = CVM_NEW_ARRAY(run->arena, CVM_CHECKS_MAX, const char *);
+    if (checks == NULL || fails == NULL || worth == NULL || also == NULL) {
+        return CVM_FAIL(err, CVM_E_LIMIT, "no memory for an explanation");
+    }
+    size_t t = (size_t)treatment->treatment;
+    size_t count = cvm_recommend_checks(run->recommender, t, checks);
+    cvm_recommend_check_strip(run->recommender, place->chunk, place->customer, 1, t,
+                              &(struct cvm_check_results){fails, worth, worth + CVM_CHECK_STRIP});
+    treatment->also = also;
+    treatment->also_count = 0;
+    for (size_t c = 0; c < count; c++) {
+        if (fails[c * CVM_CHECK_STRIP] != 0 && !is_told(treatment, &checks[c])) {
+            also[treatment->also_count++] = check_text(&checks[c]);
+        }
+    }
     return CVM_OK;
 }

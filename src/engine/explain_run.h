@@ -42,5 +42,10 @@ CVM_MUST_CHECK enum cvm_status cvm_explain_change(const struct cvm_explain_run *
                                                   const struct cvm_explained_treatment *treatment,
                                                   const struct cvm_explained_treatment *best,
                                                   const char **out_change, struct cvm_error *err);
+/* The checks that a refused treatment fails beside the one that refused it, by name or rule. */
+CVM_MUST_CHECK enum cvm_status cvm_explain_also(const struct cvm_explain_run *run,
+                                                const struct cvm_explain_place *place,
+                                                struct cvm_explained_treatment *treatment,
+                                                struct cvm_error *err);
 
 #endif

@@ -170,6 +170,16 @@ def every_refusal_names_stage_check_and_number(world):
     expect("At most 4 marketing contacts in 30 days" in text, text)
 
 
+def a_refusal_names_what_would_refuse_next(world):
+    expected = {"A": [], "B": [], "D": ["Vulnerable customer"], "F": ["3 days of rest after a marketing contact"]}
+    for customer, also in expected.items():
+        document = world.small.json("explain", "latest", customer)
+        item = next(t for t in document["treatments"] if t["treatment"] == "retention_sms")
+        same(item["also_failed"], also, f"further checks of {customer}")
+    text = world.small.cvm("explain", "latest", "D").out
+    expect("permission for marketing by sms; then also: Vulnerable customer" in text, text)
+
+
 def a_prior_says_that_it_is_one(world):
     document = world.small.json("explain", "latest", "A")
     item = next(t for t in document["treatments"] if t["treatment"] == "retention_sms")
