@@ -146,7 +146,8 @@ static enum cvm_status check_control(struct cvm_doctor *doctor, struct cvm_error
         .severity = CVM_SEVERITY_WARNING,
         .topic = "control",
         .why = "What the treatments are worth can not be measured.",
-        .fix = "Raise universal_share in control.yaml, then `cvm apply`; only customers who are "
+        .fix = "Raise the share of universal in control.yaml, then `cvm apply`; only customers who "
+               "are "
                "new since the last run are enrolled by it.",
     };
     if (doctor->customers < control->least_customers || control->universal_share <= 0) {

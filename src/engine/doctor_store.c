@@ -60,8 +60,8 @@ static enum cvm_status check_plan(void *state, const struct cvm_run_record *run,
     }
     finding.why = "Its customers are decided and nobody contacts them; it holds its capacity.";
     finding.fix = waits ? cvm_doctor_text(doctor,
-                                          "cvm plan diff %s, then cvm plan approve %s or cvm plan "
-                                          "recall %s",
+                                          "cvm plan show %s, then cvm plan approve %s or cvm plan "
+                                          "recall %s --why TEXT",
                                           run->run_id, run->run_id, run->run_id)
                         : cvm_doctor_text(doctor, "cvm plan release %s", run->run_id);
     return cvm_doctor_find(doctor, &finding, err, "plan %s with %lld decisions is %s", run->run_id,
@@ -79,8 +79,8 @@ static enum cvm_status check_stop(void *state, const struct cvm_stop *stop, stru
         .severity = CVM_SEVERITY_WARNING,
         .topic = "stop",
         .why = "It is given to nobody, and what is released of it is not exported.",
-        .fix = cvm_doctor_text(doctor, "cvm stop lift %s %s, when the reason has gone", stop->kind,
-                               stop->id),
+        .fix = cvm_doctor_text(doctor, "cvm stop lift %s %s --why TEXT, when the reason has gone",
+                               stop->kind, stop->id),
     };
     return cvm_doctor_find(doctor, &finding, err, "%s %s is stopped since %s: %s", stop->kind,
                            stop->id, cvm_moment_format(stop->at_ms, moment), stop->why);

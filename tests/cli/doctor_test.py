@@ -177,6 +177,7 @@ def plans_that_wait_are_told(world):
     same(run["plan_state"], "draft", "release: manual")
     finding = world.one("plan", "warning", run["run_id"], "waiting for approval")
     expect(f"cvm plan approve {run['run_id']}" in finding["fix"], finding)
+    expect(f"cvm plan recall {run['run_id']} --why" in finding["fix"], finding)
 
 
 def kill_switches_are_told(world):
@@ -184,7 +185,7 @@ def kill_switches_are_told(world):
     if not world.deployment.query("SELECT 1 FROM stop"):
         world.change("INSERT INTO stop (kind, id, at, who, why) VALUES ('channel', 'sms', 1000, 'x', 'wrong texts')")
     finding = world.one("stop", "warning", "channel sms", "wrong texts")
-    expect("cvm stop lift channel sms" in finding["fix"], finding)
+    expect("cvm stop lift channel sms --why" in finding["fix"], finding)
 
 
 def learning_far_from_its_prior_is_a_note(world):
