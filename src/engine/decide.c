@@ -132,9 +132,8 @@ static enum cvm_status load_standing(struct decide_job *job, struct cvm_error *e
     }
     if (status == CVM_OK) {
         job->windows.from_ms = contact_from(job);
-        int64_t day_ms = cvm_run_windows_start(&job->windows, job->request->as_of_day);
-        status = cvm_pending_load(&job->pending, job->writer, job->catalogue,
-                                  job->request->as_of_day, day_ms, NULL, err);
+        status = cvm_pending_add_customer(&job->pending, job->writer, job->catalogue,
+                                          job->request->as_of_day, job->key, err);
         cvm_pending_forget(&job->pending, job->key, job->request->as_of_day);
     }
     if (status == CVM_OK) {
@@ -206,7 +205,7 @@ static enum cvm_status refuse_more(struct decide_job *job, struct cvm_feature_wi
     int forced = job->request->forced_treatment;
     if (status == CVM_OK &&
         cvm_household_has_candidates(&job->household, job->catalogue, forced, &job->values)) {
-        status = cvm_household_add_others(&job->household, job->engine, window, err);
+        status = cvm_household_add_others(&job->household, job->engine, window, &job->pending, err);
     }
     if (status == CVM_OK) {
         cvm_household_apply(&job->household, job->catalogue, forced, &job->values);

@@ -5,8 +5,6 @@
 
 #include "base/json_reader.h"
 
-#define DAY_MS INT64_C(86400000)
-
 /* The run's --allowed and --treatment still hold when its values are explained. */
 static enum cvm_status read_options(const struct cvm_explain_run *run,
                                     struct cvm_recommend_options *options, struct cvm_error *err)
@@ -82,9 +80,8 @@ enum cvm_status cvm_explain_run_open(struct cvm_explain_run *run, const char *ru
         status = cvm_recommender_create(run->catalogue, &options, &run->recommender, err);
     }
     if (status == CVM_OK) {
-        int64_t contact_day = run->record.as_of_day + catalogue->policy.lead_days;
         status = cvm_pending_load(&run->pending, run->store, run->catalogue, run->record.as_of_day,
-                                  contact_day * DAY_MS, run->record.run_id, err);
+                                  run->record.run_id, err);
     }
     if (status == CVM_OK) {
         run->engine->pending = &run->pending;

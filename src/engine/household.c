@@ -86,6 +86,8 @@ struct others {
     const struct cvm_catalogue *catalogue;
     const struct cvm_column *known; /* sorted */
     struct cvm_column *found;       /* per worker */
+    struct cvm_pending *pending;    /* of the known only, to which the others' are added; or NULL */
+    int32_t as_of_day;
 };
 
 /* Is anybody of this household looked at, and is it not this customer? */
@@ -215,6 +217,27 @@ static enum cvm_status look_up_residents(const struct cvm_column *known, struct 
     return status;
 }
 
+static enum cvm_status add_pending(struct others *others, struct cvm_engine *engine,
+                                   const struct cvm_shard *residents, size_t count,
+                                   struct cvm_error *err)
+{
+    const struct cvm_household_member *known =
+        CVM_COLUMN_DATA(others->known, const struct cvm_household_member);
+    enum cvm_status status = CVM_OK;
+    for (size_t i = 0; status == CVM_OK && i < count; i++) {
+        bool is_known = false;
+        for (size_t k = 0; k < others->known->count; k++) {
+            is_known = is_known || known[k].key == residents[i].first_key;
+        }
+        if (!is_known) {
+            status =
+                cvm_pending_add_customer(others->pending, engine->readers[0], engine->catalogue,
+                                         others->as_of_day, residents[i].first_key, err);
+        }
+    }
+    return status;
+}
+
 /* Looked up where a run has stored who lives where; else the whole base is gone through. */
 static enum cvm_status scan_others(struct others *others, struct cvm_engine *engine,
                                    const struct cvm_feature_program *program, struct cvm_error *err)
@@ -232,8 +255,17 @@ static enum cvm_status scan_others(struct others *others, struct cvm_engine *eng
     if (status == CVM_OK) {
         shards = CVM_COLUMN_DATA(&residents, struct cvm_shard);
         scan.shard_count = residents.count;
+        if (others->pending != NULL) {
+            status = add_pending(others, engine, shards, residents.count, err);
+        }
     } else if (status == CVM_E_NOT_FOUND) {
         status = cvm_engine_shards(engine, arena, &shards, &scan.shard_count, err);
+        if (status == CVM_OK && others->pending != NULL) {
+            cvm_pending_finish(others->pending);
+            cvm_pending_init(others->pending);
+            status = cvm_pending_load(others->pending, engine->readers[0], engine->catalogue,
+                                      others->as_of_day, NULL, err);
+        }
     }
     scan.shards = shards;
     if (status == CVM_OK && scan.shard_count > 0) {
@@ -271,12 +303,16 @@ enum cvm_status cvm_household_store(const struct cvm_column *members, struct cvm
 }
 
 enum cvm_status cvm_household_add_others(struct cvm_column *members, struct cvm_engine *engine,
-                                         struct cvm_feature_window window, struct cvm_error *err)
+                                         struct cvm_feature_window window,
+                                         struct cvm_pending *pending, struct cvm_error *err)
 {
     const struct cvm_contact_policy *policy = &engine->catalogue->policy;
     struct cvm_feature_set needed = {0};
     struct cvm_feature_program *program = NULL;
-    struct others others = {.catalogue = engine->catalogue, .known = members};
+    struct others others = {.catalogue = engine->catalogue,
+                            .known = members,
+                            .pending = pending,
+                            .as_of_day = window.as_of_day};
     if (members->count == 0) {
         return CVM_OK;
     }

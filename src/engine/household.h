@@ -11,6 +11,7 @@
 
 #include "base/columns.h"
 #include "engine/engine.h"
+#include "engine/pending.h"
 #include "engine/values.h"
 
 #define CVM_HOUSEHOLD_ABSENT UINT32_MAX
@@ -45,10 +46,12 @@ bool cvm_household_has_candidates(const struct cvm_column *members,
 
 /* Of customers of the same households that were not looked at: only their contacts count. For who
  * decides for a few: they are those that the last run of the whole base saw there; before there was
- * one the whole base is gone through. `window.needed` is set here. */
+ * one the whole base is gone through. `window.needed` is set here. `pending` is the engine's, holds
+ * what concerns the customers looked at, and gets what concerns the others; NULL = it has all. */
 CVM_MUST_CHECK enum cvm_status cvm_household_add_others(struct cvm_column *members,
                                                         struct cvm_engine *engine,
                                                         struct cvm_feature_window window,
+                                                        struct cvm_pending *pending,
                                                         struct cvm_error *err);
 
 /* Keep who lives where, for cvm_household_add_others(): everybody's members, sorted by

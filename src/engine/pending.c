@@ -6,9 +6,6 @@
 
 #include "storage/plan_store.h"
 
-/* A contact window ends at most two days after the contact day begins, and clocks change. */
-#define WINDOW_DAYS 3
-
 void cvm_pending_init(struct cvm_pending *pending)
 {
     cvm_column_init(&pending->contacts, sizeof(struct cvm_pending_contact));
@@ -86,26 +83,64 @@ static int compare_contacts(const void *a, const void *b)
     return order != 0 ? order : compare_numbers(left->action, right->action);
 }
 
-enum cvm_status cvm_pending_load(struct cvm_pending *pending, struct cvm_store *store,
-                                 const struct cvm_catalogue *catalogue, int32_t as_of_day,
-                                 int64_t from_ms, const char *except_run_id, struct cvm_error *err)
+/* The first day that a feature which counts contacts looks at. */
+static int32_t first_day(const struct cvm_catalogue *catalogue, int32_t as_of_day)
 {
-    if (catalogue->policy.source == CVM_INDEX_NONE) {
-        return CVM_OK;
+    const uint64_t contacts = UINT64_C(1) << catalogue->policy.source;
+    int days = 1;
+    for (size_t f = 0; f < catalogue->feature_count; f++) {
+        const struct cvm_feature *feature = &catalogue->features[f];
+        if (feature->rule.clause_count == 0 && feature->sources == contacts) {
+            int window = feature->window_days == 0 ? catalogue->history_days : feature->window_days;
+            days = window > days ? window : days;
+        }
     }
+    return as_of_day - days + 1;
+}
+
+static enum cvm_status load(struct cvm_pending *pending, struct cvm_store *store,
+                            const struct cvm_catalogue *catalogue,
+                            const struct cvm_pending_query *query, struct cvm_error *err)
+{
     struct loading loading = {pending, catalogue};
-    struct cvm_pending_query query = {
-        .first_day = as_of_day - WINDOW_DAYS - catalogue->policy.lead_days,
-        .last_day = as_of_day,
-        .after_ms = from_ms,
-        .except_run_id = except_run_id,
-    };
-    enum cvm_status status = cvm_decision_pending(store, &query, take_contact, &loading, err);
+    enum cvm_status status = cvm_decision_pending(store, query, take_contact, &loading, err);
     if (status == CVM_OK && pending->contacts.count > 0) {
         qsort(pending->contacts.buffer.data, pending->contacts.count,
               sizeof(struct cvm_pending_contact), compare_contacts);
     }
     return status;
+}
+
+enum cvm_status cvm_pending_load(struct cvm_pending *pending, struct cvm_store *store,
+                                 const struct cvm_catalogue *catalogue, int32_t as_of_day,
+                                 const char *except_run_id, struct cvm_error *err)
+{
+    if (catalogue->policy.source == CVM_INDEX_NONE) {
+        return CVM_OK;
+    }
+    struct cvm_pending_query query = {
+        .first_day = first_day(catalogue, as_of_day),
+        .last_day = as_of_day,
+        .last_key = INT64_MAX,
+        .except_run_id = except_run_id,
+    };
+    return load(pending, store, catalogue, &query, err);
+}
+
+enum cvm_status cvm_pending_add_customer(struct cvm_pending *pending, struct cvm_store *store,
+                                         const struct cvm_catalogue *catalogue, int32_t as_of_day,
+                                         uint64_t key, struct cvm_error *err)
+{
+    if (catalogue->policy.source == CVM_INDEX_NONE) {
+        return CVM_OK;
+    }
+    struct cvm_pending_query query = {
+        .first_day = first_day(catalogue, as_of_day),
+        .last_day = as_of_day,
+        .first_key = key,
+        .last_key = key,
+    };
+    return load(pending, store, catalogue, &query, err);
 }
 
 void cvm_pending_forget(struct cvm_pending *pending, uint64_t key, int32_t day)

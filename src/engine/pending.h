@@ -1,5 +1,6 @@
-/* pending.h - contacts that are released and not yet reported: they count in the contact policy
- * until they are reported sent (then they are in the journey), not sent, or expire.
+/* pending.h - what is released and not yet reported counts in the contact policy as if it had been
+ * made, until it is reported: as sent (then it is in the journey), not sent or expired. Silence is
+ * no proof that nobody called.
  */
 #ifndef CVM_ENGINE_PENDING_H
 #define CVM_ENGINE_PENDING_H
@@ -23,13 +24,20 @@ struct cvm_pending {
 void cvm_pending_init(struct cvm_pending *pending);
 void cvm_pending_finish(struct cvm_pending *pending);
 
-/* Released decisions with a contact, of runs up to as_of_day, that expire after `from_ms`. Those of
- * the run `except_run_id` (NULL = none) are left out. Nothing if the catalogue has no policy. */
+/* Released decisions of runs up to as_of_day, as far back as any feature counts contacts, those
+ * that make no contact too. Those of the run `except_run_id` (NULL = none) are left out. Nothing if
+ * the catalogue has no policy. */
 CVM_MUST_CHECK enum cvm_status cvm_pending_load(struct cvm_pending *pending,
                                                 struct cvm_store *store,
                                                 const struct cvm_catalogue *catalogue,
-                                                int32_t as_of_day, int64_t from_ms,
-                                                const char *except_run_id, struct cvm_error *err);
+                                                int32_t as_of_day, const char *except_run_id,
+                                                struct cvm_error *err);
+/* Those of one customer, beside what was loaded before. */
+CVM_MUST_CHECK enum cvm_status cvm_pending_add_customer(struct cvm_pending *pending,
+                                                        struct cvm_store *store,
+                                                        const struct cvm_catalogue *catalogue,
+                                                        int32_t as_of_day, uint64_t key,
+                                                        struct cvm_error *err);
 
 /* Leave out the contacts of one customer that were decided on this day: who decides anew for that
  * day does not count the decision that it looks at. */

@@ -274,10 +274,8 @@ static enum cvm_status prepare(struct cvm_run_job *job, struct cvm_error *err)
     enum cvm_status status =
         cvm_recommender_create(job->catalogue, &options, &job->memory->recommender, err);
     if (status == CVM_OK) {
-        /* A contact whose window ended during the as-of day may have been made and not reported. */
-        int64_t from_ms = cvm_run_windows_start(&job->memory->windows, job->request->as_of_day);
         status = cvm_pending_load(&job->memory->pending, job->store, job->catalogue,
-                                  job->request->as_of_day, from_ms, job->result->run_id, err);
+                                  job->request->as_of_day, job->result->run_id, err);
     }
     if (status == CVM_OK) {
         status = cvm_run_open_control(job, err);

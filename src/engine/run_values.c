@@ -332,7 +332,7 @@ static enum cvm_status limit_households(struct cvm_run_job *job, struct cvm_erro
                                                    job->request->forced_treatment, memory->values);
     if (is_partial) {
         struct cvm_feature_window window = {job->request->as_of_day, job->request->since_day, NULL};
-        status = cvm_household_add_others(all, job->engine, window, err);
+        status = cvm_household_add_others(all, job->engine, window, NULL, err);
     }
     if (status == CVM_OK) {
         cvm_household_apply(all, job->catalogue, job->request->forced_treatment, memory->values);

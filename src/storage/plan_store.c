@@ -290,8 +290,9 @@ enum cvm_status cvm_decision_pending(struct cvm_store *store, const struct cvm_p
     struct cvm_db_value params[] = {
         cvm_db_int(query->first_day),
         cvm_db_int(query->last_day),
-        cvm_db_int(query->after_ms),
         cvm_db_text(query->except_run_id == NULL ? "" : query->except_run_id),
+        cvm_db_int((int64_t)query->first_key),
+        cvm_db_int((int64_t)query->last_key),
     };
     return cvm_db_query(db, cvm_db_sql(db, CVM_SQL_DECISION_PENDING), params, CVM_DB_COUNT(params),
                         scan_pending, &scan, err);

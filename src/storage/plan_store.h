@@ -141,12 +141,14 @@ CVM_MUST_CHECK enum cvm_status cvm_decision_scan_handed_over(struct cvm_store *s
 CVM_MUST_CHECK enum cvm_status cvm_decision_withdraw_one(struct cvm_store *store,
                                                          const char *run_id, uint64_t customer_key,
                                                          struct cvm_error *err);
-/* Contacts that are released, not yet reported and not yet expired: of runs of the days first_day
- * to last_day, whose window ends after `after_ms`. Texts until on_pending returns; no order. */
+/* Decisions that are released and not yet reported as sent, not sent or expired: of runs of the
+ * days first_day to last_day, of the customers first_key to last_key. Texts until on_pending
+ * returns; no order. */
 struct cvm_pending_query {
     int32_t first_day;
     int32_t last_day;
-    int64_t after_ms;
+    uint64_t first_key;
+    uint64_t last_key;
     const char *except_run_id; /* NULL = none */
 };
 struct cvm_pending_row {

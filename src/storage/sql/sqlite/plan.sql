@@ -178,8 +178,8 @@ SELECT d.customer_key, d.treatment, d.channel, r.as_of_day
 FROM run r
 JOIN plan p ON p.run_id = r.run_id
 JOIN decision d ON d.run_id = r.run_id
-WHERE r.as_of_day BETWEEN ?1 AND ?2 AND r.run_id <> ?4 AND p.state IN ('released', 'closed')
-    AND d.state <= 1 AND d.ghost = 0 AND d.latest_at > ?3
+WHERE r.as_of_day BETWEEN ?1 AND ?2 AND r.run_id <> ?3 AND p.state IN ('released', 'closed')
+    AND d.customer_key BETWEEN ?4 AND ?5 AND d.state <= 1 AND d.ghost = 0
 
 -- The newest live one of a customer, whichever run made it; a ghost was given nothing.
 -- name: decision_of_day
