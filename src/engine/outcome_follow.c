@@ -20,6 +20,7 @@
 struct place {
     const char *run_id;
     uint64_t key;
+    bool has_opted_out;
 };
 
 enum { CONTACTS, OPT_OUTS, TEXT_COUNT };
@@ -300,8 +301,8 @@ static enum cvm_status follow_decision(struct follow_job *job, const struct plac
     if (job->sources[CONTACTS] != CVM_INDEX_NONE && cvm_outcomes_show_contact(&outcomes)) {
         write_contact(job, &decision, treatment, cvm_outcomes_contact_day(&outcomes));
     }
-    if (!cvm_outcomes_have(&outcomes, CVM_DECISION_OPTED_OUT) ||
-        treatment->purpose >= CVM_PURPOSE_UNSET || channel >= CVM_CHANNEL_COUNT) {
+    if (!place->has_opted_out || treatment->purpose >= CVM_PURPOSE_UNSET ||
+        channel >= CVM_CHANNEL_COUNT) {
         return CVM_OK;
     }
     status = start_customer(job, &decision, err);
@@ -392,7 +393,7 @@ static enum cvm_status import_portion(struct follow_job *job, struct cvm_error *
 
 /* ---- all ---- */
 
-static enum cvm_status add_place(void *state, const char *run_id, uint64_t key,
+static enum cvm_status add_place(void *state, const char *run_id, uint64_t key, bool has_opted_out,
                                  struct cvm_error *err)
 {
     struct follow_job *job = state;
@@ -403,7 +404,7 @@ static enum cvm_status add_place(void *state, const char *run_id, uint64_t key,
         status = cvm_column_extend(&job->places, 1, &room, err);
     }
     if (status == CVM_OK) {
-        *(struct place *)room = (struct place){run->run_id, key};
+        *(struct place *)room = (struct place){run->run_id, key, has_opted_out};
     }
     return status;
 }

@@ -220,7 +220,7 @@ static enum cvm_status scan_follow(void *state, const struct cvm_db_value *colum
     struct follow_scan *scan = state;
     (void)column_count;
     return scan->on_decision(scan->state, cvm_db_string(&columns[0]), (uint64_t)columns[1].integer,
-                             err);
+                             columns[2].integer != 0, err);
 }
 
 enum cvm_status cvm_outcome_to_follow(struct cvm_store *store, cvm_outcome_decision_fn on_decision,

@@ -82,9 +82,11 @@ CVM_MUST_CHECK enum cvm_status cvm_outcome_import_finish(struct cvm_store *store
 CVM_MUST_CHECK enum cvm_status cvm_outcome_unfinished(struct cvm_store *store, int64_t *out_count,
                                                       struct cvm_error *err);
 
-/* Decisions whose contact or opt-out became known by unfinished imports, by customer. */
+/* Decisions whose contact or opt-out (has_opted_out) became known by unfinished imports, by
+ * customer. An opt-out that was known before is none: the customer may have consented since. */
 typedef enum cvm_status (*cvm_outcome_decision_fn)(void *state, const char *run_id,
-                                                   uint64_t customer_key, struct cvm_error *err);
+                                                   uint64_t customer_key, bool has_opted_out,
+                                                   struct cvm_error *err);
 CVM_MUST_CHECK enum cvm_status cvm_outcome_to_follow(struct cvm_store *store,
                                                      cvm_outcome_decision_fn on_decision,
                                                      void *state, struct cvm_error *err);

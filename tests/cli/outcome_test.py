@@ -149,6 +149,23 @@ def an_opt_out_is_kept_to_by_the_next_run(world):
     expect(any(row["action"] == "consent" and row["object"] == customer for row in audit), "no audit row")
 
 
+def an_opt_out_that_is_known_takes_back_no_consent_given_since(world):
+    decision = next(r for r in world.reports() if r["treatment"] == "retention_sms" and r["state"] == "sent")
+    customer, start = decision["customer_id"], f"decision_id,state,date\n{decision['decision_id']},"
+    world.json("outcome", "import", world.write("stop.csv", start + "opted_out,2024-03-22\n"), "--today", LATER)
+    words = {"marketing": "Y", "service_updates": "Y", "billing": "Y"}
+    permission = {"customer_id": customer, "last_updated": "2024-03-25", "permissions": {"sms": words}}
+    world.json("import", world.write("permissions.json", json.dumps([permission])))
+
+    def allowed():
+        return world.json("customer", "show", customer)["consent"]["outbound"]["sms"]["marketing"]
+
+    same(allowed(), "granted", "consented again")
+    report = world.json("outcome", "import", world.write("more.csv", start + "reached,2024-03-22\n"), "--today", LATER)
+    same((report["applied"], report["opt_outs"]), (1, 0), "applied, opt-outs")
+    same(allowed(), "granted", "after another report of the same decision")
+
+
 def outcomes_make_another_run_of_the_same_day(world):
     before = world.json("run", "--as-of", DAY, "--dry-run")
     world.json("outcome", "import", world.path("responses.ndjson"), "--today", LATER)

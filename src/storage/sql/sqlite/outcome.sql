@@ -51,7 +51,7 @@ WHERE report IS NULL
 -- Decisions whose contact (or its date) or opt-out became known by imports that are not finished: not_sent 11, opted_out
 -- 13, expired 14, churned 16, stayed 17 make no contact; a date other than that of sent 2 may move.
 -- name: outcome_to_follow
-SELECT DISTINCT o.run_id, o.customer_key
+SELECT o.run_id, o.customer_key, max(o.state = 13)
 FROM outcome_import i
 JOIN outcome o USING (outcome_import)
 WHERE i.report IS NULL AND o.state NOT IN (11, 14, 16, 17) AND (
@@ -61,6 +61,7 @@ WHERE i.report IS NULL AND o.state NOT IN (11, 14, 16, 17) AND (
         WHERE s.run_id = o.run_id AND s.customer_key = o.customer_key AND s.state = 2
     )
 )
+GROUP BY o.customer_key, o.run_id
 ORDER BY o.customer_key, o.run_id
 
 -- Learning.
