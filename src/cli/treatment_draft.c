@@ -321,7 +321,8 @@ enum cvm_status cvm_treatment_draft_take(struct cvm_treatment_draft *draft,
     size_t length = strlen(words);
     const struct cvm_yaml_node *root = NULL;
     enum cvm_status status = CVM_OK;
-    bool is_json = words[strspn(words, " \t\r\n")] == '{';
+    char first = words[strspn(words, " \t\r\n")];
+    bool is_json = first == '{' || first == '[';
     bool is_file = !is_json && strpbrk(words, "\n") == NULL &&
                    (ends_with(words, ".json") || ends_with(words, ".yaml") ||
                     ends_with(words, ".yml") || cvm_file_exists(words));
