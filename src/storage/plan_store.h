@@ -163,8 +163,8 @@ CVM_MUST_CHECK enum cvm_status cvm_decision_pending(struct cvm_store *store,
                                                     const struct cvm_pending_query *query,
                                                     cvm_pending_fn on_pending, void *state,
                                                     struct cvm_error *err);
-/* Keys of customers with a live decision for this day (plans that are not recalled, decisions not
- * withdrawn or ended before contact), ascending, from all runs but except_run_id. */
+/* Keys of customers with a live decision for this day (not withdrawn or ended before contact; of a
+ * recalled plan what was sent all the same), ascending, from all runs but except_run_id. */
 typedef enum cvm_status (*cvm_key_fn)(void *state, uint64_t key, struct cvm_error *err);
 CVM_MUST_CHECK enum cvm_status cvm_decision_live(struct cvm_store *store, int32_t as_of_day,
                                                  const char *except_run_id, cvm_key_fn on_key,

@@ -576,6 +576,22 @@ def a_recalled_plan_gives_its_capacity_back_and_takes_back_what_was_handed_over(
     world.json("run", "--as-of", DAY, "--replace")
 
 
+def whom_a_recalled_plan_has_reached_is_not_decided_again(world):
+    world.release()
+    world.json("plan", "export", "latest", "--out", world.path("x"))
+    run, key, customer = world.deployment.query(
+        "SELECT run_id, printf('%016x', customer_key), customer_id FROM decision WHERE channel = 'sms' AND ghost = 0")[0]
+    with open(world.path("sent.ndjson"), "w", encoding="utf-8") as stream:
+        json.dump({"decision_id": f"{run}.{key}", "state": "sent", "date": NEXT_DAY}, stream)
+    world.json("outcome", "import", world.path("sent.ndjson"))
+    world.json("plan", "recall", "latest", "--why", "x")
+    world.json("run", "--as-of", DAY, "--replace")
+    second = world.json("plan", "show", "latest")["run_id"]
+    given = world.deployment.query("SELECT customer_id FROM decision WHERE run_id = ?", (second,))
+    expect(given and (customer,) not in given, "the others are decided again, not who has got the text")
+    same(world.json("decide", customer, "--as-of", DAY)["decision_id"], f"{run}.{key}", "the decision that reached")
+
+
 def a_recall_is_done_although_its_files_can_not_be_written(world):
     world.release()
     world.json("plan", "export", "latest", "--out", world.path("x"))

@@ -163,13 +163,11 @@ WHERE run_id = ?1
 -- Ended before contact: not_sent 11, bounced 12, expired 14, withdrawn 15.
 -- name: decision_live
 SELECT DISTINCT d.customer_key
-FROM decision d
-WHERE d.run_id IN (
-    SELECT r.run_id
-    FROM run r
-    JOIN plan p ON p.run_id = r.run_id
-    WHERE r.as_of_day = ?1 AND r.run_id <> ?2 AND p.state NOT IN ('building', 'recalled')
-) AND d.state NOT IN (11, 12, 14, 15)
+FROM run r
+JOIN plan p ON p.run_id = r.run_id
+JOIN decision d ON d.run_id = r.run_id
+WHERE r.as_of_day = ?1 AND r.run_id <> ?2 AND p.state <> 'building'
+    AND (p.state <> 'recalled' OR d.state > 1) AND d.state NOT IN (11, 12, 14, 15)
 ORDER BY d.customer_key
 
 -- Released (which is a state of the plan), with a contact that nobody has reported and that may still be made.
@@ -187,8 +185,7 @@ SELECT d.*
 FROM run r
 JOIN plan p ON p.run_id = r.run_id
 JOIN decision_now d ON d.run_id = r.run_id AND d.customer_key = ?2
-WHERE r.as_of_day = ?1 AND p.state NOT IN ('building', 'recalled')
-    AND d.state NOT IN (11, 12, 14, 15) AND d.ghost = 0
+WHERE r.as_of_day = ?1 AND p.state <> 'building' AND d.state NOT IN (11, 12, 14, 15) AND d.ghost = 0
 ORDER BY r.created_at DESC, r.run_id DESC
 LIMIT 1
 
