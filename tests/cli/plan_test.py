@@ -682,6 +682,17 @@ def two_plans_are_compared_by_treatment_segment_and_cause(world):
     expect("data_boost" in world.cvm("plan", "diff", "latest").out, "for people")
 
 
+def a_plan_is_compared_with_the_one_that_it_replaces(world):
+    was = len(world.decisions())
+    world.edit("catalogue/treatments/data_boost.yaml", "^max_per_day: .*$", "max_per_day: 2")
+    world.cvm("apply", "--quiet")
+    world.json("run", "--as-of", DAY, "--replace")
+    document = world.json("plan", "diff", "latest")
+    same(document["before_run_id"], world.run_id, "compared with")
+    same(document["total"]["before"]["count"], was, "decided before")
+    expect(document["customers"]["kept"] > was / 2, str(document["customers"]))
+
+
 def the_first_run_has_nothing_before_it(world):
     error = world.error("plan", "diff", "latest")
     same(error["status"], "not_found", "status")

@@ -66,13 +66,16 @@ FROM (
     GROUP BY o.run_id, o.customer_key
 ) c
 
--- What two plans give, by customer; what is withdrawn is given by neither.
+-- What two plans give, by customer. What is withdrawn is given by neither; of a plan that is recalled, and so replaced as
+-- a whole, all that was decided.
 -- name: plan_diff_rows
 SELECT b.customer_key AS customer_key, 0 AS is_after, b.treatment, b.value, b.cost_micro + b.incentive_micro
 FROM decision b
-WHERE b.run_id = ?1 AND b.ghost = 0 AND b.state <> 15
+WHERE b.run_id = ?1 AND b.ghost = 0
+    AND (b.state <> 15 OR (SELECT p.state FROM plan p WHERE p.run_id = b.run_id) = 'recalled')
 UNION ALL
 SELECT a.customer_key, 1, a.treatment, a.value, a.cost_micro + a.incentive_micro
 FROM decision a
-WHERE a.run_id = ?2 AND a.ghost = 0 AND a.state <> 15
+WHERE a.run_id = ?2 AND a.ghost = 0
+    AND (a.state <> 15 OR (SELECT p.state FROM plan p WHERE p.run_id = a.run_id) = 'recalled')
 ORDER BY customer_key, is_after
