@@ -79,6 +79,33 @@ static void write_export(struct cvm_json_writer *json, const struct cvm_plan_exp
     cvm_json_object_end(json);
 }
 
+static void write_states(struct cvm_json_writer *json, const int64_t *states)
+{
+    cvm_json_key(json, "states");
+    cvm_json_object(json);
+    for (int s = 0; s < CVM_DECISION_STATE_COUNT; s++) {
+        if (states[s] > 0) {
+            cvm_json_key_int(json, cvm_decision_state_name((enum cvm_decision_state)s), states[s]);
+        }
+    }
+    cvm_json_object_end(json);
+}
+
+/* "Now 494 released, 42 withdrawn" */
+static void print_states(struct cvm_session *session, const int64_t *states)
+{
+    char number[CVM_NUMBER_TEXT_SIZE];
+    const char *before = "\nNow ";
+    for (int s = 0; s < CVM_DECISION_STATE_COUNT; s++) {
+        if (states[s] > 0) {
+            fprintf(session->out, "%s%s %s", before, cvm_grouped(states[s], number),
+                    cvm_decision_state_name((enum cvm_decision_state)s));
+            before = ", ";
+        }
+    }
+    fputs(before[0] == ',' ? "\n" : "", session->out);
+}
+
 enum cvm_status cvm_plan_history_write(struct cvm_session *session, struct cvm_store *store,
                                        const struct cvm_run_record *run,
                                        struct cvm_json_writer *json, struct cvm_error *err)
@@ -86,12 +113,17 @@ enum cvm_status cvm_plan_history_write(struct cvm_session *session, struct cvm_s
     struct history_job job = {.session = session, .json = json};
     const struct cvm_plan_export *exports = NULL;
     size_t count = 0;
+    int64_t states[CVM_DECISION_STATE_COUNT];
     cvm_json_key_string(json, "created_by", run->created_by);
     cvm_json_key_raw(json, "hold_reasons", run->hold_reasons == NULL ? "[]" : run->hold_reasons);
     cvm_json_key_array(json, "history");
     enum cvm_status status = scan(&job, store, run, err);
     cvm_json_array_end(json);
     if (status == CVM_OK) {
+        status = cvm_plan_states(store, run->run_id, states, err);
+    }
+    if (status == CVM_OK) {
+        write_states(json, states);
         status = cvm_export_list(store, session->arena, run->run_id, &exports, &count, err);
     }
     cvm_json_key_array(json, "exports");
@@ -128,8 +160,12 @@ enum cvm_status cvm_plan_history_print(struct cvm_session *session, struct cvm_s
     struct history_job job = {.session = session};
     const struct cvm_plan_export *exports = NULL;
     size_t count = 0;
+    int64_t states[CVM_DECISION_STATE_COUNT];
     cvm_table_init(&job.table, headers, sizeof(headers) / sizeof(headers[0]));
     enum cvm_status status = scan(&job, store, run, err);
+    if (status == CVM_OK) {
+        status = cvm_plan_states(store, run->run_id, states, err);
+    }
     if (status == CVM_OK) {
         status = cvm_export_list(store, session->arena, run->run_id, &exports, &count, err);
     }
@@ -137,6 +173,7 @@ enum cvm_status cvm_plan_history_print(struct cvm_session *session, struct cvm_s
         cvm_text_finish(&job.table.cells);
         return status;
     }
+    print_states(session, states);
     fprintf(session->out, "\nMade by %s\n\n",
             run->created_by == NULL || run->created_by[0] == '\0' ? "somebody" : run->created_by);
     cvm_table_print(&job.table, session->out);

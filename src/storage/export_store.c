@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "storage/db_sql.h"
 
@@ -168,6 +169,29 @@ enum cvm_status cvm_plan_history(struct cvm_store *store, const char *run_id, cv
     (void)snprintf(object, sizeof(object), "plan %s", run_id);
     struct cvm_db_value param = cvm_db_text(object);
     return cvm_db_query(db, cvm_db_sql(db, CVM_SQL_PLAN_HISTORY), &param, 1, history_row, &history,
+                        err);
+}
+
+static enum cvm_status state_row(void *state, const struct cvm_db_value *columns,
+                                 size_t column_count, struct cvm_error *err)
+{
+    int64_t *counts = state;
+    (void)column_count;
+    int64_t index = columns[0].integer;
+    if (index < 0 || index >= CVM_DECISION_STATE_COUNT) {
+        return CVM_FAIL(err, CVM_E_INTERNAL, "decisions in a state %lld", (long long)index);
+    }
+    counts[index] = columns[1].integer;
+    return CVM_OK;
+}
+
+enum cvm_status cvm_plan_states(struct cvm_store *store, const char *run_id,
+                                int64_t out_counts[CVM_DECISION_STATE_COUNT], struct cvm_error *err)
+{
+    struct cvm_db *db = cvm_store_db(store);
+    struct cvm_db_value param = cvm_db_text(run_id);
+    memset(out_counts, 0, CVM_DECISION_STATE_COUNT * sizeof(*out_counts));
+    return cvm_db_query(db, cvm_db_sql(db, CVM_SQL_PLAN_STATES), &param, 1, state_row, out_counts,
                         err);
 }
 

@@ -3,6 +3,7 @@
 #define CVM_STORAGE_EXPORT_STORE_H
 
 #include "base/arena.h"
+#include "model/decision.h"
 #include "storage/audit.h"
 #include "storage/plan_store.h"
 
@@ -42,6 +43,11 @@ CVM_MUST_CHECK enum cvm_status cvm_export_mark(struct cvm_store *store,
 CVM_MUST_CHECK enum cvm_status cvm_plan_history(struct cvm_store *store, const char *run_id,
                                                 cvm_audit_fn on_row, void *state,
                                                 struct cvm_error *err);
+
+/* How many decisions of a plan are in each state now, ghosts apart. */
+CVM_MUST_CHECK enum cvm_status cvm_plan_states(struct cvm_store *store, const char *run_id,
+                                               int64_t out_counts[CVM_DECISION_STATE_COUNT],
+                                               struct cvm_error *err);
 
 /* The decisions of two plans side by side, by customer key, the first plan's first. */
 struct cvm_plan_pair_row {

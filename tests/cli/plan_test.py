@@ -559,6 +559,8 @@ def a_recalled_plan_gives_its_capacity_back_and_takes_back_what_was_handed_over(
     expect(used > 0, "something is used")
     document = world.json("plan", "recall", "latest", "--why", "wrong price")
     same(document["withdrawn"], len(world.decisions()), "withdrawn")
+    same(world.json("plan", "show", "latest")["states"], {"withdrawn": document["withdrawn"]}, "states")
+    expect(f"Now {document['withdrawn']} withdrawn" in world.cvm("plan", "show", "latest").out, "for people")
     same(document["handed_over"], sum(map(len, handed.values())), "handed over")
     same(set(world.states()), {15}, "all read as withdrawn")
     same(world.deployment.query("SELECT sum(confirmed) FROM ledger"), [(0,)], "everything is returned")

@@ -47,6 +47,12 @@ FROM audit
 WHERE action = 'plan' AND object = ?1
 ORDER BY audit_id
 
+-- name: plan_states
+SELECT state, count(*)
+FROM decision_now
+WHERE run_id = ?1 AND ghost = 0
+GROUP BY state
+
 -- Imports that count up to ?2, after ?1, newest first.
 -- name: batch_reports
 SELECT batch, report
