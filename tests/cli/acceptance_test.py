@@ -15,6 +15,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 import cvm_program  # noqa: E402
+from cvm_program import expect, same  # noqa: E402
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 SHARED = os.environ.get("CVM_SHARED") or os.path.join(HERE, "..", "..", "..", "shared")
@@ -22,26 +23,7 @@ DAY = "2026-03-02"
 CUSTOMERS = 300
 
 
-def expect(claim, message):
-    if not claim:
-        raise AssertionError(message)
-
-
-def same(found, wanted, what):
-    expect(found == wanted, f"{what}: found {found} instead of {wanted}")
-
-
-class World:
-    def __init__(self, deployment):
-        self.deployment = deployment
-        self.json = deployment.json
-        self.cvm = deployment.cvm
-        self.folder = deployment.folder
-        self.program = deployment.program
-
-    def path(self, *names):
-        return os.path.join(self.folder, *names)
-
+class World(cvm_program.World):
     def write(self, name, document):
         with open(self.path(name), "w", encoding="utf-8") as stream:
             json.dump(document, stream)

@@ -15,22 +15,14 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 import cvm_program  # noqa: E402
+from cvm_program import expect  # noqa: E402
 
 SANITIZER = re.compile(r"AddressSanitizer|LeakSanitizer|ThreadSanitizer|runtime error:|Assertion .* failed")
 MIB = 1 << 20
 
 
-def expect(claim, message):
-    if not claim:
-        raise AssertionError(message)
-
-
-class World:
+class World(cvm_program.World):
     """A deployment whose every command is watched for crashes and sanitizer reports."""
-
-    def __init__(self, deployment):
-        self.deployment = deployment
-        self.folder = deployment.folder
 
     def cvm(self, *arguments, codes=(0,), **options):
         return watched(self.deployment.command(*arguments), codes, **options)

@@ -14,19 +14,11 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 import cvm_program  # noqa: E402
+from cvm_program import expect, same  # noqa: E402
 
 DAY = "2026-03-02"
 CUSTOMERS = 300
 TREATMENTS = 11
-
-
-def expect(claim, message):
-    if not claim:
-        raise AssertionError(message)
-
-
-def same(found, wanted, what):
-    expect(found == wanted, f"{what}: found {found} instead of {wanted}")
 
 
 def has(document, *keys):
@@ -34,17 +26,7 @@ def has(document, *keys):
         expect(key in document, f"no '{key}' in {sorted(document)}")
 
 
-class World:
-    def __init__(self, deployment):
-        self.deployment = deployment
-        self.json = deployment.json
-        self.cvm = deployment.cvm
-        self.folder = deployment.folder
-        self.program = deployment.program
-
-    def path(self, *names):
-        return os.path.join(self.folder, *names)
-
+class World(cvm_program.World):
     def edit(self, name, before, after):
         with open(self.path(name), encoding="utf-8") as stream:
             text = stream.read()

@@ -14,19 +14,11 @@ from decimal import Decimal, getcontext
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "support"))
 import cvm_program  # noqa: E402
+from cvm_program import expect, same  # noqa: E402
 
 AS_OF = "2024-03-20"
 MICRO = Decimal("0.000001")
 getcontext().prec = 40
-
-
-def expect(condition, message):
-    if not condition:
-        raise cvm_program.Failure(message)
-
-
-def same(found, wanted, what):
-    expect(found == wanted, f"{what}: {found!r} instead of {wanted!r}")
 
 
 class World:

@@ -13,6 +13,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 import cvm_program  # noqa: E402
+from cvm_program import expect, same  # noqa: E402
 
 DAY = "2024-03-20"
 LATER = "2024-08-01"
@@ -20,29 +21,10 @@ CUSTOMERS = 1500
 KILLS = int(os.environ.get("CVM_KILLS", "8"))
 
 
-def expect(claim, message):
-    if not claim:
-        raise AssertionError(message)
-
-
-def same(found, wanted, what):
-    expect(found == wanted, f"{what}: found {found} instead of {wanted}")
-
-
-class World:
+class World(cvm_program.World):
     """A base with a released run and the world's answers to it."""
 
     template = None
-
-    def __init__(self, deployment):
-        self.deployment = deployment
-        self.json = deployment.json
-        self.cvm = deployment.cvm
-        self.query = deployment.query
-        self.folder = deployment.folder
-
-    def path(self, *names):
-        return os.path.join(self.folder, *names)
 
     def write(self, name, text):
         with open(self.path(name), "w", encoding="utf-8") as stream:

@@ -17,6 +17,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 import cvm_program  # noqa: E402
+from cvm_program import expect, same  # noqa: E402
 
 DAY = "2026-03-02"
 NEXT_DAY = "2026-03-03"
@@ -24,27 +25,12 @@ CUSTOMERS = 900
 ME = ""  # who the program thinks it is: "cli:root"
 
 
-def expect(claim, message):
-    if not claim:
-        raise AssertionError(message)
-
-
-def same(found, wanted, what):
-    expect(found == wanted, f"{what}: found {found} instead of {wanted}")
-
-
-class World:
+class World(cvm_program.World):
     """A base of its own, with `release: manual` and one draft plan."""
 
     def __init__(self, deployment):
-        self.deployment = deployment
-        self.json = deployment.json
-        self.cvm = deployment.cvm
-        self.folder = deployment.folder
-        self.run_id = deployment.query("SELECT run_id FROM run")[0][0]
-
-    def path(self, *names):
-        return os.path.join(self.folder, *names)
+        super().__init__(deployment)
+        self.run_id = self.query("SELECT run_id FROM run")[0][0]
 
     def edit(self, name, pattern, replacement):
         with open(self.path(name), encoding="utf-8") as stream:

@@ -18,6 +18,7 @@ import threading
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "support"))
 import cvm_program  # noqa: E402
+from cvm_program import expect, same  # noqa: E402
 
 SHARED = os.environ.get("CVM_SHARED") or os.path.join(HERE, "..", "..", "..", "shared")
 DATA = os.path.join(SHARED, "data", "poc")
@@ -99,29 +100,11 @@ G8 = """02-01 billing_data | 02-15 web_transcripts | 02-15 offer_recommendations
 03-04 web_transcripts"""
 
 
-def expect(claim, message):
-    if not claim:
-        raise AssertionError(message)
-
-
-def same(found, wanted, what):
-    expect(found == wanted, f"{what}: found {found} instead of {wanted}")
-
-
 def close(found, wanted):
     return found is not None and abs(found - wanted) < 1e-9
 
 
-class World:
-    def __init__(self, deployment):
-        self.deployment = deployment
-        self.json = deployment.json
-        self.cvm = deployment.cvm
-        self.folder = deployment.folder
-
-    def path(self, name):
-        return os.path.join(self.folder, name)
-
+class World(cvm_program.World):
     def run(self, *arguments, code=0):
         """The run's document and its result file."""
         out = self.path("out.json")

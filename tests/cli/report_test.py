@@ -19,6 +19,7 @@ from html.parser import HTMLParser
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 import chromium  # noqa: E402
 import cvm_program  # noqa: E402
+from cvm_program import expect, same  # noqa: E402
 
 DAY = "2026-03-02"
 NEXT = "2026-03-09"
@@ -28,30 +29,11 @@ SECTIONS = (
 )
 
 
-def expect(claim, message):
-    if not claim:
-        raise AssertionError(message)
-
-
-def same(found, wanted, what):
-    expect(found == wanted, f"{what}: found {found} instead of {wanted}")
-
-
 def near(found, wanted, what, tolerance=1e-6):
     expect(abs(found - wanted) <= tolerance * max(1, abs(wanted)), f"{what}: found {found} instead of {wanted}")
 
 
-class World:
-    def __init__(self, deployment):
-        self.deployment = deployment
-        self.json = deployment.json
-        self.cvm = deployment.cvm
-        self.query = deployment.query
-        self.program = deployment.program
-
-    def path(self, *names):
-        return os.path.join(self.deployment.folder, *names)
-
+class World(cvm_program.World):
     def edit(self, name, before, after):
         with open(self.path(name), encoding="utf-8") as stream:
             text = stream.read()

@@ -10,6 +10,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 import cvm_program  # noqa: E402
+from cvm_program import expect, same  # noqa: E402
 
 DAY = "2024-03-20"
 NEXT = "2024-03-21"
@@ -20,22 +21,7 @@ MARKETING = (
 ).split()
 
 
-def expect(claim, message):
-    if not claim:
-        raise AssertionError(message)
-
-
-def same(found, wanted, what):
-    expect(found == wanted, f"{what}: found {found} instead of {wanted}")
-
-
-class World:
-    def __init__(self, deployment):
-        self.deployment = deployment
-        self.json = deployment.json
-        self.cvm = deployment.cvm
-        self.query = deployment.query
-
+class World(cvm_program.World):
     def run(self, *arguments, day=DAY):
         return self.json("run", "--as-of", day, *arguments)
 

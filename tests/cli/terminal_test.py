@@ -14,27 +14,12 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 import cvm_program  # noqa: E402
+from cvm_program import expect, same  # noqa: E402
 
 TERMINAL = {"TERM": "xterm"}
 
 
-def expect(claim, message):
-    if not claim:
-        raise AssertionError(message)
-
-
-def same(found, wanted, what):
-    expect(found == wanted, f"{what}: found {found} instead of {wanted}")
-
-
-class World:
-    def __init__(self, deployment):
-        self.deployment = deployment
-        self.json = deployment.json
-        self.cvm = deployment.cvm
-        self.program = deployment.program
-        self.folder = deployment.folder
-
+class World(cvm_program.World):
     def names(self):
         return cvm_program.run([self.program, "help", "--names"]).out.split("\n")[:-1]
 

@@ -11,31 +11,14 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 import cvm_program  # noqa: E402
+from cvm_program import expect, same  # noqa: E402
 
 DAY = "2026-03-01"
 SHIPPED = 12  # with ignore
 VIDEO = "Send personalized video message with limit 10 and priority 2"
 
 
-def expect(claim, message):
-    if not claim:
-        raise AssertionError(message)
-
-
-def same(found, wanted, what):
-    expect(found == wanted, f"{what}: found {found} instead of {wanted}")
-
-
-class World:
-    def __init__(self, deployment):
-        self.deployment = deployment
-        self.json = deployment.json
-        self.cvm = deployment.cvm
-        self.folder = deployment.folder
-
-    def path(self, *names):
-        return os.path.join(self.folder, *names)
-
+class World(cvm_program.World):
     def add(self, words, *options):
         words = words if isinstance(words, str) else json.dumps(words)
         return self.json("treatment", "add", words, *options)

@@ -182,6 +182,36 @@ def scratch(prefix):
     return tempfile.TemporaryDirectory(prefix=prefix, dir=os.environ.get("CVM_SCRATCH", "/var/tmp"))
 
 
+def expect(claim, message):
+    if not claim:
+        raise AssertionError(message)
+
+
+def same(found, wanted, what):
+    expect(found == wanted, f"{what}: found {found!r} instead of {wanted!r}")
+
+
+class World:
+    """What the rules of a test work with: one deployment, and shorter names for it."""
+
+    def __init__(self, deployment):
+        self.deployment = deployment
+        self.program = deployment.program
+        self.folder = deployment.folder
+
+    def cvm(self, *arguments, **options):
+        return self.deployment.cvm(*arguments, **options)
+
+    def json(self, *arguments, **options):
+        return self.deployment.json(*arguments, **options)
+
+    def query(self, sql, parameters=(), database=0):
+        return self.deployment.query(sql, parameters, database)
+
+    def path(self, *names):
+        return os.path.join(self.folder, *names)
+
+
 class Skip(Exception):
     """A rule that this machine can not check; its text says why."""
 
