@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/date.h"
+#include "engine/pending.h"
 #include "engine/plan_scan.h"
 #include "engine/withdrawal.h"
 #include "recommend/action_value.h"
@@ -84,14 +85,15 @@ static bool is_asked_for(const struct check_job *job, const struct cvm_decision 
            (decision->export != 0) == request->is_handed_over;
 }
 
-/* Of the recommender's refusals these are about permission; the others (rules, policy, value) were
- * the plan's business when it was made. */
+/* Of the recommender's refusals these are about permission, and what others did meanwhile; the rest
+ * (rules, value) was the plan's business when it was made. */
 static enum cvm_reason permission_of(unsigned char reason)
 {
     switch (reason) {
     case CVM_REASON_NO_CONSENT_RECORD:
     case CVM_REASON_NO_CONSENT:
     case CVM_REASON_SUPPRESSED:
+    case CVM_REASON_CONTACT_POLICY:
     case CVM_REASON_NOT_VALID:
     case CVM_REASON_DISABLED:
     case CVM_REASON_NO_CHANNEL:
@@ -252,8 +254,15 @@ static enum cvm_status scan(struct check_job *job, struct cvm_error *err)
         .allowed = UINT64_MAX,
         .forced_treatment = CVM_INDEX_NONE,
     };
+    const struct cvm_pending *lent = engine->pending;
+    struct cvm_pending pending;
+    cvm_pending_init(&pending);
     enum cvm_status status =
         cvm_recommender_create(engine->catalogue, &options, &job->recommender, err);
+    if (status == CVM_OK) { /* two plans may wait for the same person */
+        status = cvm_pending_load(&pending, engine->readers[0], engine->catalogue,
+                                  job->request->check_day, job->request->run_id, err);
+    }
     if (status == CVM_OK) {
         status = cvm_feature_program_create(engine->catalogue, window, &program, err);
     }
@@ -267,8 +276,11 @@ static enum cvm_status scan(struct check_job *job, struct cvm_error *err)
             .on_decision = check_decision,
             .state = job,
         };
+        engine->pending = &pending;
         status = cvm_plan_scan(engine, &plan, err);
+        engine->pending = lent;
     }
+    cvm_pending_finish(&pending);
     cvm_feature_program_destroy(program);
     return status;
 }

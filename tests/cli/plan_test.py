@@ -6,6 +6,7 @@ Rules are functions whose names state them; WORDs choose those whose names conta
 
 import csv
 import hashlib
+import datetime
 import json
 import os
 import re
@@ -303,6 +304,22 @@ def a_suppression_that_came_since_withdraws_the_decision(world):
     world.json("import", world.path("suppressions.json"))
     released = world.json("plan", "release", "latest")["withdrawn"]
     same([(d["customer_id"], d["reason"]) for d in released["decisions"]], [(customer, "suppressed")], "withdrawn")
+
+
+def two_plans_that_waited_do_not_give_the_same_thing_twice(world):
+    first = world.run_id
+    next_day = (datetime.date.fromisoformat(DAY) + datetime.timedelta(days=1)).isoformat()
+    second = world.json("run", "--as-of", next_day)["run_id"]
+    for run in (first, second):
+        world.json("plan", "approve", run, "--as", "ANNA", "--why", "after the weekend")
+        released = world.json("plan", "release", run)
+    expect(released["withdrawn"]["by_reason"].get("contact_policy", 0) > 0, f"withdrawn: {released['withdrawn']}")
+    again = world.deployment.query(
+        "SELECT count(*) FROM decision_now a JOIN decision_now b USING (customer_key, treatment)"
+        " WHERE a.run_id = ? AND b.run_id = ? AND a.ghost = 0 AND b.ghost = 0 AND b.state < 2",
+        (first, second),
+    )
+    same(again, [(0,)], "the same treatment in both")
 
 
 def the_plan_of_some_customers_is_checked_and_handed_over_too(world):
