@@ -120,13 +120,21 @@ static struct cell cell_of(const struct cvm_channel_row *row, const struct cvm_f
 
 /* ---- CSV ---- */
 
+/* What a spreadsheet would compute; "+447700900123" is but a number. */
+static bool is_formula(const char *text)
+{
+    bool is_signed = text[0] == '+' || text[0] == '-';
+    bool is_number =
+        is_signed && text[1] != '\0' && text[strspn(text + 1, "0123456789") + 1] == '\0';
+    return text[0] != '\0' && strchr("=+-@\t\r", text[0]) != NULL && !is_number;
+}
+
 static void add_csv_text(const char *text, char delimiter, struct cvm_text *out)
 {
     const char quoted[] = {delimiter, '"', '\r', '\n', '\0'};
-    bool is_formula = text[0] != '\0' && strchr("=+-@\t\r", text[0]) != NULL;
     bool is_quoted = strpbrk(text, quoted) != NULL || text[0] == ' ';
     cvm_text_add(out, is_quoted ? "\"" : "");
-    cvm_text_add(out, is_formula ? "'" : "");
+    cvm_text_add(out, is_formula(text) ? "'" : "");
     for (const char *c = text; *c != '\0'; c++) {
         if (*c == '"') {
             cvm_text_add_char(out, '"');

@@ -1,7 +1,7 @@
 /* channel_rows.h - a decision as a row of a channel's file, as channels/NAME.yaml says.
  *
  * Pure. CSV: RFC 4180, lines end in LF; text that a spreadsheet would take for a formula (it begins
- * with = + - @ or a control character) gets a ' in front.
+ * with = + - @ or a control character, and is no telephone number) gets a ' in front.
  */
 #ifndef CVM_ENGINE_CHANNEL_ROWS_H
 #define CVM_ENGINE_CHANNEL_ROWS_H

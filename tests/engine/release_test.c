@@ -371,6 +371,11 @@ static void csv_cells_are_quoted_and_text_is_no_formula(void **state)
         "id;worth;from;to;test;c;d\n"
         "'=HYPERLINK(1);-1.5;2024-03-21T00:00:00Z;;false;a,b;\"'-;\"\n");
     cvm_text_finish(&text);
+    assert_string_equal(row_text(*state, CVM_FILE_CSV, ',',
+                                 (const char *const[]){"+447700900123", "+1+2", NULL}, &text),
+                        "id,worth,from,to,test,c,d\n"
+                        "'=HYPERLINK(1),-1.5,2024-03-21T00:00:00Z,,false,+447700900123,'+1+2\n");
+    cvm_text_finish(&text);
 }
 
 static void json_rows_have_types_and_their_texts_as_they_are(void **state)
