@@ -431,7 +431,8 @@ static void live_decisions_of_all_plans_come_in_key_order_once(void **state)
     support_exec(cvm_store_db(f.store), "UPDATE decision SET state = 5 WHERE customer_key = 5");
     check_live(&f, DAY, "", "1 3 4 5 "); /* not sent is not live, accepted is */
     set_state(f.store, "a", "recalled");
-    check_live(&f, DAY, "", "1 3 ");
+    check_live(&f, DAY, "", "1 3 5 "); /* recalled too late: who has accepted has a decision */
+    check_of_day(&f, DAY, 5, "a");
     finish(&f);
 }
 
