@@ -498,7 +498,7 @@ static enum cvm_status run_journey(struct cvm_session *session,
 }
 
 static const struct cvm_option journey_options[] = {
-    {"--as-of", "D", "as of the end of this day (default: today, or the newest event of old data)"},
+    {"--as-of", "D", "the end of this day (default: today, or the newest event of old data)"},
     {"--max", "N", "only the N newest events, newest first"},
     {NULL, NULL, NULL},
 };

@@ -328,7 +328,7 @@ static enum cvm_status run_match(struct cvm_session *session, const struct cvm_a
 }
 
 static const struct cvm_option match_options[] = {
-    {"--as-of", "D", "as of the end of this day (default: today, or the newest event of old data)"},
+    {"--as-of", "D", "the end of this day (default: today, or the newest event of old data)"},
     {"--customers", "A,B", "only these; unknown ones match nothing"},
     {"--limit", "N", "show so many matches (default 1000); all are counted"},
     {"--threads", "N", "workers (default: as configured)"},

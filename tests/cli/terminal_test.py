@@ -62,6 +62,7 @@ def every_command_has_help_with_an_example(world):
     expect(len(names) >= 28, f"commands: {names}")
     for name in names:
         text = cvm_program.run([world.program, *name.split(), "--help"]).out
+        expect(max(map(len, text.splitlines())) <= 100, f"a line of the help of {name} is too wide")
         expect(f"Usage: cvm {name}" in text, text)
         expect(re.search(rf"^  .*\bcvm {name}\b", text, re.M), f"no example of cvm {name}:\n{text}")
         same(cvm_program.run([world.program, "help", *name.split()]).out, text, f"help {name}")
