@@ -83,9 +83,9 @@ static enum cvm_status consider_run(void *state, const struct cvm_run_record *ru
     bool was_let_go = strcmp(run->plan_state, "approved") == 0 ||
                       strcmp(run->plan_state, "released") == 0 ||
                       strcmp(run->plan_state, "closed") == 0;
-    if (job->has_before || !was_let_go || run->summary == NULL ||
-        strcmp(run->run_id, job->result->run_id) == 0 || run->as_of_day > job->result->as_of_day ||
-        run->decisions < job->rules->least_decisions) {
+    if ((job->has_before && !cvm_run_kind_stands_for(run, &job->before)) || !was_let_go ||
+        run->summary == NULL || strcmp(run->run_id, job->result->run_id) == 0 ||
+        run->as_of_day > job->result->as_of_day || run->decisions < job->rules->least_decisions) {
         return CVM_OK;
     }
     enum cvm_status status =

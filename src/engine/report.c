@@ -8,6 +8,7 @@
 #include "base/date.h"
 #include "base/json_reader.h"
 #include "engine/report_internal.h"
+#include "engine/run_kind.h"
 #include "engine/usage.h"
 #include "model/money.h"
 #include "storage/catalogue_store.h"
@@ -56,44 +57,70 @@ static enum cvm_status get_run(const struct cvm_report_job *job, const char *run
     return CVM_OK;
 }
 
-/* The last one of its kind: the same selection and options, as of an earlier date. */
+/* The last one of its kind as of an earlier date, or what stands for its day. */
 struct predecessor {
     const struct cvm_run_record *of;
-    char run_id[CVM_RUN_ID_SIZE];
-    int32_t as_of_day;
+    struct cvm_json_reader *reader;
+    struct cvm_arena *arena; /* of the runs that are looked at */
+    struct cvm_run_record run;
+    bool is_found;
 };
 
 static enum cvm_status look_at_run(void *state, const struct cvm_run_record *run,
                                    struct cvm_error *err)
 {
     struct predecessor *found = state;
-    (void)err;
-    bool is_its_kind = strcmp(run->state, "done") == 0 && run->summary != NULL &&
-                       run->as_of_day < found->of->as_of_day &&
-                       strcmp(run->options, found->of->options) == 0;
-    if (is_its_kind && (found->run_id[0] == '\0' || run->as_of_day > found->as_of_day)) {
-        found->as_of_day = run->as_of_day;
-        (void)!snprintf(found->run_id, sizeof(found->run_id), "%s", run->run_id);
+    bool is_same = false;
+    if (strcmp(run->state, "done") != 0 || run->summary == NULL ||
+        run->as_of_day >= found->of->as_of_day) {
+        return CVM_OK;
     }
-    return CVM_OK;
+    if (found->is_found && run->as_of_day <= found->run.as_of_day &&
+        !cvm_run_kind_stands_for(run, &found->run)) {
+        return CVM_OK;
+    }
+    enum cvm_status status = cvm_run_kind_same(found->reader, found->arena, run->options,
+                                               found->of->options, &is_same, err);
+    if (status == CVM_OK && is_same) {
+        found->run = *run;
+        found->is_found = true;
+    }
+    return status;
+}
+
+/* *out_run_id is empty when there is none. */
+static enum cvm_status look_before(struct cvm_report_job *job, char out_run_id[CVM_RUN_ID_SIZE],
+                                   struct cvm_error *err)
+{
+    struct predecessor found = {
+        .of = &job->now->run,
+        .reader = cvm_json_reader_create(JSON_BYTES_MAX),
+        .arena = cvm_arena_create(RUN_LIST_BYTES),
+    };
+    out_run_id[0] = '\0';
+    enum cvm_status status =
+        found.reader == NULL || found.arena == NULL
+            ? fail_memory(err)
+            : cvm_run_list(job->store, found.arena, RUNS_LOOKED_AT, look_at_run, &found, err);
+    if (status == CVM_OK && found.is_found) {
+        (void)!snprintf(out_run_id, CVM_RUN_ID_SIZE, "%s", found.run.run_id);
+    }
+    cvm_json_reader_destroy(found.reader);
+    cvm_arena_destroy(found.arena);
+    return status;
 }
 
 static enum cvm_status find_before(struct cvm_report_job *job, const char *against,
                                    bool *out_is_there, struct cvm_run_record *out_run,
                                    struct cvm_error *err)
 {
-    struct predecessor found = {.of = &job->now->run};
-    struct cvm_arena *scratch = NULL;
+    char run_id[CVM_RUN_ID_SIZE];
     if (against == NULL) {
-        scratch = cvm_arena_create(RUN_LIST_BYTES);
-        enum cvm_status status = scratch == NULL ? fail_memory(err)
-                                                 : cvm_run_list(job->store, scratch, RUNS_LOOKED_AT,
-                                                                look_at_run, &found, err);
-        cvm_arena_destroy(scratch);
+        enum cvm_status status = look_before(job, run_id, err);
         if (status != CVM_OK) {
             return status;
         }
-        against = found.run_id;
+        against = run_id;
     }
     *out_is_there = against[0] != '\0';
     return *out_is_there ? get_run(job, against, out_run, err) : CVM_OK;

@@ -50,6 +50,12 @@ enum cvm_status cvm_run_kind_whole(struct cvm_json_reader *reader, struct cvm_ar
     return status;
 }
 
+bool cvm_run_kind_stands_for(const struct cvm_run_record *run, const struct cvm_run_record *found)
+{
+    return run->as_of_day == found->as_of_day && run->decisions > found->decisions &&
+           strcmp(run->plan_state, "recalled") != 0;
+}
+
 struct looking {
     struct cvm_json_reader *reader;
     struct cvm_arena *arena;
@@ -64,11 +70,12 @@ static enum cvm_status consider_run(void *state, const struct cvm_run_record *ru
 {
     struct looking *looking = state;
     bool is_same = false;
-    if (!looking->is_past || looking->is_found) {
-        looking->is_past |= strcmp(run->run_id, looking->run->run_id) == 0;
+    if (!looking->is_past) {
+        looking->is_past = strcmp(run->run_id, looking->run->run_id) == 0;
         return CVM_OK;
     }
-    if (strcmp(run->state, "done") != 0 || run->summary == NULL) {
+    if (strcmp(run->state, "done") != 0 || run->summary == NULL ||
+        (looking->is_found && !cvm_run_kind_stands_for(run, &looking->before))) {
         return CVM_OK;
     }
     enum cvm_status status = cvm_run_kind_same(looking->reader, looking->arena, run->options,

@@ -16,7 +16,13 @@ CVM_MUST_CHECK enum cvm_status cvm_run_kind_whole(struct cvm_json_reader *reader
                                                   struct cvm_arena *arena, const char *options,
                                                   bool *out_is_whole, struct cvm_error *err);
 
-/* The newest finished run of the same kind that was made before this one; CVM_E_NOT_FOUND. */
+/* Two runs of one kind, `found` being the newer: shall a third be compared with `run` instead? A
+ * day may have a second run for those that the first one left; the larger plan stands for the day,
+ * where it was not recalled. */
+bool cvm_run_kind_stands_for(const struct cvm_run_record *run, const struct cvm_run_record *found);
+
+/* The newest finished run of the same kind that was made before this one (or what stands for its
+ * day); CVM_E_NOT_FOUND. */
 CVM_MUST_CHECK enum cvm_status cvm_run_kind_before(struct cvm_store *store, struct cvm_arena *arena,
                                                    const struct cvm_run_record *run,
                                                    struct cvm_run_record *out_before,

@@ -698,6 +698,15 @@ def a_plan_is_compared_with_the_one_that_it_replaces(world):
     expect(document["customers"]["kept"] > was / 2, str(document["customers"]))
 
 
+def a_day_is_compared_with_the_larger_plan_of_the_day_before(world):
+    world.approve()
+    world.json("plan", "release", "latest")
+    world.json("run", "--as-of", DAY, "--seed", "9")  # for those that are left
+    world.json("run", "--as-of", NEXT_DAY, "--replace")
+    same(world.json("plan", "diff", "latest")["before_run_id"], world.run_id, "plan diff")
+    same(world.json("report", "latest")["change"]["against"], world.run_id, "report, also of a run that replaces")
+
+
 def the_first_run_has_nothing_before_it(world):
     error = world.error("plan", "diff", "latest")
     same(error["status"], "not_found", "status")
