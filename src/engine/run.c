@@ -358,7 +358,8 @@ static enum cvm_status find_trigger(struct cvm_run_job *job, struct cvm_error *e
         return CVM_OK;
     }
     if (job->trigger != CVM_INDEX_NONE) {
-        return CVM_FAIL(err, CVM_E_CONFLICT, "trigger '%s' is disabled", wanted);
+        enum cvm_status status = CVM_FAIL(err, CVM_E_CONFLICT, "trigger '%s' is disabled", wanted);
+        return cvm_error_hint(err, status, "`cvm trigger enable %s` lets runs take it.", wanted);
     }
     for (size_t i = 0; i < catalogue->trigger_count; i++) {
         size_t distance = cvm_text_distance(wanted, catalogue->triggers[i].name);
