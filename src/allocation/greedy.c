@@ -2,12 +2,13 @@
 
 #include <string.h>
 
-#include "allocation/repair.h"
+#include "allocation/moves.h"
 #include "base/hash.h"
 
 struct greedy {
     const struct cvm_problem *problem;
-    struct cvm_tariff tariff; /* the order that breaks ties within a customer */
+    size_t order_count; /* the order that breaks ties within a customer */
+    unsigned char order[CVM_PROBLEM_TREATMENTS_MAX];
     struct cvm_touches touches;
     unsigned char *choices; /* NULL = nobody wants them */
     struct cvm_greedy result;
@@ -19,7 +20,7 @@ static void greedy_init(struct greedy *greedy, const struct cvm_problem *problem
     memset(greedy, 0, sizeof(*greedy));
     greedy->problem = problem;
     greedy->choices = choices;
-    cvm_tariff_init(problem, &greedy->tariff);
+    greedy->order_count = cvm_tariff_order(problem, greedy->order);
     cvm_touches_init(problem, &greedy->touches);
     if (choices != NULL) {
         memset(choices, CVM_NOTHING, problem->customer_count);
@@ -30,13 +31,15 @@ static void greedy_init(struct greedy *greedy, const struct cvm_problem *problem
 static bool take(struct greedy *greedy, size_t customer, size_t treatment, double value)
 {
     const struct cvm_problem *problem = greedy->problem;
-    double amount = problem->amounts == NULL ? 0.0 : (double)problem->amounts[customer];
+    size_t customer_class = cvm_problem_class(problem, customer);
+    double amount = cvm_problem_amount(problem, customer);
     size_t count = greedy->touches.counts[treatment];
     int64_t uses[CVM_PROBLEM_ROWS_MAX];
     for (size_t k = 0; k < count; k++) {
         size_t r = greedy->touches.rows[treatment][k];
-        uses[k] = cvm_row_use(&problem->rows[r], treatment, amount);
-        if (uses[k] > problem->rows[r].limit - greedy->result.used[r]) {
+        uses[k] = cvm_row_use(&problem->rows[r], customer_class, treatment, amount);
+        if (!cvm_row_is_minimum(&problem->rows[r]) &&
+            uses[k] > problem->rows[r].limit - greedy->result.used[r]) {
             return false;
         }
     }
@@ -63,8 +66,8 @@ static bool next_best(const struct greedy *greedy, size_t customer, struct place
                       struct place *out_best)
 {
     struct place best = {0.0f, 0};
-    for (size_t rank = 0; rank < greedy->tariff.count; rank++) {
-        float value = cvm_problem_value(greedy->problem, customer, greedy->tariff.treatments[rank]);
+    for (size_t rank = 0; rank < greedy->order_count; rank++) {
+        float value = cvm_problem_value(greedy->problem, customer, greedy->order[rank]);
         bool is_behind = value < after.value || (value == after.value && rank > after.rank);
         if (is_behind && value > best.value) {
             best = (struct place){value, rank};
@@ -87,7 +90,7 @@ void cvm_greedy_in_order(const struct cvm_problem *problem, const uint32_t *orde
         bool is_done = false;
         while (!is_done && next_best(&greedy, customer, place, &place)) {
             is_done =
-                take(&greedy, customer, greedy.tariff.treatments[place.rank], (double)place.value);
+                take(&greedy, customer, greedy.order[place.rank], (double)place.value);
         }
     }
     *out_greedy = greedy.result;
@@ -133,7 +136,7 @@ static bool next_pair(const struct greedy *greedy, size_t customer, struct place
     if (!next_best(greedy, customer, after, &best)) {
         return false;
     }
-    uint64_t treatment = greedy->tariff.treatments[best.rank];
+    uint64_t treatment = greedy->order[best.rank];
     *out_pair = (struct pair){
         .tie = cvm_hash_mix(greedy->problem->keys[customer], treatment),
         .value = best.value,
@@ -149,7 +152,7 @@ static void empty_heap(struct greedy *greedy, struct pair *heap, size_t count)
     while (count > 0) {
         struct pair top = heap[0];
         bool is_taken =
-            take(greedy, top.customer, greedy->tariff.treatments[top.rank], (double)top.value);
+            take(greedy, top.customer, greedy->order[top.rank], (double)top.value);
         struct place place = {top.value, top.rank};
         if (is_taken || !next_pair(greedy, top.customer, place, &heap[0])) {
             heap[0] = heap[--count];

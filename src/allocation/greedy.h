@@ -1,8 +1,8 @@
 /* greedy.h - what simpler rules would have made of the same problem: the baselines that a report
  * sets beside the plan.
  *
- * Whole treatments of positive value only, never over a limit, at most one per customer; a pure
- * function of the problem (and the order), on one thread.
+ * Whole treatments of positive value only, never over a limit, at most one per customer; minimums
+ * and households are not looked at. A pure function of the problem (and the order), on one thread.
  */
 #ifndef CVM_ALLOCATION_GREEDY_H
 #define CVM_ALLOCATION_GREEDY_H

@@ -1,101 +1,170 @@
 #include "allocation/moves.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/hash.h"
-#include "model/money.h"
 
-#define FILL_ROUNDS_MAX       64
-#define MOVES_ROOM            ((size_t)4096)
-#define MOVES_OF_CUSTOMER_MAX 3
+#define ROUNDS_MAX        64
+#define PAIR_ROUNDS_MAX   12
+#define MOVES_OF_UNIT_MAX 4
+#define INS_MAX           96 /* of moves that do not fit alone, per treatment given */
+#define OUTS_MAX          48 /* of moves that make room, per row */
 
-/* ---- one move ---- */
-
-double cvm_move_score(const struct cvm_repair *repair, size_t customer, size_t treatment)
+void cvm_touches_init(const struct cvm_problem *problem, struct cvm_touches *touches)
 {
-    if (treatment == CVM_NOTHING) {
-        return 0.0;
+    memset(touches, 0, sizeof(*touches));
+    for (size_t t = 0; t < problem->treatment_count; t++) {
+        for (size_t r = 0; r < problem->row_count; r++) {
+            if (cvm_row_touches(&problem->rows[r], t)) {
+                touches->rows[t][touches->counts[t]++] = (unsigned char)r;
+            }
+        }
     }
-    const struct cvm_problem *problem = repair->problem;
-    double amount = problem->amounts != NULL ? (double)problem->amounts[customer] : 0.0;
-    return (double)cvm_problem_value(problem, customer, treatment) -
-           (repair->tariff->flat[treatment] + repair->tariff->rate[treatment] * amount);
 }
 
-double cvm_move_value(const struct cvm_problem *problem, size_t customer, size_t treatment)
+/* ---- the plan of one customer ---- */
+
+uint64_t cvm_plan_set(const struct cvm_problem *problem, const unsigned char *treatments,
+                      size_t customer)
 {
-    return treatment == CVM_NOTHING ? 0.0 : (double)cvm_problem_value(problem, customer, treatment);
+    size_t per_customer = cvm_problem_per_customer(problem);
+    uint64_t set = 0;
+    for (size_t k = 0; k < per_customer; k++) {
+        unsigned char t = treatments[customer * per_customer + k];
+        set |= t != CVM_NOTHING ? UINT64_C(1) << t : 0;
+    }
+    return set;
 }
 
-static void add_use(struct cvm_moves *moves, size_t customer, size_t treatment, int sign)
+void cvm_plan_set_to(const struct cvm_problem *problem, unsigned char *treatments, size_t customer,
+                     uint64_t set)
 {
+    size_t per_customer = cvm_problem_per_customer(problem);
+    for (size_t k = 0; k < per_customer; k++) {
+        unsigned char first = set != 0 ? (unsigned char)__builtin_ctzll(set) : CVM_NOTHING;
+        treatments[customer * per_customer + k] = first;
+        set = set != 0 ? set & (set - 1) : 0;
+    }
+}
+
+static uint64_t bit_of(unsigned char treatment)
+{
+    return treatment != CVM_NOTHING ? UINT64_C(1) << treatment : 0;
+}
+
+/* ---- what a move changes ---- */
+
+static void add_pair(const struct cvm_moves *moves, size_t customer, unsigned char treatment,
+                     int sign, struct cvm_change *change)
+{
+    const struct cvm_problem *problem = moves->solve->problem;
     if (treatment == CVM_NOTHING) {
         return;
     }
-    const struct cvm_problem *problem = moves->repair->problem;
-    double amount = problem->amounts != NULL ? (double)problem->amounts[customer] : 0.0;
+    size_t before = change->count;
+    size_t customer_class = cvm_problem_class(problem, customer);
+    double amount = cvm_problem_amount(problem, customer);
     for (size_t k = 0; k < moves->touches.counts[treatment]; k++) {
-        size_t r = moves->touches.rows[treatment][k];
-        moves->used[r] += sign * cvm_row_use(&problem->rows[r], treatment, amount);
+        unsigned char r = moves->touches.rows[treatment][k];
+        int64_t use = sign * cvm_row_use(&problem->rows[r], customer_class, treatment, amount);
+        size_t at = 0;
+        while (at < before && change->rows[at] != r) {
+            at++;
+        }
+        if (at < before) {
+            change->deltas[at] += use;
+        } else {
+            change->rows[change->count] = r;
+            change->deltas[change->count++] = use;
+        }
     }
 }
 
-bool cvm_move_try(struct cvm_moves *moves, size_t customer, size_t from, size_t to)
+static void change_of(const struct cvm_moves *moves, const struct cvm_move *move,
+                      struct cvm_change *change)
 {
-    const struct cvm_problem *problem = moves->repair->problem;
-    int64_t before[CVM_PROBLEM_ROWS_MAX];
-    bool fits = true;
-    for (size_t k = 0; to != CVM_NOTHING && k < moves->touches.counts[to]; k++) {
-        size_t r = moves->touches.rows[to][k];
-        before[r] = moves->used[r];
-    }
-    add_use(moves, customer, from, -1);
-    add_use(moves, customer, to, 1);
-    for (size_t k = 0; to != CVM_NOTHING && k < moves->touches.counts[to]; k++) {
-        size_t r = moves->touches.rows[to][k];
-        fits = fits && (moves->used[r] <= problem->rows[r].limit || moves->used[r] <= before[r]);
-    }
-    if (!fits) {
-        add_use(moves, customer, to, -1);
-        add_use(moves, customer, from, 1);
-        return false;
-    }
-    moves->repair->treatments[customer] = (unsigned char)to;
-    return true;
+    change->count = 0;
+    add_pair(moves, move->out_customer, move->out, -1, change);
+    add_pair(moves, move->in_customer, move->in, 1, change);
 }
 
-static bool is_overfull(const struct cvm_moves *moves, size_t row)
+/* No row ends over its limit that the change made worse. */
+static bool fits(const struct cvm_moves *moves, const struct cvm_change *change)
 {
-    return moves->used[row] > moves->repair->problem->rows[row].limit;
-}
-
-bool cvm_moves_are_feasible(const struct cvm_moves *moves)
-{
-    for (size_t r = 0; r < moves->repair->problem->row_count; r++) {
-        if (is_overfull(moves, r)) {
+    for (size_t k = 0; k < change->count; k++) {
+        size_t r = change->rows[k];
+        if (change->deltas[k] > 0 &&
+            moves->used[r] + change->deltas[k] > moves->solve->problem->rows[r].limit) {
             return false;
         }
     }
     return true;
 }
 
-static bool touches_overfull(const struct cvm_moves *moves, size_t treatment)
+static bool is_over(const struct cvm_moves *moves, size_t row)
 {
-    if (treatment == CVM_NOTHING) {
-        return false;
-    }
-    for (size_t k = 0; k < moves->touches.counts[treatment]; k++) {
-        if (is_overfull(moves, moves->touches.rows[treatment][k])) {
+    return moves->used[row] > moves->solve->problem->rows[row].limit;
+}
+
+static bool relieves(const struct cvm_moves *moves, const struct cvm_change *change)
+{
+    for (size_t k = 0; k < change->count; k++) {
+        if (change->deltas[k] < 0 && is_over(moves, change->rows[k])) {
             return true;
         }
     }
     return false;
 }
 
-/* ---- lists of moves ---- */
+bool cvm_moves_are_feasible(const struct cvm_moves *moves)
+{
+    for (size_t r = 0; r < moves->solve->problem->row_count; r++) {
+        if (is_over(moves, r)) {
+            return false;
+        }
+    }
+    return true;
+}
 
-int cvm_move_compare(const void *a, const void *b)
+/* ---- one move ---- */
+
+static double value_of(const struct cvm_moves *moves, size_t customer, unsigned char treatment)
+{
+    return treatment == CVM_NOTHING
+               ? 0.0
+               : cvm_problem_exact(moves->solve->problem, customer, treatment);
+}
+
+static double score_of(const struct cvm_moves *moves, size_t customer, unsigned char treatment)
+{
+    if (treatment == CVM_NOTHING) {
+        return 0.0;
+    }
+    const struct cvm_problem *problem = moves->solve->problem;
+    return value_of(moves, customer, treatment) -
+           cvm_tariff_price(&moves->solve->tariff, cvm_problem_class(problem, customer), treatment,
+                            cvm_problem_amount(problem, customer));
+}
+
+static double gain_of(const struct cvm_moves *moves, const struct cvm_move *move)
+{
+    return value_of(moves, move->in_customer, move->in) -
+           value_of(moves, move->out_customer, move->out);
+}
+
+static void set_regret(const struct cvm_moves *moves, struct cvm_move *move)
+{
+    const uint64_t *keys = moves->solve->problem->keys;
+    move->regret = score_of(moves, move->out_customer, move->out) -
+                   score_of(moves, move->in_customer, move->in);
+    /* Equals: the lowest hash comes in first, the highest goes out first. */
+    move->tie = move->in == CVM_NOTHING ? ~cvm_hash_mix(keys[move->out_customer], move->out)
+                                        : cvm_hash_mix(keys[move->in_customer], move->in);
+}
+
+static int compare_moves(const void *a, const void *b)
 {
     const struct cvm_move *left = a;
     const struct cvm_move *right = b;
@@ -105,175 +174,435 @@ int cvm_move_compare(const void *a, const void *b)
     if (left->tie != right->tie) {
         return left->tie < right->tie ? -1 : 1;
     }
-    if (left->customer != right->customer) {
-        return left->customer < right->customer ? -1 : 1;
+    if (left->in_customer != right->in_customer) {
+        return left->in_customer < right->in_customer ? -1 : 1;
     }
-    return (int)left->to - (int)right->to;
+    return (int)left->out * 256 + (int)left->in - ((int)right->out * 256 + (int)right->in);
 }
 
-static enum cvm_status add_move(struct cvm_moves *moves, size_t *count, struct cvm_move move,
-                                struct cvm_error *err)
+static void apply(struct cvm_moves *moves, const struct cvm_move *move, const struct cvm_change *change,
+                  int sign)
 {
-    if (*count == moves->move_room) {
-        size_t room = moves->move_room == 0 ? MOVES_ROOM : moves->move_room * 2;
-        struct cvm_move *grown = cvm_arena_alloc_raw(moves->arena, room, sizeof(*grown));
-        if (grown == NULL) {
-            return CVM_FAIL(err, CVM_E_LIMIT, "no memory for %zu moves", room);
-        }
-        if (*count > 0) {
-            memcpy(grown, moves->moves, *count * sizeof(*grown));
-        }
-        moves->moves = grown;
-        moves->move_room = room;
+    const struct cvm_problem *problem = moves->solve->problem;
+    uint64_t out = bit_of(sign > 0 ? move->out : move->in);
+    uint64_t in = bit_of(sign > 0 ? move->in : move->out);
+    size_t out_customer = sign > 0 ? move->out_customer : move->in_customer;
+    size_t in_customer = sign > 0 ? move->in_customer : move->out_customer;
+    uint64_t set = cvm_plan_set(problem, moves->treatments, out_customer) & ~out;
+    cvm_plan_set_to(problem, moves->treatments, out_customer, set);
+    set = cvm_plan_set(problem, moves->treatments, in_customer) | in;
+    cvm_plan_set_to(problem, moves->treatments, in_customer, set);
+    for (size_t k = 0; k < change->count; k++) {
+        moves->used[change->rows[k]] += sign * change->deltas[k];
     }
-    moves->moves[(*count)++] = move;
-    return CVM_OK;
 }
 
-/* Does the move belong in the list that is being made? */
-typedef bool (*accepts_fn)(struct cvm_moves *moves, size_t customer, size_t from, size_t to);
+/* ---- units ---- */
 
-bool cvm_move_is_eligible(const struct cvm_repair *repair, size_t customer, size_t treatment)
+struct unit {
+    size_t first, size;
+    size_t max;
+    const struct cvm_units *units; /* NULL: the customer `first` */
+    size_t counting;               /* customers with a treatment that counts */
+};
+
+static uint64_t counting_treatments(const struct cvm_problem *problem)
 {
-    return cvm_problem_value(repair->problem, customer, treatment) > CVM_PROBLEM_VALUE_MIN;
+    return problem->groups != NULL ? problem->group_treatments : 0;
 }
 
-/* Equals: the lowest hash comes in first, the highest goes out first. */
-struct cvm_move cvm_move_make(const struct cvm_repair *repair, size_t customer, size_t from,
-                              size_t to, double score)
+static size_t member(const struct unit *unit, size_t j)
 {
-    uint64_t key = repair->problem->keys[customer];
-    return (struct cvm_move){
-        .regret = score - cvm_move_score(repair, customer, to),
-        .tie = to == CVM_NOTHING ? ~cvm_hash_mix(key, from) : cvm_hash_mix(key, to),
-        .customer = (uint32_t)customer,
-        .from = (unsigned char)from,
-        .to = (unsigned char)to,
+    return unit->units != NULL ? cvm_units_member(unit->units, unit->first + j) : unit->first;
+}
+
+static struct unit find_unit(const struct cvm_moves *moves, size_t number)
+{
+    const struct cvm_problem *problem = moves->solve->problem;
+    const struct cvm_units *units = moves->solve->everybody.units;
+    if (units == NULL) {
+        return (struct unit){.first = number, .size = 1, .max = 1};
+    }
+    struct unit unit = {
+        .first = units->first[number],
+        .size = units->first[number + 1] - units->first[number],
+        .max = units->max[number],
+        .units = units,
     };
+    uint64_t counting = counting_treatments(problem);
+    for (size_t j = 0; j < unit.size; j++) {
+        unit.counting +=
+            (cvm_plan_set(problem, moves->treatments, member(&unit, j)) & counting) != 0;
+    }
+    return unit;
 }
 
-/* A customer's moves with the smallest regrets; the others wait for the next round. */
-static size_t best_of_customer(struct cvm_moves *moves, size_t customer, accepts_fn accepts,
-                               struct cvm_move best[MOVES_OF_CUSTOMER_MAX])
+/* Is the plan such that the move can be made, and may be when it is made? */
+static bool is_legal(const struct cvm_moves *moves, const struct unit *unit,
+                     const struct cvm_move *move)
 {
-    const struct cvm_repair *repair = moves->repair;
-    size_t from = repair->treatments[customer];
-    double score = cvm_move_score(repair, customer, from);
-    size_t count = 0;
-    for (size_t place = 0; place < repair->tariff->count; place++) {
-        size_t to = repair->tariff->treatments[place];
-        if (to == from || !cvm_move_is_eligible(repair, customer, to)) {
-            continue;
-        }
-        struct cvm_move move = cvm_move_make(repair, customer, from, to, score);
-        bool is_full = count == MOVES_OF_CUSTOMER_MAX;
-        if ((is_full && cvm_move_compare(&move, &best[count - 1]) >= 0) ||
-            !accepts(moves, customer, from, to)) {
-            continue;
-        }
-        size_t at = is_full ? count - 1 : count++;
-        for (; at > 0 && cvm_move_compare(&move, &best[at - 1]) < 0; at--) {
-            best[at] = best[at - 1];
-        }
-        best[at] = move;
+    const struct cvm_problem *problem = moves->solve->problem;
+    uint64_t counting = counting_treatments(problem);
+    uint64_t out_set = cvm_plan_set(problem, moves->treatments, move->out_customer);
+    uint64_t in_set = cvm_plan_set(problem, moves->treatments, move->in_customer);
+    if ((out_set & bit_of(move->out)) != bit_of(move->out) || (in_set & bit_of(move->in)) != 0) {
+        return false;
     }
+    uint64_t out_after = out_set & ~bit_of(move->out);
+    uint64_t in_after =
+        (move->out_customer == move->in_customer ? out_after : in_set) | bit_of(move->in);
+    if (move->in != CVM_NOTHING && !cvm_set_is_allowed(problem, in_after)) {
+        return false;
+    }
+    size_t count = unit->counting;
+    if (move->out_customer != move->in_customer) {
+        count -= (out_set & counting) != 0 && (out_after & counting) == 0;
+    }
+    uint64_t before = move->out_customer == move->in_customer ? out_set : in_set;
+    count += (in_after & counting) != 0;
+    count -= (before & counting) != 0;
+    return count <= unit->max || (bit_of(move->in) & counting) == 0;
+}
+
+typedef void (*offer_fn)(void *state, const struct cvm_moves *moves, const struct unit *unit,
+                         struct cvm_move *move);
+
+/* Every way to give one customer of the unit one more treatment. */
+static void offer_ins(const struct cvm_moves *moves, const struct unit *unit, struct cvm_move move,
+                      offer_fn offer, void *state)
+{
+    const struct cvm_problem *problem = moves->solve->problem;
+    uint64_t own = cvm_plan_set(problem, moves->treatments, move.in_customer);
+    move.out_customer = move.in_customer;
+    move.out = CVM_NOTHING;
+    if (is_legal(moves, unit, &move)) {
+        offer(state, moves, unit, &move);
+    }
+    for (uint64_t set = own; set != 0; set &= set - 1) {
+        move.out = (unsigned char)__builtin_ctzll(set);
+        if (is_legal(moves, unit, &move)) {
+            offer(state, moves, unit, &move);
+        }
+    }
+    bool is_full = unit->counting >= unit->max;
+    for (size_t j = 0; is_full && unit->size > 1 && j < unit->size; j++) {
+        move.out_customer = (uint32_t)member(unit, j);
+        uint64_t set = cvm_plan_set(problem, moves->treatments, move.out_customer) &
+                       counting_treatments(problem);
+        if (move.out_customer != move.in_customer && set != 0 && (set & (set - 1)) == 0) {
+            move.out = (unsigned char)__builtin_ctzll(set);
+            if (is_legal(moves, unit, &move)) {
+                offer(state, moves, unit, &move);
+            }
+        }
+    }
+}
+
+static void offer_all(const struct cvm_moves *moves, size_t number, offer_fn offer, void *state)
+{
+    const struct cvm_problem *problem = moves->solve->problem;
+    const struct cvm_tariff *tariff = &moves->solve->tariff;
+    struct unit unit = find_unit(moves, number);
+    for (size_t j = 0; j < unit.size; j++) {
+        uint32_t customer = (uint32_t)member(&unit, j);
+        size_t customer_class = cvm_problem_class(problem, customer);
+        uint64_t own = cvm_plan_set(problem, moves->treatments, customer);
+        for (size_t place = 0; place < tariff->count; place++) {
+            unsigned char t = tariff->treatments[place];
+            bool is_open = cvm_problem_value(problem, customer, t) > CVM_PROBLEM_VALUE_MIN &&
+                           (own >> t & 1) == 0 &&
+                           tariff->flat[t * tariff->class_count + customer_class] < 1e27;
+            struct cvm_move move = {.unit = (uint32_t)number, .in_customer = customer, .in = t};
+            if (is_open) {
+                offer_ins(moves, &unit, move, offer, state);
+            }
+        }
+        for (uint64_t set = own; set != 0; set &= set - 1) {
+            struct cvm_move move = {
+                .unit = (uint32_t)number,
+                .out_customer = customer,
+                .in_customer = customer,
+                .out = (unsigned char)__builtin_ctzll(set),
+                .in = CVM_NOTHING,
+            };
+            offer(state, moves, &unit, &move);
+        }
+    }
+}
+
+/* ---- single moves ---- */
+
+struct listing {
+    bool is_relief; /* else of gains */
+    struct cvm_move best[MOVES_OF_UNIT_MAX];
+    size_t count;
+};
+
+static bool is_wanted(const struct cvm_moves *moves, const struct cvm_move *move, bool is_relief,
+                      struct cvm_change *change)
+{
+    if (!is_relief && !(gain_of(moves, move) > 0.0)) {
+        return false;
+    }
+    change_of(moves, move, change);
+    return fits(moves, change) && (!is_relief || relieves(moves, change));
+}
+
+static void keep_best(struct cvm_move *list, size_t *count, size_t room,
+                      const struct cvm_move *move)
+{
+    size_t at = *count < room ? (*count)++ : room - 1;
+    for (; at > 0 && compare_moves(move, &list[at - 1]) < 0; at--) {
+        list[at] = list[at - 1];
+    }
+    list[at] = *move;
+}
+
+static void list_single(void *state, const struct cvm_moves *moves, const struct unit *unit,
+                        struct cvm_move *move)
+{
+    struct listing *listing = state;
+    struct cvm_change change;
+    (void)unit;
+    set_regret(moves, move);
+    bool is_full = listing->count == MOVES_OF_UNIT_MAX;
+    if ((!is_full || compare_moves(move, &listing->best[listing->count - 1]) < 0) &&
+        is_wanted(moves, move, listing->is_relief, &change)) {
+        keep_best(listing->best, &listing->count, MOVES_OF_UNIT_MAX, move);
+    }
+}
+
+static enum cvm_status reserve_list(struct cvm_moves *moves, struct cvm_error *err)
+{
+    size_t room = moves->unit_count * MOVES_OF_UNIT_MAX + 1;
+    if (moves->list_room < room) {
+        moves->list = cvm_arena_alloc_raw(moves->solve->arena, room, sizeof(*moves->list));
+        moves->list_room = moves->list != NULL ? room : 0;
+    }
+    return moves->list != NULL ? CVM_OK
+                               : CVM_FAIL(err, CVM_E_LIMIT, "no memory for %zu moves", room);
+}
+
+static size_t list_singles(struct cvm_moves *moves, bool is_relief)
+{
+    size_t count = 0;
+    for (size_t u = 0; u < moves->unit_count; u++) {
+        struct listing listing = {.is_relief = is_relief};
+        offer_all(moves, moves->units[u], list_single, &listing);
+        memcpy(moves->list + count, listing.best, listing.count * sizeof(*moves->list));
+        count += listing.count;
+    }
+    qsort(moves->list, count, sizeof(*moves->list), compare_moves);
     return count;
 }
 
-static enum cvm_status list_of_customer(struct cvm_moves *moves, size_t customer,
-                                        accepts_fn accepts, size_t *count, struct cvm_error *err)
+static size_t sweep(struct cvm_moves *moves, bool is_relief)
 {
-    const struct cvm_repair *repair = moves->repair;
-    struct cvm_move best[MOVES_OF_CUSTOMER_MAX];
-    size_t best_count = best_of_customer(moves, customer, accepts, best);
-    size_t from = repair->treatments[customer];
-    enum cvm_status status = CVM_OK;
-    for (size_t i = 0; status == CVM_OK && i < best_count; i++) {
-        status = add_move(moves, count, best[i], err);
-    }
-    /* To nothing is always possible: what makes a plan feasible in the end. */
-    if (status == CVM_OK && from != CVM_NOTHING && accepts(moves, customer, from, CVM_NOTHING)) {
-        double score = cvm_move_score(repair, customer, from);
-        status =
-            add_move(moves, count, cvm_move_make(repair, customer, from, CVM_NOTHING, score), err);
-    }
-    return status;
-}
-
-static enum cvm_status list_moves(struct cvm_moves *moves, accepts_fn accepts, size_t *out_count,
-                                  struct cvm_error *err)
-{
-    size_t count = 0;
-    for (size_t i = 0; i < moves->customer_count; i++) {
-        enum cvm_status status = list_of_customer(moves, moves->customers[i], accepts, &count, err);
-        if (status != CVM_OK) {
-            return status;
+    size_t count = list_singles(moves, is_relief);
+    size_t applied = 0;
+    for (size_t i = 0; i < count; i++) {
+        struct unit unit = find_unit(moves, moves->list[i].unit);
+        struct cvm_change change;
+        if (is_legal(moves, &unit, &moves->list[i]) &&
+            is_wanted(moves, &moves->list[i], is_relief, &change)) {
+            apply(moves, &moves->list[i], &change, 1);
+            applied++;
         }
     }
-    if (count > 0) {
-        qsort(moves->moves, count, sizeof(*moves->moves), cvm_move_compare);
-    }
-    *out_count = count;
-    return CVM_OK;
+    return applied;
 }
 
-/* ---- the three sweeps ---- */
+/* ---- pairs: one that does not fit alone, and one that makes room for it ---- */
 
-static bool may_relieve(struct cvm_moves *moves, size_t customer, size_t from, size_t to)
-{
-    (void)customer;
-    return touches_overfull(moves, from) && !touches_overfull(moves, to);
-}
+struct short_list {
+    struct cvm_move moves[INS_MAX];
+    size_t count;
+};
+struct room_list {
+    struct cvm_move moves[OUTS_MAX];
+    size_t count;
+};
+struct pairs {
+    bool is_relief;
+    struct short_list ins[CVM_PROBLEM_TREATMENTS_MAX + 1]; /* by what is given; last: nothing */
+    struct room_list outs[CVM_PROBLEM_ROWS_MAX];           /* by the row that gets room */
+};
 
-enum cvm_status cvm_moves_make_feasible(struct cvm_moves *moves, struct cvm_error *err)
+static void list_pair(void *state, const struct cvm_moves *moves, const struct unit *unit,
+                      struct cvm_move *move)
 {
-    size_t count = 0;
-    if (cvm_moves_are_feasible(moves)) {
-        return CVM_OK;
+    struct pairs *pairs = state;
+    struct cvm_change change;
+    (void)unit;
+    set_regret(moves, move);
+    change_of(moves, move, &change);
+    size_t slot = move->in == CVM_NOTHING ? CVM_PROBLEM_TREATMENTS_MAX : move->in;
+    struct short_list *ins = &pairs->ins[slot];
+    bool is_short = ins->count < INS_MAX || compare_moves(move, &ins->moves[INS_MAX - 1]) < 0;
+    bool is_in = pairs->is_relief ? relieves(moves, &change) : gain_of(moves, move) > 0.0;
+    if (is_in && is_short && !fits(moves, &change)) {
+        keep_best(ins->moves, &ins->count, INS_MAX, move);
     }
-    enum cvm_status status = list_moves(moves, may_relieve, &count, err);
-    for (size_t i = 0; status == CVM_OK && i < count; i++) {
-        const struct cvm_move *move = &moves->moves[i];
-        if (moves->repair->treatments[move->customer] == move->from &&
-            touches_overfull(moves, move->from) && !touches_overfull(moves, move->to)) {
-            (void)cvm_move_try(moves, move->customer, move->from, move->to);
+    for (size_t k = 0; k < change.count; k++) {
+        struct room_list *outs = &pairs->outs[change.rows[k]];
+        if (change.deltas[k] < 0 && (outs->count < OUTS_MAX ||
+                                     compare_moves(move, &outs->moves[OUTS_MAX - 1]) < 0)) {
+            keep_best(outs->moves, &outs->count, OUTS_MAX, move);
         }
     }
-    return status;
 }
 
-static bool gains(struct cvm_moves *moves, size_t customer, size_t from, size_t to)
+/* The row that stands most in the way of a change, or ROWS_MAX. */
+static size_t blocked_row(const struct cvm_moves *moves, const struct cvm_change *change)
 {
-    const struct cvm_problem *problem = moves->repair->problem;
-    return cvm_move_value(problem, customer, to) > cvm_move_value(problem, customer, from);
+    for (size_t k = 0; k < change->count; k++) {
+        size_t r = change->rows[k];
+        if (change->deltas[k] > 0 &&
+            moves->used[r] + change->deltas[k] > moves->solve->problem->rows[r].limit) {
+            return r;
+        }
+    }
+    return CVM_PROBLEM_ROWS_MAX;
 }
 
-static bool gains_and_fits(struct cvm_moves *moves, size_t customer, size_t from, size_t to)
+/* How far rows are over their limits, each in its own unit. */
+static double violation(const struct cvm_moves *moves)
 {
-    if (!gains(moves, customer, from, to) || !cvm_move_try(moves, customer, from, to)) {
+    double sum = 0.0;
+    for (size_t r = 0; r < moves->solve->problem->row_count; r++) {
+        const struct cvm_row *row = &moves->solve->problem->rows[r];
+        sum += is_over(moves, r) ? cvm_row_natural(row, moves->used[r] - row->limit) : 0.0;
+    }
+    return sum;
+}
+
+/* With `in` made: the move that goes best with it. */
+static const struct cvm_move *find_partner(struct cvm_moves *moves, const struct pairs *pairs,
+                                           const struct cvm_move *in, size_t row,
+                                           double violation_before)
+{
+    const struct room_list *outs = &pairs->outs[row];
+    const struct cvm_move *best = NULL;
+    double best_gain = pairs->is_relief ? -INFINITY : 0.0;
+    double in_gain = gain_of(moves, in);
+    for (size_t k = 0; k < outs->count; k++) {
+        const struct cvm_move *out = &outs->moves[k];
+        double gain = pairs->is_relief ? -out->regret : in_gain + gain_of(moves, out);
+        if (!(gain > best_gain)) {
+            continue;
+        }
+        struct unit unit = find_unit(moves, out->unit);
+        struct cvm_change change;
+        if (!is_legal(moves, &unit, out)) {
+            continue;
+        }
+        change_of(moves, out, &change);
+        apply(moves, out, &change, 1);
+        double after = violation(moves);
+        apply(moves, out, &change, -1);
+        if (pairs->is_relief ? after < violation_before : after <= violation_before) {
+            best_gain = gain;
+            best = out;
+        }
+    }
+    return best;
+}
+
+static bool make_pair(struct cvm_moves *moves, const struct pairs *pairs, const struct cvm_move *in)
+{
+    struct unit unit = find_unit(moves, in->unit);
+    struct cvm_change change;
+    change_of(moves, in, &change);
+    size_t row = blocked_row(moves, &change);
+    if (!is_legal(moves, &unit, in) || row == CVM_PROBLEM_ROWS_MAX ||
+        (pairs->is_relief && !relieves(moves, &change))) {
         return false;
     }
-    (void)cvm_move_try(moves, customer, to, from);
+    double before = violation(moves);
+    apply(moves, in, &change, 1);
+    const struct cvm_move *out = find_partner(moves, pairs, in, row, before);
+    if (out == NULL) {
+        apply(moves, in, &change, -1);
+        return false;
+    }
+    change_of(moves, out, &change);
+    apply(moves, out, &change, 1);
     return true;
 }
 
-enum cvm_status cvm_moves_fill(struct cvm_moves *moves, struct cvm_error *err)
+static enum cvm_status make_pairs(struct cvm_moves *moves, bool is_relief, size_t *out_count,
+                                  struct cvm_error *err)
 {
-    for (int round = 0; round < FILL_ROUNDS_MAX; round++) {
-        size_t count = 0;
-        size_t applied = 0;
-        enum cvm_status status = list_moves(moves, gains_and_fits, &count, err);
-        if (status != CVM_OK) {
-            return status;
-        }
-        for (size_t i = 0; i < count; i++) {
-            const struct cvm_move *move = &moves->moves[i];
-            applied += moves->repair->treatments[move->customer] == move->from &&
-                       cvm_move_try(moves, move->customer, move->from, move->to);
-        }
-        if (applied == 0) {
-            break;
+    struct pairs *pairs = CVM_NEW(moves->solve->arena, struct pairs);
+    if (pairs == NULL) {
+        return CVM_FAIL(err, CVM_E_LIMIT, "no memory for pairs of moves");
+    }
+    pairs->is_relief = is_relief;
+    for (size_t u = 0; u < moves->unit_count; u++) {
+        offer_all(moves, moves->units[u], list_pair, pairs);
+    }
+    *out_count = 0;
+    for (size_t t = 0; t <= CVM_PROBLEM_TREATMENTS_MAX; t++) {
+        for (size_t k = 0; k < pairs->ins[t].count; k++) {
+            *out_count += make_pair(moves, pairs, &pairs->ins[t].moves[k]);
         }
     }
     return CVM_OK;
+}
+
+/* ---- both ---- */
+
+static enum cvm_status work(struct cvm_moves *moves, bool is_relief, struct cvm_error *err)
+{
+    enum cvm_status status = reserve_list(moves, err);
+    for (int round = 0; status == CVM_OK && round < PAIR_ROUNDS_MAX; round++) {
+        size_t count = 1;
+        for (int i = 0; count > 0 && i < ROUNDS_MAX; i++) {
+            count = is_relief && cvm_moves_are_feasible(moves) ? 0 : sweep(moves, is_relief);
+        }
+        if (is_relief && cvm_moves_are_feasible(moves)) {
+            break;
+        }
+        status = make_pairs(moves, is_relief, &count, err);
+        if (count == 0) {
+            break;
+        }
+    }
+    return status;
+}
+
+enum cvm_status cvm_moves_relieve(struct cvm_moves *moves, struct cvm_error *err)
+{
+    return work(moves, true, err);
+}
+
+enum cvm_status cvm_moves_improve(struct cvm_moves *moves, struct cvm_error *err)
+{
+    return work(moves, false, err);
+}
+
+/* ---- looking only ---- */
+
+struct look {
+    cvm_move_fn look;
+    void *state;
+};
+
+static void look_at(void *state, const struct cvm_moves *moves, const struct unit *unit,
+                    struct cvm_move *move)
+{
+    const struct look *look = state;
+    struct cvm_change change;
+    (void)unit;
+    set_regret(moves, move);
+    change_of(moves, move, &change);
+    look->look(look->state, moves, move, &change);
+}
+
+void cvm_moves_each(const struct cvm_moves *moves, cvm_move_fn look, void *state)
+{
+    struct look looking = {look, state};
+    for (size_t u = 0; u < moves->unit_count; u++) {
+        offer_all(moves, moves->units[u], look_at, &looking);
+    }
 }

@@ -1,55 +1,63 @@
-/* moves.h - changing one customer's treatment in a plan, with exact use of every row. For files of
- * allocation/ only. */
+/* moves.h - small changes of a plan: one treatment taken, given, or exchanged within a unit of
+ * choice; and pairs of them that only fit together. For files of allocation/ only. */
 #ifndef CVM_ALLOCATION_MOVES_H
 #define CVM_ALLOCATION_MOVES_H
 
-#include "allocation/repair.h"
+#include "allocation/pass.h"
 
-/* A plan in work: integer use of every row, and the customers who may be moved. */
-struct cvm_moves {
-    const struct cvm_repair *repair;
-    struct cvm_touches touches;
-    int64_t used[CVM_PROBLEM_ROWS_MAX];
-    const uint32_t *customers; /* in order */
-    size_t customer_count;
-    struct cvm_move *moves; /* room, grown as needed */
-    size_t move_room;
-    struct cvm_arena *arena; /* of `moves` */
+/* Rows that count a treatment, by treatment: most rows touch few. */
+struct cvm_touches {
+    unsigned char rows[CVM_PROBLEM_TREATMENTS_MAX][CVM_PROBLEM_ROWS_MAX];
+    size_t counts[CVM_PROBLEM_TREATMENTS_MAX];
 };
+void cvm_touches_init(const struct cvm_problem *problem, struct cvm_touches *touches);
 
-/* One customer from one treatment to another, either may be CVM_NOTHING. */
+/* CVM_NOTHING as `out` or `in`: nothing is taken or given. Both customers are of one unit, mostly
+ * the same. */
 struct cvm_move {
-    double regret; /* score given up, at the prices: what the move costs the bound */
+    double regret; /* what it costs at the prices */
     uint64_t tie;
-    uint32_t customer;
-    unsigned char from;
-    unsigned char to;
+    uint32_t unit;
+    uint32_t out_customer;
+    uint32_t in_customer;
+    unsigned char out;
+    unsigned char in;
 };
 
-/* v - p a, 0 for nothing. */
-double cvm_move_score(const struct cvm_repair *repair, size_t customer, size_t treatment);
+/* A plan while it is being repaired. */
+struct cvm_moves {
+    struct cvm_solve *solve;   /* its tariff is set at the plan's prices */
+    unsigned char *treatments; /* the plan */
+    int64_t used[CVM_PROBLEM_ROWS_MAX];
+    struct cvm_touches touches;
+    const uint32_t *units; /* that may be moved; customers in the simple form */
+    size_t unit_count;
+    struct cvm_move *list;
+    size_t list_room;
+};
 
 bool cvm_moves_are_feasible(const struct cvm_moves *moves);
 
-/* Take customers off overfull rows, smallest regret first, never overfilling another. */
-CVM_MUST_CHECK enum cvm_status cvm_moves_make_feasible(struct cvm_moves *moves,
-                                                       struct cvm_error *err);
-/* v, 0 for nothing. */
-double cvm_move_value(const struct cvm_problem *problem, size_t customer, size_t treatment);
-/* Moves the customer if no row that rises ends above its limit; says whether it did. What was there
- * before always fits again. */
-bool cvm_move_try(struct cvm_moves *moves, size_t customer, size_t from, size_t to);
-int cvm_move_compare(const void *a, const void *b);
-bool cvm_move_is_eligible(const struct cvm_repair *repair, size_t customer, size_t treatment);
-/* `score` is that of `from`: the same for all moves of a customer. */
-struct cvm_move cvm_move_make(const struct cvm_repair *repair, size_t customer, size_t from,
-                              size_t to, double score);
+/* Towards the limits where the plan is over them (or under a minimum), at the least cost. */
+CVM_MUST_CHECK enum cvm_status cvm_moves_relieve(struct cvm_moves *moves, struct cvm_error *err);
+/* Whatever adds value and fits. */
+CVM_MUST_CHECK enum cvm_status cvm_moves_improve(struct cvm_moves *moves, struct cvm_error *err);
 
-/* Of a feasible plan: every move that raises the value and fits, smallest regret first, until there
- * is none. */
-CVM_MUST_CHECK enum cvm_status cvm_moves_fill(struct cvm_moves *moves, struct cvm_error *err);
-/* Pairs: a customer moves into what another leaves, when together they gain. Tells how many. */
-CVM_MUST_CHECK enum cvm_status cvm_moves_swap(struct cvm_moves *moves, size_t *out_count,
-                                              struct cvm_error *err);
+/* What a move changes of each row that it touches. */
+struct cvm_change {
+    size_t count;
+    unsigned char rows[2 * CVM_PROBLEM_ROWS_MAX];
+    int64_t deltas[2 * CVM_PROBLEM_ROWS_MAX];
+};
+/* Every legal move of the units. */
+typedef void (*cvm_move_fn)(void *state, const struct cvm_moves *moves, const struct cvm_move *move,
+                            const struct cvm_change *change);
+void cvm_moves_each(const struct cvm_moves *moves, cvm_move_fn look, void *state);
+
+/* The plan of one customer as a set of bits, and back. */
+uint64_t cvm_plan_set(const struct cvm_problem *problem, const unsigned char *treatments,
+                      size_t customer);
+void cvm_plan_set_to(const struct cvm_problem *problem, unsigned char *treatments, size_t customer,
+                     uint64_t set);
 
 #endif

@@ -3,26 +3,15 @@
 #ifndef CVM_ALLOCATION_REPAIR_H
 #define CVM_ALLOCATION_REPAIR_H
 
-#include "allocation/solver.h"
-#include "allocation/tariff.h"
+#include "allocation/plan.h"
+#include "allocation/table.h"
 
-/* Pairs of (treatment, row) that count, by treatment: most rows touch few treatments. */
-struct cvm_touches {
-    unsigned char rows[CVM_PROBLEM_TREATMENTS_MAX][CVM_PROBLEM_ROWS_MAX];
-    size_t counts[CVM_PROBLEM_TREATMENTS_MAX];
-};
-void cvm_touches_init(const struct cvm_problem *problem, struct cvm_touches *touches);
+struct cvm_solve;
 
-struct cvm_repair {
-    const struct cvm_problem *problem;
-    const struct cvm_tariff *tariff; /* at `prices` */
-    const double *prices;
-    struct cvm_pool *pool;
-    struct cvm_arena *arena;
-    const struct cvm_context *context; /* NULL = never cancelled */
-    unsigned char *treatments;         /* the plan: in and out */
-};
-
-CVM_MUST_CHECK enum cvm_status cvm_repair_run(struct cvm_repair *repair, struct cvm_error *err);
+/* plan->treatments are the choices at plan->prices, to which the tariff of `solve` is set; `open`
+ * holds the customers near to indifference, NULL = everybody may be. Fills in the range of every
+ * price too. */
+CVM_MUST_CHECK enum cvm_status cvm_repair_run(struct cvm_solve *solve, const struct cvm_table *open,
+                                              struct cvm_plan *plan, struct cvm_error *err);
 
 #endif

@@ -1,23 +1,24 @@
-/* search.h - the prices that make the dual bound smallest. For files of allocation/ only. */
+/* search.h - the prices that make the dual bound of a table smallest. For files of allocation/ only.
+ */
 #ifndef CVM_ALLOCATION_SEARCH_H
 #define CVM_ALLOCATION_SEARCH_H
 
-#include "allocation/solver.h"
-#include "allocation/tariff.h"
+#include "allocation/pass.h"
 
 struct cvm_search {
-    const struct cvm_problem *problem;
-    const struct cvm_solver_options *options;
-    struct cvm_pool *pool;
-    const struct cvm_context *context; /* NULL = never cancelled */
-    struct cvm_arena *arena;
-    struct cvm_pass_data data;
-    struct cvm_pass_sums *scratch; /* for all of data's groups */
-    struct cvm_tariff tariff;
-    bool is_blurred; /* in: values lie on a grid, break ties from wide to narrow */
-    double prices[CVM_PROBLEM_ROWS_MAX]; /* in: warm; out: the best found */
-    double imbalance;                    /* out: of the choices at them, a share of the bound */
-    int passes;                          /* over all customers */
+    struct cvm_solve *solve;
+    const struct cvm_table *table;
+    double limits[CVM_PROBLEM_ROWS_MAX]; /* what is left for this table, in units of the scale */
+    double value;                        /* of customers decided elsewhere: part of the bound */
+    bool is_near;    /* the prices are nearly right already */
+    bool is_blurred; /* values lie on a grid: break ties from wide to narrow first */
+    double tolerance; /* stop when a window of passes gains no more than this share of the bound */
+    int passes_max;
+    double prices[CVM_PROBLEM_ROWS_MAX]; /* in: where to start; out: the best found */
+    /* Out, at those prices: */
+    double bound;
+    double uses[CVM_PROBLEM_ROWS_MAX];
+    double imbalance; /* how far the choices are from a plan, in money, as a share of the bound */
 };
 
 CVM_MUST_CHECK enum cvm_status cvm_search_run(struct cvm_search *search, struct cvm_error *err);

@@ -4,11 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "allocation/moves.h"
+#include "allocation/narrow.h"
 #include "allocation/repair.h"
-#include "allocation/search.h"
+#include "allocation/verify.h"
 #include "base/hash.h"
 
-#define BLOCK     CVM_PROBLEM_BLOCK
 #define RETRY_GAP 5e-5
 /* With so many customers so far from a plan the repair would be long and poor. */
 #define REPAIR_COUNT_MAX     16384
@@ -17,7 +18,7 @@
 /* ---- one forced treatment ---- */
 
 struct candidate {
-    float value;
+    double value;
     uint32_t customer;
     uint64_t tie;
 };
@@ -35,20 +36,40 @@ static int compare_candidates(const void *a, const void *b)
     return left->customer < right->customer ? -1 : left->customer > right->customer;
 }
 
-static bool take(const struct cvm_problem *problem, size_t customer, size_t treatment,
-                 int64_t *used)
+struct forced {
+    const struct cvm_problem *problem;
+    int64_t used[CVM_PROBLEM_ROWS_MAX];
+    unsigned char *group_counts; /* NULL: no households */
+};
+
+static bool take(struct forced *forced, size_t customer, size_t treatment)
 {
-    double amount = problem->amounts != NULL ? (double)problem->amounts[customer] : 0.0;
+    const struct cvm_problem *problem = forced->problem;
+    size_t customer_class = cvm_problem_class(problem, customer);
+    double amount = cvm_problem_amount(problem, customer);
     for (size_t r = 0; r < problem->row_count; r++) {
-        int64_t use = cvm_row_use(&problem->rows[r], treatment, amount);
-        if (use > problem->rows[r].limit - used[r]) {
+        const struct cvm_row *row = &problem->rows[r];
+        int64_t use = cvm_row_use(row, customer_class, treatment, amount);
+        if (use > 0 && !cvm_row_is_minimum(row) && use > row->limit - forced->used[r]) {
             return false;
         }
     }
     for (size_t r = 0; r < problem->row_count; r++) {
-        used[r] += cvm_row_use(&problem->rows[r], treatment, amount);
+        forced->used[r] += cvm_row_use(&problem->rows[r], customer_class, treatment, amount);
     }
     return true;
+}
+
+/* A household that has all it may is passed over; it ends nothing for others. */
+static bool has_household_room(const struct forced *forced, size_t customer, size_t treatment)
+{
+    const struct cvm_problem *problem = forced->problem;
+    uint32_t group = problem->groups != NULL ? problem->groups[customer] : CVM_NO_GROUP;
+    if (group == CVM_NO_GROUP || (problem->group_treatments >> treatment & 1) == 0) {
+        return true;
+    }
+    unsigned char max = problem->group_max != NULL ? problem->group_max[group] : 1;
+    return forced->group_counts[group] < max;
 }
 
 /* In order of value, until the first who does not fit. */
@@ -56,95 +77,148 @@ static enum cvm_status solve_forced(const struct cvm_problem *problem, struct cv
                                     struct cvm_plan *plan, struct cvm_error *err)
 {
     size_t t = (size_t)problem->forced_treatment;
-    int64_t used[CVM_PROBLEM_ROWS_MAX] = {0};
+    size_t per_customer = cvm_problem_per_customer(problem);
     size_t count = 0;
+    struct forced forced = {
+        .problem = problem,
+        .group_counts = CVM_NEW_ARRAY(arena, problem->group_count + 1, unsigned char),
+    };
     struct candidate *candidates =
         cvm_arena_alloc_raw(arena, problem->customer_count + 1, sizeof(*candidates));
-    if (candidates == NULL) {
+    if (candidates == NULL || forced.group_counts == NULL) {
         return CVM_FAIL(err, CVM_E_LIMIT, "no memory for %zu customers", problem->customer_count);
     }
     for (size_t i = 0; i < problem->customer_count; i++) {
-        float value = cvm_problem_value(problem, i, t);
-        if (value > CVM_PROBLEM_VALUE_MIN) {
-            candidates[count++] =
-                (struct candidate){value, (uint32_t)i, cvm_hash_mix(problem->keys[i], t)};
+        if (cvm_problem_value(problem, i, t) > CVM_PROBLEM_VALUE_MIN) {
+            candidates[count++] = (struct candidate){cvm_problem_exact(problem, i, t), (uint32_t)i,
+                                                     cvm_hash_mix(problem->keys[i], t)};
         }
     }
     qsort(candidates, count, sizeof(*candidates), compare_candidates);
-    memset(plan->treatments, CVM_NOTHING, problem->customer_count);
-    for (size_t i = 0; i < count && take(problem, candidates[i].customer, t, used); i++) {
-        plan->treatments[candidates[i].customer] = (unsigned char)t;
+    memset(plan->treatments, CVM_NOTHING, problem->customer_count * per_customer);
+    for (size_t i = 0; i < count; i++) {
+        size_t customer = candidates[i].customer;
+        if (!has_household_room(&forced, customer, t)) {
+            continue;
+        }
+        if (!take(&forced, customer, t)) {
+            break;
+        }
+        plan->treatments[customer * per_customer] = (unsigned char)t;
+        if (problem->groups != NULL && problem->groups[customer] != CVM_NO_GROUP) {
+            forced.group_counts[problem->groups[customer]]++;
+        }
     }
     return CVM_OK;
 }
 
 /* ---- the ordinary problem ---- */
 
-struct jitter_run {
-    const struct cvm_problem *problem;
-    float *jitters;
-};
-
-static void jitter_group(void *state, size_t group, size_t worker)
+static enum cvm_status make_choices(struct cvm_solve *solve, size_t count,
+                                    struct cvm_choices *out_choices, struct cvm_error *err)
 {
-    const struct jitter_run *run = state;
-    size_t count = run->problem->customer_count;
-    size_t padded = (count + BLOCK - 1) / BLOCK * BLOCK;
-    size_t end = (group + 1) * CVM_GROUP_SIZE;
-    end = end < padded ? end : padded;
-    (void)worker;
-    for (size_t i = group * CVM_GROUP_SIZE; i < end; i++) {
-        run->jitters[i] = i < count ? cvm_jitter(run->problem->keys[i]) : 0.0f;
+    *out_choices = (struct cvm_choices){0};
+    if (solve->everybody.units != NULL) {
+        out_choices->sets = cvm_arena_alloc_raw(solve->arena, count + 1, sizeof(uint64_t));
+    } else {
+        out_choices->treatments = cvm_arena_alloc_raw(solve->arena, count + 1, 1);
+    }
+    return out_choices->sets != NULL || out_choices->treatments != NULL
+               ? CVM_OK
+               : CVM_FAIL(err, CVM_E_LIMIT, "no memory for the choices of %zu customers", count);
+}
+
+static void store_choice(const struct cvm_solve *solve, const struct cvm_choices *choices,
+                         size_t at, size_t customer, unsigned char *treatments)
+{
+    const struct cvm_tariff *tariff = &solve->tariff;
+    if (choices->sets != NULL) {
+        cvm_plan_set_to(solve->problem, treatments, customer, choices->sets[at]);
+    } else {
+        size_t place = choices->treatments[at];
+        treatments[customer] = place < tariff->count ? tariff->treatments[place] : CVM_NOTHING;
     }
 }
 
-static enum cvm_status prepare(struct cvm_search *search, struct cvm_error *err)
+/* Everybody's choice at the prices: as decided, and for the others now. */
+static enum cvm_status choose_all(struct cvm_solve *solve, const struct cvm_narrowed *narrowed,
+                                  const struct cvm_choices *decided, struct cvm_plan *plan,
+                                  struct cvm_error *err)
 {
-    const struct cvm_problem *problem = search->problem;
-    size_t padded = (problem->customer_count + BLOCK - 1) / BLOCK * BLOCK;
-    float *jitters = cvm_arena_alloc_raw(search->arena, padded + BLOCK, sizeof(*jitters));
-    search->scratch = cvm_pass_scratch(search->arena, problem->customer_count);
-    if (jitters == NULL || search->scratch == NULL) {
-        return CVM_FAIL(err, CVM_E_LIMIT, "no memory for %zu customers", problem->customer_count);
+    struct cvm_sums sums;
+    cvm_tariff_set(&solve->tariff, narrowed->prices);
+    if (narrowed->open == NULL) {
+        cvm_pass_choose(solve, &solve->everybody, decided, &sums);
     }
-    struct jitter_run run = {problem, jitters};
-    cvm_groups_run(search->pool, cvm_group_count(problem->customer_count), jitter_group, &run);
-    search->data = (struct cvm_pass_data){problem->customer_count, problem->treatment_count,
-                                          problem->values, problem->amounts, jitters};
-    cvm_tariff_init(problem, &search->tariff);
-    return CVM_OK;
+    for (size_t i = 0; i < solve->everybody.count; i++) {
+        store_choice(solve, decided, i, i, plan->treatments);
+    }
+    if (narrowed->open == NULL) {
+        return CVM_OK;
+    }
+    struct cvm_choices open;
+    enum cvm_status status = make_choices(solve, narrowed->open->count, &open, err);
+    if (status == CVM_OK) {
+        cvm_pass_choose(solve, narrowed->open, &open, &sums);
+        for (size_t k = 0; k < narrowed->open->count; k++) {
+            store_choice(solve, &open, k, narrowed->open->origins[k], plan->treatments);
+        }
+    }
+    return status;
+}
+
+/* A row with a limit of 0 forbids its pairs in the search; the bound wants a price at which nobody
+ * takes them, and it costs nothing: what the best of them would bring. */
+static void price_forbidden(const struct cvm_solve *solve, struct cvm_plan *plan)
+{
+    const struct cvm_problem *problem = solve->problem;
+    for (size_t r = 0; r < problem->row_count; r++) {
+        const struct cvm_row *row = &problem->rows[r];
+        double price = 0.0;
+        bool forbids = false;
+        for (size_t t = 0; t < problem->treatment_count; t++) {
+            for (size_t c = 0; c < solve->tariff.class_count; c++) {
+                forbids = forbids || cvm_row_forbids(row, c, t);
+            }
+        }
+        for (size_t i = 0; forbids && i < problem->customer_count; i++) {
+            size_t c = cvm_problem_class(problem, i);
+            for (size_t t = 0; t < problem->treatment_count; t++) {
+                if (!cvm_row_forbids(row, c, t) ||
+                    !(cvm_problem_value(problem, i, t) > CVM_PROBLEM_VALUE_MIN)) {
+                    continue;
+                }
+                double use = cvm_row_natural(row, cvm_row_use(row, c, t, 0.0));
+                double rest = cvm_problem_exact(problem, i, t) -
+                              cvm_pair_price(problem, plan->prices, i, t);
+                price = fmax(price, rest / use);
+            }
+        }
+        if (forbids) {
+            /* The last bits may be lost when the price is multiplied again. */
+            plan->prices[r] += price * (1.0 + 0x1p-48);
+            plan->price_low[r] = plan->price_high[r] = plan->prices[r];
+            plan->is_binding[r] = plan->prices[r] > 0.0;
+        }
+    }
 }
 
 /* Choices at the prices found, repair, certificate. */
-static enum cvm_status finish(struct cvm_search *search, struct cvm_plan *plan,
+static enum cvm_status finish(struct cvm_solve *solve, const struct cvm_narrowed *narrowed,
+                              const struct cvm_choices *decided, struct cvm_plan *plan,
                               struct cvm_error *err)
 {
-    const struct cvm_problem *problem = search->problem;
-    struct cvm_pass_sums sums;
-    cvm_tariff_set(problem, search->prices, &search->tariff);
-    cvm_pass_run(&search->data, &search->tariff, search->pool, search->scratch, plan->treatments,
-                 &sums);
-    struct cvm_repair repair = {
-        .problem = problem,
-        .tariff = &search->tariff,
-        .prices = search->prices,
-        .pool = search->pool,
-        .arena = search->arena,
-        .context = search->context,
-        .treatments = plan->treatments,
-    };
-    memcpy(plan->prices, search->prices, sizeof(plan->prices));
-    plan->passes = search->passes;
-    enum cvm_status status = cvm_repair_run(&repair, err);
-    return status == CVM_OK ? cvm_plan_verify(problem, search->pool, plan, err) : status;
-}
-
-static enum cvm_status search_blurred(struct cvm_search *search, struct cvm_plan *plan,
-                                      struct cvm_error *err)
-{
-    search->is_blurred = true;
-    enum cvm_status status = cvm_search_run(search, err);
-    return status == CVM_OK ? finish(search, plan, err) : status;
+    enum cvm_status status = choose_all(solve, narrowed, decided, plan, err);
+    memcpy(plan->prices, narrowed->prices, sizeof(plan->prices));
+    if (status == CVM_OK) {
+        status = cvm_repair_run(solve, narrowed->open, plan, err);
+    }
+    if (status == CVM_OK) {
+        price_forbidden(solve, plan);
+        plan->passes = solve->passes;
+        status = cvm_plan_verify_with(solve->problem, solve->kernel, solve->pool, plan, err);
+    }
+    return status;
 }
 
 /* The last unit of a priced row may find no taker that fits: as much gap is nobody's fault. */
@@ -154,56 +228,73 @@ static bool is_explained(const struct cvm_problem *problem, const struct cvm_pla
     for (size_t r = 0; r < problem->row_count; r++) {
         const struct cvm_row *row = &problem->rows[r];
         double most = 0.0;
-        for (size_t t = 0; row->kind == CVM_ROW_UNITS && t < problem->treatment_count; t++) {
-            most = (double)row->units[t] > most ? (double)row->units[t] : most;
+        for (size_t t = 0; t < problem->treatment_count; t++) {
+            most = fmax(most, fabs(cvm_row_natural(row, row->units[t])));
         }
-        loose += plan->prices[r] * most;
+        loose += row->limit == 0 ? 0.0 : plan->prices[r] * most;
     }
     return plan->dual_bound - plan->value <= loose;
 }
 
 /* A gap that integers do not explain means that many values are equal: once more with a blur. The
  * better plan and the lower bound of the two may come from different prices. */
-static enum cvm_status attempt_again(struct cvm_search *search, struct cvm_plan *plan,
-                                     struct cvm_error *err)
+static enum cvm_status solve_blurred(struct cvm_solve *solve, const struct cvm_choices *choices,
+                                     struct cvm_plan *plan, struct cvm_error *err)
 {
-    const struct cvm_problem *problem = search->problem;
-    struct cvm_plan second = {0};
-    second.treatments = cvm_arena_alloc_raw(search->arena, problem->customer_count + 1, 1);
-    if (second.treatments == NULL) {
+    const struct cvm_problem *problem = solve->problem;
+    size_t count = problem->customer_count * cvm_problem_per_customer(problem);
+    struct cvm_narrowed narrowed = {0};
+    struct cvm_plan *second = CVM_NEW(solve->arena, struct cvm_plan);
+    unsigned char *treatments = cvm_arena_alloc_raw(solve->arena, count + 1, 1);
+    if (second == NULL || treatments == NULL) {
         return CVM_FAIL(err, CVM_E_LIMIT, "no memory for %zu customers", problem->customer_count);
     }
-    enum cvm_status status = search_blurred(search, &second, err);
+    second->treatments = treatments;
+    enum cvm_status status = cvm_search_everybody(solve, NULL, true, &narrowed, err);
+    if (status == CVM_OK) {
+        status = finish(solve, &narrowed, choices, second, err);
+    }
     if (status != CVM_OK) {
         return status;
     }
-    if (second.value > plan->value) {
-        memcpy(plan->treatments, second.treatments, problem->customer_count);
+    bool is_better = plan->passes == 0 || (second->is_feasible && !plan->is_feasible) ||
+                     (second->is_feasible == plan->is_feasible && second->value > plan->value);
+    if (is_better) {
+        memcpy(plan->treatments, treatments, count);
     }
-    if (second.dual_bound < plan->dual_bound) {
-        memcpy(plan->prices, second.prices, sizeof(plan->prices));
+    if (plan->passes == 0 || second->dual_bound < plan->dual_bound) {
+        memcpy(plan->prices, second->prices, sizeof(plan->prices));
+        memcpy(plan->price_low, second->price_low, sizeof(plan->price_low));
+        memcpy(plan->price_high, second->price_high, sizeof(plan->price_high));
+        memcpy(plan->is_binding, second->is_binding, sizeof(plan->is_binding));
     }
-    plan->passes = second.passes;
-    return cvm_plan_verify(problem, search->pool, plan, err);
+    plan->passes = solve->passes;
+    return cvm_plan_verify_with(problem, solve->kernel, solve->pool, plan, err);
 }
 
-static enum cvm_status solve_free(struct cvm_search *search, struct cvm_plan *plan,
-                                  struct cvm_error *err)
+static enum cvm_status solve_free(struct cvm_solve *solve, const double *warm_prices,
+                                  struct cvm_plan *plan, struct cvm_error *err)
 {
-    const struct cvm_problem *problem = search->problem;
-    enum cvm_status status = prepare(search, err);
+    struct cvm_narrowed narrowed;
+    struct cvm_choices choices;
+    double warm[CVM_PROBLEM_ROWS_MAX] = {0};
+    for (size_t r = 0; warm_prices != NULL && r < solve->problem->row_count; r++) {
+        warm[r] = warm_prices[r] > 0.0 && isfinite(warm_prices[r]) ? warm_prices[r] : 0.0;
+    }
+    enum cvm_status status = make_choices(solve, solve->everybody.count, &choices, err);
     if (status == CVM_OK) {
-        status = cvm_search_run(search, err);
+        status =
+            cvm_narrow_run(solve, warm_prices != NULL ? warm : NULL, &choices, &narrowed, err);
     }
     if (status != CVM_OK) {
         return status;
     }
-    if (problem->customer_count > REPAIR_COUNT_MAX && search->imbalance > REPAIR_IMBALANCE_MAX) {
-        return search_blurred(search, plan, err);
+    if (solve->everybody.count > REPAIR_COUNT_MAX && narrowed.imbalance > REPAIR_IMBALANCE_MAX) {
+        return solve_blurred(solve, &choices, plan, err);
     }
-    status = finish(search, plan, err);
-    if (status == CVM_OK && plan->gap > RETRY_GAP && !is_explained(problem, plan)) {
-        status = attempt_again(search, plan, err);
+    status = finish(solve, &narrowed, &choices, plan, err);
+    if (status == CVM_OK && plan->gap > RETRY_GAP && !is_explained(solve->problem, plan)) {
+        status = solve_blurred(solve, &choices, plan, err);
     }
     return status;
 }
@@ -213,35 +304,38 @@ enum cvm_status cvm_solve(const struct cvm_problem *problem,
                           const struct cvm_context *context, struct cvm_plan *out_plan,
                           struct cvm_error *err)
 {
+    static const struct cvm_solver_options none = {0};
+    const struct cvm_kernel *kernel = NULL;
+    options = options != NULL ? options : &none;
     enum cvm_status status = cvm_problem_check(problem, err);
+    if (status == CVM_OK) {
+        status = cvm_kernel_find(options->instructions, &kernel, err);
+    }
     if (status != CVM_OK) {
         return status;
     }
     struct cvm_arena *arena = cvm_arena_create(SIZE_MAX);
-    struct cvm_search *search = arena == NULL ? NULL : CVM_NEW(arena, struct cvm_search);
-    if (search == NULL) {
+    struct cvm_solve *solve = arena == NULL ? NULL : CVM_NEW(arena, struct cvm_solve);
+    struct cvm_plan *plan = solve == NULL ? NULL : CVM_NEW(arena, struct cvm_plan);
+    if (plan == NULL) {
         cvm_arena_destroy(arena);
         return CVM_FAIL(err, CVM_E_LIMIT, "no memory for the solver");
     }
-    *search = (struct cvm_search){
-        .problem = problem,
-        .options = options,
-        .pool = pool,
-        .context = context,
-        .arena = arena,
-    };
-    struct cvm_plan plan = {.treatments = out_plan->treatments};
-    if (problem->forced_treatment < 0) {
-        status = solve_free(search, &plan, err);
-    } else {
-        status = solve_forced(problem, arena, &plan, err);
+    solve->context = context;
+    solve->is_mapped = options->is_mapped;
+    plan->treatments = out_plan->treatments;
+    status = cvm_solve_init(solve, problem, kernel, arena, pool, err);
+    if (status == CVM_OK && problem->forced_treatment < 0) {
+        status = solve_free(solve, options->warm_prices, plan, err);
+    } else if (status == CVM_OK) {
+        status = solve_forced(problem, arena, plan, err);
         if (status == CVM_OK) {
-            status = cvm_plan_verify(problem, pool, &plan, err);
+            status = cvm_plan_verify_with(problem, kernel, pool, plan, err);
         }
     }
-    cvm_arena_destroy(arena);
     if (status == CVM_OK) {
-        *out_plan = plan;
+        *out_plan = *plan;
     }
+    cvm_arena_destroy(arena);
     return status;
 }

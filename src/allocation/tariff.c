@@ -1,56 +1,37 @@
 #include "allocation/tariff.h"
 
-#include <assert.h>
+#include <math.h>
 #include <string.h>
 
-#include "base/hash.h"
-#include "model/money.h"
+/* Above every value: what is forbidden is never chosen. */
+#define FORBIDDEN 1e28
 
-#define BLOCK CVM_PROBLEM_BLOCK
-/* Thousands of customers may have exactly the same value, and then one price treats them all alike:
- * all in or all out. So each sees prices up to one part in 2^17 higher or lower, by a hash of
- * customer and treatment. The bound is computed without it. */
-#define JITTER_SHARE 0x1p-16f
-/* Waking threads costs more than a pass over fewer groups than this. */
-#define GROUPS_PARALLEL_MIN 4
-#define BLOCKS_AHEAD        4
-#define JITTER_SEED         UINT64_C(0x6a6974746572)
-
-/* ---- groups ---- */
-
-size_t cvm_group_count(size_t customer_count)
+bool cvm_row_forbids(const struct cvm_row *row, size_t customer_class, size_t treatment)
 {
-    return (customer_count + CVM_GROUP_SIZE - 1) / CVM_GROUP_SIZE;
-}
-
-struct group_run {
-    cvm_group_fn task;
-    void *state;
-};
-
-static enum cvm_status run_group(void *state, size_t item, size_t worker, struct cvm_error *err)
-{
-    const struct group_run *run = state;
-    (void)err;
-    run->task(run->state, item, worker);
-    return CVM_OK;
-}
-
-void cvm_groups_run(struct cvm_pool *pool, size_t group_count, cvm_group_fn task, void *state)
-{
-    if (pool == NULL || group_count < GROUPS_PARALLEL_MIN || cvm_pool_thread_count(pool) == 1) {
-        for (size_t group = 0; group < group_count; group++) {
-            task(state, group, 0);
-        }
-        return;
+    switch (row->kind) {
+    case CVM_ROW_CAPACITY:
+    case CVM_ROW_SHARED:
+    case CVM_ROW_SEGMENT_MAX:
+    case CVM_ROW_RESERVE:
+        return row->limit == 0 && cvm_row_use(row, customer_class, treatment, 0.0) > 0;
+    case CVM_ROW_BUDGET:
+    case CVM_ROW_SEGMENT_MIN:
+    case CVM_ROW_SHARE_MIN:
+    case CVM_ROW_SHARE_MAX:
+        break;
     }
-    struct group_run run = {task, state};
-    enum cvm_status status = cvm_pool_run(pool, group_count, run_group, &run, NULL);
-    assert(status == CVM_OK);
-    (void)status;
+    return false;
 }
 
-/* ---- prices ---- */
+static bool is_forbidden(const struct cvm_problem *problem, size_t customer_class, size_t treatment)
+{
+    for (size_t r = 0; r < problem->row_count; r++) {
+        if (cvm_row_forbids(&problem->rows[r], customer_class, treatment)) {
+            return true;
+        }
+    }
+    return false;
+}
 
 static bool comes_before(const struct cvm_problem *problem, size_t a, size_t b)
 {
@@ -64,241 +45,122 @@ static bool comes_before(const struct cvm_problem *problem, size_t a, size_t b)
     return a < b;
 }
 
-/* A row that one unit of the treatment overfills rules it out, whatever the prices. */
 static bool can_be_given(const struct cvm_problem *problem, size_t treatment)
 {
-    for (size_t r = 0; r < problem->row_count; r++) {
-        const struct cvm_row *row = &problem->rows[r];
-        int64_t least = row->kind == CVM_ROW_UNITS ? row->units[treatment]
-                                                   : cvm_micro_from_double(row->flat[treatment]);
-        if (least > row->limit) {
-            return false;
+    size_t class_count = problem->class_count > 0 ? problem->class_count : 1;
+    for (size_t c = 0; c < class_count; c++) {
+        if (!is_forbidden(problem, c, treatment)) {
+            return true;
         }
     }
-    return true;
+    return false;
 }
 
-void cvm_tariff_init(const struct cvm_problem *problem, struct cvm_tariff *tariff)
+size_t cvm_tariff_order(const struct cvm_problem *problem,
+                        unsigned char treatments[CVM_PROBLEM_TREATMENTS_MAX])
 {
-    memset(tariff, 0, sizeof(*tariff));
+    size_t count = 0;
     for (size_t t = 0; t < problem->treatment_count; t++) {
         if (!can_be_given(problem, t)) {
             continue;
         }
-        size_t at = tariff->count++;
-        for (; at > 0 && comes_before(problem, t, tariff->treatments[at - 1]); at--) {
-            tariff->treatments[at] = tariff->treatments[at - 1];
+        size_t at = count++;
+        for (; at > 0 && comes_before(problem, t, treatments[at - 1]); at--) {
+            treatments[at] = treatments[at - 1];
         }
-        tariff->treatments[at] = (unsigned char)t;
+        treatments[at] = (unsigned char)t;
     }
+    return count;
 }
 
-void cvm_tariff_set(const struct cvm_problem *problem, const double *prices,
-                    struct cvm_tariff *tariff)
+enum cvm_status cvm_tariff_init(struct cvm_tariff *tariff, const struct cvm_problem *problem,
+                                struct cvm_arena *arena, struct cvm_error *err)
 {
-    for (size_t t = 0; t < problem->treatment_count; t++) {
-        double flat = 0.0;
-        double rate = 0.0;
-        for (size_t r = 0; r < problem->row_count; r++) {
-            const struct cvm_row *row = &problem->rows[r];
-            if (row->kind == CVM_ROW_UNITS) {
-                flat += prices[r] * (double)row->units[t];
-            } else {
-                flat += prices[r] * row->flat[t];
-                rate += prices[r] * row->rate[t];
-            }
-        }
-        tariff->flat[t] = flat;
-        tariff->rate[t] = rate;
+    size_t treatment_count = problem->treatment_count;
+    memset(tariff, 0, sizeof(*tariff));
+    tariff->problem = problem;
+    tariff->class_count = problem->class_count > 0 ? problem->class_count : 1;
+    size_t padded = (tariff->class_count + 15) / 16 * 16;
+    tariff->flat = CVM_NEW_ARRAY(arena, treatment_count * tariff->class_count + 1, double);
+    /* Look-ups of up to 32 classes read two registers. */
+    tariff->fare_flats = CVM_NEW_ARRAY(arena, treatment_count * padded + 32, float);
+    if (tariff->flat == NULL || tariff->fare_flats == NULL) {
+        return CVM_FAIL(err, CVM_E_LIMIT, "no memory for the prices of %zu classes",
+                        tariff->class_count);
     }
-}
-
-double cvm_row_limit(const struct cvm_row *row)
-{
-    return row->kind == CVM_ROW_UNITS ? (double)row->limit : cvm_micro_to_double(row->limit);
-}
-
-float cvm_jitter(uint64_t key)
-{
-    return (float)(cvm_hash_mix(key, JITTER_SEED) >> 40) * 0x1p-24f;
-}
-
-/* ---- the pass ---- */
-
-/* Plain loops over 16 lanes, which compilers turn into vectors of whatever width there is; every
- * lane is computed alone, so the width changes nothing. */
-
-struct lanes {
-    float best[BLOCK];
-    int32_t who[BLOCK]; /* place in the tariff's order */
-};
-
-/* By mask and not by branch: compilers give up vectors for a store under a condition. */
-static inline void keep_better(struct lanes *lanes, size_t i, float score, int32_t place)
-{
-    float best = lanes->best[i];
-    int32_t who = lanes->who[i];
-    int32_t mask = -(int32_t)(score > best);
-    lanes->who[i] = who ^ ((who ^ place) & mask);
-    lanes->best[i] = score > best ? score : best;
-}
-
-static inline void take_free(struct lanes *lanes, const float *restrict values, int32_t place)
-{
-    for (size_t i = 0; i < BLOCK; i++) {
-        float score = values[i];
-        keep_better(lanes, i, score, place);
-    }
-}
-
-static inline float spread(float jitter, float factor)
-{
-    float turned = jitter * factor; /* an odd factor per treatment: no two move together */
-    return turned - (float)(int32_t)turned - 0.5f;
-}
-
-/* A treatment's price as the blocks need it, made once per pass. */
-struct fare {
-    size_t column; /* offset in the block */
-    float flat;
-    float rate;
-    float blur;
-    float factor;
-};
-
-static inline void take_flat(struct lanes *lanes, const float *restrict values,
-                             const float *restrict jitters, const struct fare *fare, int32_t place)
-{
-    float price = fare->flat;
-    float factor = fare->factor;
-    float width = price * JITTER_SHARE + fare->blur;
-    for (size_t i = 0; i < BLOCK; i++) {
-        float score = (values[i] - price) - spread(jitters[i], factor) * width;
-        keep_better(lanes, i, score, place);
-    }
-}
-
-static inline void take_rated(struct lanes *lanes, const float *restrict values,
-                              const float *restrict jitters, const float *restrict amounts,
-                              const struct fare *fare, int32_t place)
-{
-    float flat = fare->flat;
-    float rate = fare->rate;
-    float blur = fare->blur;
-    float factor = fare->factor;
-    for (size_t i = 0; i < BLOCK; i++) {
-        float price = flat + rate * amounts[i];
-        float width = price * JITTER_SHARE + blur;
-        float score = (values[i] - price) - spread(jitters[i], factor) * width;
-        keep_better(lanes, i, score, place);
-    }
-}
-
-struct pass {
-    const struct cvm_pass_data *data;
-    const struct cvm_tariff *tariff;
-    struct fare fares[CVM_PROBLEM_TREATMENTS_MAX]; /* by place */
-    struct cvm_pass_sums *groups;
-    unsigned char *choices;
-};
-
-static void set_fares(struct pass *pass)
-{
-    for (size_t place = 0; place < pass->tariff->count; place++) {
-        size_t t = pass->tariff->treatments[place];
-        pass->fares[place] = (struct fare){
-            .column = t * BLOCK,
-            .flat = (float)pass->tariff->flat[t],
-            .rate = (float)pass->tariff->rate[t],
-            .blur = (float)pass->tariff->blur[t],
+    tariff->count = cvm_tariff_order(problem, tariff->treatments);
+    for (size_t place = 0; place < tariff->count; place++) {
+        size_t t = tariff->treatments[place];
+        tariff->fares[place] = (struct cvm_fare){
+            .flat = tariff->fare_flats + place * padded,
             .factor = (float)(2 * t + 1),
+            .column = (uint32_t)(t * CVM_PROBLEM_BLOCK),
         };
     }
+    double prices[CVM_PROBLEM_ROWS_MAX] = {0};
+    cvm_tariff_set(tariff, prices);
+    return CVM_OK;
 }
 
-static void choose_block(const struct pass *pass, const float *values, const float *amounts,
-                         const float *jitters, struct lanes *lanes)
+static void add_row(struct cvm_tariff *tariff, const struct cvm_row *row, double price)
 {
-    int32_t count = (int32_t)pass->tariff->count;
-    /* The order of treatments is not that of memory, which the processor's own guess relies on. */
-    size_t ahead = BLOCKS_AHEAD * BLOCK * pass->data->treatment_count;
-    for (size_t i = 0; i < BLOCK; i++) {
-        lanes->best[i] = 0.0f;
-        lanes->who[i] = count; /* nothing */
-    }
-    for (int32_t place = 0; place < count; place++) {
-        const struct fare *fare = &pass->fares[place];
-        const float *column = values + fare->column;
-        __builtin_prefetch(column + ahead);
-        if (fare->rate != 0.0f) {
-            take_rated(lanes, column, jitters, amounts, fare, place);
-        } else if (fare->flat != 0.0f || fare->blur != 0.0f) {
-            take_flat(lanes, column, jitters, fare, place);
-        } else {
-            take_free(lanes, column, place);
+    size_t class_count = tariff->class_count;
+    for (size_t t = 0; t < tariff->problem->treatment_count; t++) {
+        double *flat = tariff->flat + t * class_count;
+        if (!cvm_row_touches(row, t)) {
+            continue;
+        }
+        double inside = price * cvm_row_natural(row, row->units[t]);
+        double outside = price * cvm_row_natural(row, row->outside[t]);
+        if (cvm_row_is_money(row)) {
+            inside = price * row->flat[t];
+            tariff->rate[t] += price * row->rate[t];
+        }
+        for (size_t c = 0; c < class_count; c++) {
+            flat[c] += row->inside == NULL || row->inside[c] != 0 ? inside : outside;
         }
     }
 }
 
-static void pass_group(void *state, size_t group, size_t worker)
+static void set_fare(struct cvm_tariff *tariff, size_t place)
 {
-    const struct pass *pass = state;
-    const struct cvm_pass_data *data = pass->data;
-    const struct cvm_tariff *tariff = pass->tariff;
-    int32_t counts[CVM_PROBLEM_TREATMENTS_MAX + 1] = {0};
-    double totals[CVM_PROBLEM_TREATMENTS_MAX + 1] = {0};
-    double gain = 0.0;
-    struct lanes lanes;
-    size_t end = (group + 1) * CVM_GROUP_SIZE;
-    end = end < data->customer_count ? end : data->customer_count;
-    (void)worker;
-    for (size_t first = group * CVM_GROUP_SIZE; first < end; first += BLOCK) {
-        float amounts[BLOCK] = {0};
-        size_t count = end - first < BLOCK ? end - first : BLOCK;
-        if (data->amounts != NULL) {
-            memcpy(amounts, data->amounts + first, count * sizeof(float));
+    struct cvm_fare *fare = &tariff->fares[place];
+    size_t t = tariff->treatments[place];
+    float *flats = tariff->fare_flats + (fare->flat - tariff->fare_flats);
+    bool is_free = tariff->rate[t] == 0.0 && tariff->blur[t] == 0.0;
+    for (size_t c = 0; c < tariff->class_count; c++) {
+        double *flat = &tariff->flat[t * tariff->class_count + c];
+        if (is_forbidden(tariff->problem, c, t)) {
+            *flat = FORBIDDEN;
         }
-        choose_block(pass, data->values + first * data->treatment_count, amounts,
-                     data->jitters + first, &lanes);
-        for (size_t i = 0; i < BLOCK; i++) {
-            gain += (double)lanes.best[i];
-            counts[lanes.who[i]]++;
-            totals[lanes.who[i]] += (double)amounts[i];
-        }
-        for (size_t i = 0; pass->choices != NULL && i < count; i++) {
-            size_t place = (size_t)lanes.who[i];
-            pass->choices[first + i] =
-                place == tariff->count ? CVM_NOTHING : tariff->treatments[place];
+        flats[c] = (float)*flat;
+        is_free = is_free && *flat == 0.0;
+    }
+    fare->rate = (float)tariff->rate[t];
+    fare->blur = (float)tariff->blur[t];
+    fare->is_free = is_free;
+}
+
+void cvm_tariff_set(struct cvm_tariff *tariff, const double *prices)
+{
+    const struct cvm_problem *problem = tariff->problem;
+    memset(tariff->flat, 0,
+           problem->treatment_count * tariff->class_count * sizeof(*tariff->flat));
+    memset(tariff->rate, 0, sizeof(tariff->rate));
+    for (size_t r = 0; r < problem->row_count; r++) {
+        if (prices[r] != 0.0) {
+            add_row(tariff, &problem->rows[r], prices[r]);
         }
     }
-    struct cvm_pass_sums *sums = &pass->groups[group];
-    sums->gain = gain;
     for (size_t place = 0; place < tariff->count; place++) {
-        sums->counts[tariff->treatments[place]] = counts[place];
-        sums->amounts[tariff->treatments[place]] = totals[place];
+        set_fare(tariff, place);
     }
 }
 
-struct cvm_pass_sums *cvm_pass_scratch(struct cvm_arena *arena, size_t customer_count)
+double cvm_tariff_jitter(const struct cvm_tariff *tariff, uint64_t key, size_t treatment,
+                         double price)
 {
-    return CVM_NEW_ARRAY(arena, cvm_group_count(customer_count) + 1, struct cvm_pass_sums);
-}
-
-void cvm_pass_run(const struct cvm_pass_data *data, const struct cvm_tariff *tariff,
-                  struct cvm_pool *pool, struct cvm_pass_sums *scratch, unsigned char *choices,
-                  struct cvm_pass_sums *out_sums)
-{
-    struct pass pass = {.data = data, .tariff = tariff, .groups = scratch, .choices = choices};
-    size_t group_count = cvm_group_count(data->customer_count);
-    set_fares(&pass);
-    cvm_groups_run(pool, group_count, pass_group, &pass);
-    memset(out_sums, 0, sizeof(*out_sums));
-    for (size_t group = 0; group < group_count; group++) {
-        out_sums->gain += scratch[group].gain;
-        for (size_t place = 0; place < tariff->count; place++) {
-            size_t t = tariff->treatments[place];
-            out_sums->counts[t] += scratch[group].counts[t];
-            out_sums->amounts[t] += scratch[group].amounts[t];
-        }
-    }
+    float turned = cvm_jitter(key) * (float)(2 * treatment + 1);
+    float spread = turned - (float)(int32_t)turned - 0.5f;
+    return (double)spread * (price * (double)CVM_JITTER_SHARE + tariff->blur[treatment]);
 }

@@ -1,78 +1,57 @@
-/* tariff.h - the problem seen at given prices: what each treatment costs, and one pass over all
- * customers that chooses the best for each.
+/* tariff.h - the problem seen at given prices: what each treatment costs whom.
  *
- * For files of allocation/ only. A pass works in float on blocks of 16 customers; its sums are made
- * per group of CVM_GROUP_SIZE customers in customer order and added in group order, so they do not
- * depend on threads.
+ * For files of allocation/ only. One tariff serves the problem and every table picked from it.
  */
 #ifndef CVM_ALLOCATION_TARIFF_H
 #define CVM_ALLOCATION_TARIFF_H
 
-#include <stdbool.h>
-
-#include "allocation/problem.h"
-#include "base/arena.h"
-#include "base/threads.h"
-
-#define CVM_GROUP_SIZE ((size_t)8192)
-
-/* A pair below this is ineligible: far from every value, and from the padding. */
-#define CVM_PROBLEM_VALUE_MIN (-1e29f)
+#include "allocation/kernel.h"
 
 struct cvm_tariff {
-    size_t count; /* treatments that can be given at all, in the order that breaks ties */
-    unsigned char treatments[CVM_PROBLEM_TREATMENTS_MAX];
-    /* by treatment: price = flat + rate x amount, major units of value */
-    double flat[CVM_PROBLEM_TREATMENTS_MAX];
+    const struct cvm_problem *problem;
+    size_t count; /* treatments that can be given at all, in the order that breaks ties: cost,
+                     priority, number */
+    size_t class_count;
+    unsigned char treatments[CVM_PROBLEM_TREATMENTS_MAX]; /* by place */
+    /* price = flat[treatment x class_count + class] + rate[treatment] x amount, major units */
+    double *flat;
     double rate[CVM_PROBLEM_TREATMENTS_MAX];
-    /* How far the jitter moves a score besides its share of the price; 0 but while searching. */
+    struct cvm_fare fares[CVM_PROBLEM_TREATMENTS_MAX]; /* the same as floats, by place */
+    float *fare_flats;
+    /* How far the jitter moves a score besides its share of the price, by treatment; 0 but while
+     * ties are broken from wide to narrow (search.c). */
     double blur[CVM_PROBLEM_TREATMENTS_MAX];
 };
 
-/* Which treatments are left, in order of cost, priority, number; all prices and blurs 0. */
-void cvm_tariff_init(const struct cvm_problem *problem, struct cvm_tariff *tariff);
-void cvm_tariff_set(const struct cvm_problem *problem, const double *prices,
-                    struct cvm_tariff *tariff);
+/* Which treatments can be given to anybody, in the order that breaks ties; returns how many. */
+size_t cvm_tariff_order(const struct cvm_problem *problem,
+                        unsigned char treatments[CVM_PROBLEM_TREATMENTS_MAX]);
 
-/* A row's limit and the use of one pair, as the prices see them: units, or major units of money. */
-double cvm_row_limit(const struct cvm_row *row);
-static inline bool cvm_row_touches(const struct cvm_row *row, size_t treatment)
+/* All prices and blurs 0. */
+CVM_MUST_CHECK enum cvm_status cvm_tariff_init(struct cvm_tariff *tariff,
+                                               const struct cvm_problem *problem,
+                                               struct cvm_arena *arena, struct cvm_error *err);
+void cvm_tariff_set(struct cvm_tariff *tariff, const double *prices);
+
+static inline double cvm_tariff_price(const struct cvm_tariff *tariff, size_t customer_class,
+                                      size_t treatment, double amount)
 {
-    return row->kind == CVM_ROW_UNITS ? row->units[treatment] != 0
-                                      : row->flat[treatment] != 0.0 || row->rate[treatment] != 0.0;
+    return tariff->flat[treatment * tariff->class_count + customer_class] +
+           tariff->rate[treatment] * amount;
 }
 
-/* The customers of a pass: all of them, or a sample. */
-struct cvm_pass_data {
-    size_t customer_count;
-    size_t treatment_count;
-    const float *values;  /* as in struct cvm_problem */
-    const float *amounts; /* NULL = 0 */
-    const float *jitters; /* per customer in [0, 1), padded to whole blocks */
-};
+/* How far the jitter lowers the score of a pair of this price, as the kernels do. */
+double cvm_tariff_jitter(const struct cvm_tariff *tariff, uint64_t key, size_t treatment,
+                         double price);
 
-/* The hash of a customer as a jitter. */
-float cvm_jitter(uint64_t key);
+/* Does a row with a limit of 0 rule the pair out, whatever the prices? */
+bool cvm_row_forbids(const struct cvm_row *row, size_t customer_class, size_t treatment);
 
-struct cvm_pass_sums {
-    double gain; /* sum over customers of the best score, 0 if none is positive */
-    int64_t counts[CVM_PROBLEM_TREATMENTS_MAX];
-    double amounts[CVM_PROBLEM_TREATMENTS_MAX]; /* sum of amounts of those who get it */
-};
-
-/* One per group. */
-struct cvm_pass_sums *cvm_pass_scratch(struct cvm_arena *arena, size_t customer_count);
-
-/* choices: NULL, or per customer where to write the treatment chosen. */
-void cvm_pass_run(const struct cvm_pass_data *data, const struct cvm_tariff *tariff,
-                  struct cvm_pool *pool, struct cvm_pass_sums *scratch, unsigned char *choices,
-                  struct cvm_pass_sums *out_sums);
-
-size_t cvm_group_count(size_t customer_count);
-
-/* Run task(state, group, worker) for every group: on the pool, or here where that is faster. The
- * task can not fail. */
-typedef void (*cvm_group_fn)(void *state, size_t group, size_t worker);
-void cvm_groups_run(struct cvm_pool *pool, size_t group_count, cvm_group_fn task, void *state);
+/* Does the row count the treatment of anybody? */
+static inline bool cvm_row_touches(const struct cvm_row *row, size_t treatment)
+{
+    return cvm_row_is_money(row) ? row->flat[treatment] != 0.0 || row->rate[treatment] != 0.0
+                                 : row->units[treatment] != 0 || row->outside[treatment] != 0;
+}
 
 #endif

@@ -1,226 +1,422 @@
 /* The certificate: value, use and bound again from the problem and the plan alone, in double and in
  * integers, without the floats and the jitter of the search. */
+#include "allocation/verify.h"
+
 #include <math.h>
 #include <string.h>
 
-#include "allocation/repair.h"
+#include "allocation/choice.h"
+#include "allocation/kernel.h"
+#include "allocation/moves.h"
 #include "model/money.h"
 
-#define BLOCK CVM_PROBLEM_BLOCK
-/* Adding and taking away 1.5 x 2^52 rounds a double below 2^51 half to even, as
- * cvm_micro_from_double() does; uses are below 2^51 micros by cvm_problem_check(). */
-#define ROUNDER 6755399441055744.0
+__extension__ typedef __int128 wide;
 
-struct group_sums {
+/* ---- counting a plan ---- */
+
+struct count_group {
     double value;
-    double gain;
-    int64_t used[CVM_PROBLEM_ROWS_MAX];
-    int64_t counts[CVM_PROBLEM_TREATMENTS_MAX];
-    size_t fault; /* 0, or 1 + the first customer with a pair that may not be */
+    int64_t treated;
+    size_t fault;                        /* 0, or 1 + the first customer with what may not be */
+    int64_t rated[CVM_PROBLEM_ROWS_MAX]; /* use of budgets that ask a share of the amount */
 };
 
-struct verify {
+struct count {
     const struct cvm_problem *problem;
-    const struct cvm_plan *plan;
-    struct cvm_tariff tariff; /* of the rows in units */
-    struct cvm_touches touches;
-    struct group_sums *groups;
+    const unsigned char *treatments;
+    size_t class_count;
+    size_t rated_count;
+    size_t rated_rows[CVM_PROBLEM_ROWS_MAX];
+    struct count_group *groups;
+    int64_t *counts; /* per worker: [class x treatment_count + treatment] */
 };
 
-double cvm_pair_price(const struct cvm_problem *problem, const double *prices, size_t customer,
-                      size_t treatment)
+static bool is_rated(const struct cvm_row *row, size_t treatment_count)
 {
-    double amount = problem->amounts != NULL ? (double)problem->amounts[customer] : 0.0;
-    double price = 0.0;
-    for (size_t r = 0; r < problem->row_count; r++) {
-        const struct cvm_row *row = &problem->rows[r];
-        if (cvm_row_touches(row, treatment)) {
-            int64_t use = cvm_row_use(row, treatment, amount);
-            price +=
-                prices[r] * (row->kind == CVM_ROW_UNITS ? (double)use : cvm_micro_to_double(use));
+    for (size_t t = 0; cvm_row_is_money(row) && t < treatment_count; t++) {
+        if (row->rate[t] != 0.0) {
+            return true;
         }
     }
-    return price;
+    return false;
 }
 
-/* best[i] = max(best[i], v - p a) with the use in whole micros, as the limits count it: otherwise
- * half a micro a customer could push the best plan above the bound. */
-static void raise_best(const struct verify *verify, const float *values, const double *amounts,
-                       size_t treatment, double best[BLOCK])
+static void count_group(void *state, size_t group, size_t worker)
 {
-    const struct cvm_problem *problem = verify->problem;
-    double costs[BLOCK];
-    for (size_t i = 0; i < BLOCK; i++) {
-        costs[i] = verify->tariff.flat[treatment];
-    }
-    for (size_t k = 0; k < verify->touches.counts[treatment]; k++) {
-        const struct cvm_row *row = &problem->rows[verify->touches.rows[treatment][k]];
-        double price = verify->plan->prices[verify->touches.rows[treatment][k]];
-        if (row->kind != CVM_ROW_MONEY || price == 0.0) {
-            continue;
-        }
-        double flat = row->flat[treatment];
-        double rate = row->rate[treatment];
-        for (size_t i = 0; i < BLOCK; i++) {
-            double micro = (flat + rate * amounts[i]) * CVM_MICRO_PER_UNIT;
-            micro = (micro + ROUNDER) - ROUNDER;
-            costs[i] += price * (micro / CVM_MICRO_PER_UNIT);
-        }
-    }
-    for (size_t i = 0; i < BLOCK; i++) {
-        double score = (double)values[i] - costs[i];
-        best[i] = score > best[i] ? score : best[i];
-    }
-}
-
-static void add_pair(const struct verify *verify, size_t customer, double amount,
-                     struct group_sums *sums)
-{
-    const struct cvm_problem *problem = verify->problem;
-    size_t t = verify->plan->treatments[customer];
-    if (t == CVM_NOTHING) {
-        return;
-    }
-    float value = t < problem->treatment_count ? cvm_problem_value(problem, customer, t)
-                                               : CVM_PROBLEM_INELIGIBLE;
-    if (!(value > CVM_PROBLEM_VALUE_MIN)) {
-        sums->fault = sums->fault == 0 ? customer + 1 : sums->fault;
-        return;
-    }
-    sums->value += (double)value;
-    sums->counts[t]++;
-    for (size_t k = 0; k < verify->touches.counts[t]; k++) {
-        size_t r = verify->touches.rows[t][k];
-        sums->used[r] = cvm_micro_add(sums->used[r], cvm_row_use(&problem->rows[r], t, amount));
-    }
-}
-
-static void verify_group(void *state, size_t group, size_t worker)
-{
-    struct verify *verify = state;
-    const struct cvm_problem *problem = verify->problem;
-    struct group_sums *sums = &verify->groups[group];
+    const struct count *count = state;
+    const struct cvm_problem *problem = count->problem;
+    size_t per_customer = cvm_problem_per_customer(problem);
+    struct count_group *sums = &count->groups[group];
+    int64_t *counts = count->counts + worker * count->class_count * problem->treatment_count;
     size_t end = (group + 1) * CVM_GROUP_SIZE;
     end = end < problem->customer_count ? end : problem->customer_count;
-    (void)worker;
-    for (size_t first = group * CVM_GROUP_SIZE; first < end; first += BLOCK) {
-        const float *values = problem->values + first * problem->treatment_count;
-        size_t count = end - first < BLOCK ? end - first : BLOCK;
-        double amounts[BLOCK] = {0};
-        double best[BLOCK] = {0};
-        for (size_t i = 0; problem->amounts != NULL && i < count; i++) {
-            amounts[i] = (double)problem->amounts[first + i];
+    for (size_t i = group * CVM_GROUP_SIZE; i < end; i++) {
+        const unsigned char *own = count->treatments + i * per_customer;
+        if (own[0] == CVM_NOTHING) {
+            continue;
         }
-        for (size_t place = 0; place < verify->tariff.count; place++) {
-            size_t t = verify->tariff.treatments[place];
-            raise_best(verify, values + t * BLOCK, amounts, t, best);
+        uint64_t set = 0;
+        double amount = cvm_problem_amount(problem, i);
+        sums->treated++;
+        for (size_t k = 0; k < per_customer && own[k] != CVM_NOTHING; k++) {
+            size_t t = own[k];
+            bool is_sound = t < problem->treatment_count && (set >> t & 1) == 0 &&
+                            cvm_problem_value(problem, i, t) > CVM_PROBLEM_VALUE_MIN;
+            if (!is_sound) {
+                sums->fault = sums->fault == 0 ? i + 1 : sums->fault;
+                break;
+            }
+            set |= UINT64_C(1) << t;
+            sums->value += cvm_problem_exact(problem, i, t);
+            counts[cvm_problem_class(problem, i) * problem->treatment_count + t]++;
+            for (size_t r = 0; r < count->rated_count; r++) {
+                const struct cvm_row *row = &problem->rows[count->rated_rows[r]];
+                sums->rated[r] = cvm_micro_add(sums->rated[r], cvm_row_use(row, 0, t, amount));
+            }
         }
-        for (size_t i = 0; i < count; i++) {
-            sums->gain += best[i];
-            add_pair(verify, first + i, amounts[i], sums);
+        if (per_customer > 1 && !cvm_set_is_allowed(problem, set)) {
+            sums->fault = sums->fault == 0 ? i + 1 : sums->fault;
         }
     }
 }
 
-void cvm_touches_init(const struct cvm_problem *problem, struct cvm_touches *touches)
+static int64_t clamp(wide sum)
 {
-    memset(touches, 0, sizeof(*touches));
-    for (size_t t = 0; t < problem->treatment_count; t++) {
-        for (size_t r = 0; r < problem->row_count; r++) {
-            if (cvm_row_touches(&problem->rows[r], t)) {
-                touches->rows[t][touches->counts[t]++] = (unsigned char)r;
+    return sum > CVM_MICRO_MAX ? CVM_MICRO_MAX : sum < -CVM_MICRO_MAX ? -CVM_MICRO_MAX : (int64_t)sum;
+}
+
+static void add_row(const struct count *count, size_t r, struct cvm_plan_sums *sums)
+{
+    const struct cvm_problem *problem = count->problem;
+    const struct cvm_row *row = &problem->rows[r];
+    wide used = 0;
+    for (size_t c = 0; c < count->class_count; c++) {
+        bool is_inside = row->inside == NULL || row->inside[c] != 0;
+        for (size_t t = 0; t < problem->treatment_count; t++) {
+            int64_t pairs = count->counts[c * problem->treatment_count + t];
+            if (pairs != 0 && cvm_row_touches(row, t)) {
+                used += (wide)pairs * cvm_row_use(row, c, t, 0.0);
+                sums->covered[r] += pairs;
+                sums->inside[r] += is_inside ? pairs : 0;
             }
         }
     }
+    sums->used[r] = clamp(used);
 }
 
-/* Prices of the rows in units only: those of money are added in whole micros. */
-static void set_unit_prices(struct verify *verify)
+static enum cvm_status check_households(const struct cvm_problem *problem,
+                                        const unsigned char *treatments, struct cvm_arena *arena,
+                                        struct cvm_error *err)
 {
-    const struct cvm_problem *problem = verify->problem;
-    double prices[CVM_PROBLEM_ROWS_MAX] = {0};
-    for (size_t r = 0; r < problem->row_count; r++) {
-        prices[r] = problem->rows[r].kind == CVM_ROW_UNITS ? verify->plan->prices[r] : 0.0;
+    if (problem->groups == NULL) {
+        return CVM_OK;
     }
-    cvm_tariff_init(problem, &verify->tariff);
-    cvm_tariff_set(problem, prices, &verify->tariff);
-}
-
-static enum cvm_status add_groups(const struct verify *verify, struct group_sums *total,
-                                  struct cvm_error *err)
-{
-    const struct cvm_problem *problem = verify->problem;
-    for (size_t g = 0; g < cvm_group_count(problem->customer_count); g++) {
-        const struct group_sums *sums = &verify->groups[g];
-        if (sums->fault != 0) {
-            return CVM_FAIL(err, CVM_E_INTERNAL, "the plan gives customer %zu an ineligible pair",
-                            sums->fault - 1);
-        }
-        total->value += sums->value;
-        total->gain += sums->gain;
-        for (size_t r = 0; r < problem->row_count; r++) {
-            total->used[r] = cvm_micro_add(total->used[r], sums->used[r]);
-        }
-        for (size_t t = 0; t < problem->treatment_count; t++) {
-            total->counts[t] += sums->counts[t];
-        }
+    uint32_t *counts = CVM_NEW_ARRAY(arena, problem->group_count + 1, uint32_t);
+    if (counts == NULL) {
+        return CVM_FAIL(err, CVM_E_LIMIT, "no memory for %zu households", problem->group_count);
     }
-    for (size_t r = 0; r < problem->row_count; r++) {
-        if (total->used[r] > problem->rows[r].limit) {
-            return CVM_FAIL(err, CVM_E_INTERNAL, "the plan uses %lld of row '%s' with %lld",
-                            (long long)total->used[r],
-                            problem->rows[r].name != NULL ? problem->rows[r].name : "unnamed",
-                            (long long)problem->rows[r].limit);
+    for (size_t i = 0; i < problem->customer_count; i++) {
+        uint32_t group = problem->groups[i];
+        if (group != CVM_NO_GROUP &&
+            (cvm_plan_set(problem, treatments, i) & problem->group_treatments) != 0) {
+            size_t max = problem->group_max != NULL ? problem->group_max[group] : 1;
+            if (++counts[group] > max) {
+                return CVM_FAIL(err, CVM_E_INTERNAL,
+                                "the plan treats more than %zu customers of group %u", max, group);
+            }
         }
     }
     return CVM_OK;
 }
 
-static void fill_plan(const struct cvm_problem *problem, const struct group_sums *total,
-                      struct cvm_plan *plan)
+enum cvm_status cvm_plan_count(const struct cvm_problem *problem, const unsigned char *treatments,
+                               struct cvm_pool *pool, struct cvm_arena *arena,
+                               struct cvm_plan_sums *out_sums, struct cvm_error *err)
 {
-    double bound = total->gain;
-    plan->treated = 0;
+    size_t group_count = cvm_group_count(problem->customer_count);
+    size_t workers = cvm_worker_count(pool);
+    struct count *count = CVM_NEW(arena, struct count);
+    struct cvm_plan_sums *sums = CVM_NEW(arena, struct cvm_plan_sums);
+    if (count == NULL || sums == NULL) {
+        return CVM_FAIL(err, CVM_E_LIMIT, "no memory to count a plan");
+    }
+    count->problem = problem;
+    count->treatments = treatments;
+    count->class_count = problem->class_count > 0 ? problem->class_count : 1;
+    size_t pairs = count->class_count * problem->treatment_count;
+    count->groups = CVM_NEW_ARRAY(arena, group_count + 1, struct count_group);
+    count->counts = CVM_NEW_ARRAY(arena, workers * pairs + 1, int64_t);
+    if (count->groups == NULL || count->counts == NULL) {
+        return CVM_FAIL(err, CVM_E_LIMIT, "no memory to count a plan");
+    }
     for (size_t r = 0; r < problem->row_count; r++) {
-        bound += plan->prices[r] * cvm_row_limit(&problem->rows[r]);
-        plan->used[r] = total->used[r];
+        if (is_rated(&problem->rows[r], problem->treatment_count)) {
+            count->rated_rows[count->rated_count++] = r;
+        }
     }
+    cvm_groups_run(pool, group_count, count_group, count);
+    for (size_t i = pairs; i < workers * pairs; i++) {
+        count->counts[i % pairs] += count->counts[i];
+    }
+    for (size_t r = 0; r < problem->row_count; r++) {
+        add_row(count, r, sums);
+    }
+    for (size_t k = 0; k < count->rated_count; k++) {
+        sums->used[count->rated_rows[k]] = 0;
+    }
+    for (size_t g = 0; g < group_count; g++) {
+        const struct count_group *group = &count->groups[g];
+        if (group->fault != 0) {
+            return CVM_FAIL(err, CVM_E_INTERNAL, "the plan gives customer %zu what it may not",
+                            group->fault - 1);
+        }
+        sums->value += group->value;
+        sums->treated += group->treated;
+        for (size_t k = 0; k < count->rated_count; k++) {
+            int64_t *used = &sums->used[count->rated_rows[k]];
+            *used = cvm_micro_add(*used, group->rated[k]);
+        }
+    }
+    for (size_t i = 0; i < pairs; i++) {
+        sums->counts[i % problem->treatment_count] += count->counts[i];
+    }
+    *out_sums = *sums;
+    return check_households(problem, treatments, arena, err);
+}
+
+/* ---- the bound ---- */
+
+double cvm_pair_price(const struct cvm_problem *problem, const double *prices, size_t customer,
+                      size_t treatment)
+{
+    double amount = cvm_problem_amount(problem, customer);
+    double price = 0.0;
+    for (size_t r = 0; r < problem->row_count; r++) {
+        const struct cvm_row *row = &problem->rows[r];
+        if (cvm_row_touches(row, treatment)) {
+            int64_t use = cvm_row_use(row, cvm_problem_class(problem, customer), treatment, amount);
+            price += prices[r] * cvm_row_natural(row, use);
+        }
+    }
+    return price;
+}
+
+struct bound {
+    const struct cvm_problem *problem;
+    const struct cvm_kernel *kernel;
+    struct cvm_exact_pass pass;
+    struct cvm_exact_fare fares[CVM_PROBLEM_TREATMENTS_MAX];
+    struct cvm_table table; /* with its units */
+    struct cvm_chooser *choosers;
+    unsigned char order[CVM_PROBLEM_TREATMENTS_MAX];
+    double (*gains)[CVM_PROBLEM_BLOCK]; /* per group */
+};
+
+/* Uses in whole micros, as the limits count them: otherwise half a micro a customer could push the
+ * best plan above the bound. */
+static void set_fares(struct bound *bound, const double *prices, double *flats, size_t class_count)
+{
+    const struct cvm_problem *problem = bound->problem;
     for (size_t t = 0; t < problem->treatment_count; t++) {
-        plan->counts[t] = total->counts[t];
-        plan->treated += total->counts[t];
+        struct cvm_exact_fare *fare = &bound->fares[t];
+        double *flat = flats + t * class_count;
+        fare->flat = flat;
+        for (size_t r = 0; r < problem->row_count; r++) {
+            const struct cvm_row *row = &problem->rows[r];
+            bool is_share = cvm_row_is_money(row) && row->rate[t] != 0.0;
+            if (prices[r] == 0.0 || !cvm_row_touches(row, t)) {
+                continue;
+            }
+            if (is_share) {
+                fare->rated[fare->rated_count++] =
+                    (struct cvm_rated){prices[r], row->flat[t], row->rate[t]};
+                continue;
+            }
+            for (size_t c = 0; c < class_count; c++) {
+                flat[c] += prices[r] * cvm_row_natural(row, cvm_row_use(row, c, t, 0.0));
+            }
+        }
     }
-    plan->value = total->value;
-    /* A forced plan is not a choice among values: it is its own bound. */
+}
+
+static double pair_score(const struct bound *bound, size_t customer, size_t t)
+{
+    const struct cvm_problem *problem = bound->problem;
+    const struct cvm_exact_fare *fare = &bound->fares[t];
+    double cost = fare->flat[cvm_problem_class(problem, customer)];
+    double amount = cvm_problem_amount(problem, customer);
+    for (size_t k = 0; k < fare->rated_count; k++) {
+        int64_t micro =
+            cvm_micro_from_double(fare->rated[k].flat + fare->rated[k].rate * amount);
+        cost += fare->rated[k].price * ((double)micro / CVM_MICRO_PER_UNIT);
+    }
+    return cvm_problem_exact(problem, customer, t) - cost;
+}
+
+static void bound_units(const struct bound *bound, size_t group, size_t worker)
+{
+    const struct cvm_units *units = bound->table.units;
+    struct cvm_chooser *chooser = &bound->choosers[worker];
+    size_t end = (group + 1) * CVM_GROUP_SIZE;
+    end = end < units->count ? end : units->count;
+    for (size_t u = group * CVM_GROUP_SIZE; u < end; u++) {
+        size_t size = units->first[u + 1] - units->first[u];
+        for (size_t j = 0; j < size; j++) {
+            size_t customer = cvm_units_member(units, units->first[u] + j);
+            double *scores = chooser->scores + j * bound->problem->treatment_count;
+            for (size_t t = 0; t < bound->problem->treatment_count; t++) {
+                bool is_eligible =
+                    cvm_problem_value(bound->problem, customer, t) > CVM_PROBLEM_VALUE_MIN;
+                scores[t] = is_eligible ? pair_score(bound, customer, t) : -INFINITY;
+            }
+        }
+        bound->gains[group][0] += cvm_choose_unit(chooser, size, units->max[u], chooser->sets);
+    }
+}
+
+static void bound_group(void *state, size_t group, size_t worker)
+{
+    struct bound *bound = state;
+    size_t end = (group + 1) * CVM_GROUP_SIZE;
+    end = end < bound->problem->customer_count ? end : bound->problem->customer_count;
+    if (bound->table.units != NULL) {
+        bound_units(bound, group, worker);
+    } else {
+        bound->kernel->bound(&bound->pass, group * CVM_GROUP_SIZE, end, bound->gains[group]);
+    }
+}
+
+static enum cvm_status prepare_units(struct bound *bound, struct cvm_pool *pool,
+                                     struct cvm_arena *arena, struct cvm_error *err)
+{
+    size_t workers = cvm_worker_count(pool);
+    enum cvm_status status = cvm_table_of_problem(bound->problem, arena, &bound->table, err);
+    if (status != CVM_OK || bound->table.units == NULL) {
+        return status;
+    }
+    bound->choosers = CVM_NEW_ARRAY(arena, workers, struct cvm_chooser);
+    if (bound->choosers == NULL) {
+        return CVM_FAIL(err, CVM_E_LIMIT, "no memory for %zu threads", workers);
+    }
+    for (size_t t = 0; t < bound->problem->treatment_count; t++) {
+        bound->order[t] = (unsigned char)t;
+    }
+    for (size_t w = 0; status == CVM_OK && w < workers; w++) {
+        status = cvm_chooser_init(&bound->choosers[w], bound->problem, bound->order,
+                                  bound->problem->treatment_count, bound->table.units->size_max,
+                                  arena, err);
+    }
+    return status;
+}
+
+/* Sum over units of choice of their best score. */
+static enum cvm_status sum_gains(struct bound *bound, const double *prices, struct cvm_pool *pool,
+                                 struct cvm_arena *arena, double *out_gain, struct cvm_error *err)
+{
+    const struct cvm_problem *problem = bound->problem;
+    size_t class_count = problem->class_count > 0 ? problem->class_count : 1;
+    size_t group_count = cvm_group_count(problem->customer_count);
+    double *flats = CVM_NEW_ARRAY(arena, problem->treatment_count * class_count + 1, double);
+    bound->gains =
+        cvm_arena_alloc(arena, group_count + 1, sizeof(bound->gains[0]));
+    if (flats == NULL || bound->gains == NULL) {
+        return CVM_FAIL(err, CVM_E_LIMIT, "no memory to verify a plan");
+    }
+    enum cvm_status status = prepare_units(bound, pool, arena, err);
+    if (status != CVM_OK) {
+        return status;
+    }
+    set_fares(bound, prices, flats, class_count);
+    bound->pass = (struct cvm_exact_pass){problem, bound->fares, class_count};
+    cvm_groups_run(pool, group_count, bound_group, bound);
+    *out_gain = 0.0;
+    for (size_t group = 0; group < group_count; group++) {
+        double gain = 0.0;
+        for (size_t i = 0; i < CVM_PROBLEM_BLOCK; i++) {
+            gain += bound->gains[group][i];
+        }
+        *out_gain += gain;
+    }
+    return CVM_OK;
+}
+
+/* ---- the certificate ---- */
+
+static enum cvm_status check_limits(const struct cvm_problem *problem,
+                                    const struct cvm_plan_sums *sums, struct cvm_error *err)
+{
+    for (size_t r = 0; r < problem->row_count; r++) {
+        const struct cvm_row *row = &problem->rows[r];
+        if (sums->used[r] > row->limit && !cvm_row_is_minimum(row)) {
+            return CVM_FAIL(err, CVM_E_INTERNAL, "the plan uses %lld of row '%s' with %lld",
+                            (long long)sums->used[r], row->name != NULL ? row->name : "unnamed",
+                            (long long)row->limit);
+        }
+    }
+    return CVM_OK;
+}
+
+static void fill_plan(const struct cvm_problem *problem, const struct cvm_plan_sums *sums,
+                      double gain, struct cvm_plan *plan)
+{
+    double bound = gain;
+    plan->slack = 0.0;
+    plan->is_feasible = true;
+    for (size_t r = 0; r < problem->row_count; r++) {
+        const struct cvm_row *row = &problem->rows[r];
+        int64_t over = sums->used[r] - row->limit;
+        bound += plan->prices[r] * cvm_row_natural(row, row->limit);
+        plan->slack += plan->prices[r] * cvm_row_natural(row, -over);
+        plan->shortfall[r] = over > 0 ? over : 0;
+        plan->is_feasible = plan->is_feasible && over <= 0;
+    }
+    memcpy(plan->used, sums->used, sizeof(plan->used));
+    memcpy(plan->covered, sums->covered, sizeof(plan->covered));
+    memcpy(plan->inside, sums->inside, sizeof(plan->inside));
+    memcpy(plan->counts, sums->counts, sizeof(plan->counts));
+    plan->treated = sums->treated;
+    plan->value = sums->value;
     /* An optimal plan's value and bound are the same number summed in two ways: what rounding makes
-     * of their order is no gap. */
+     * of their order is no gap. A forced plan is not a choice among values: it is its own bound. */
     bool is_rounding = plan->value > bound && plan->value - bound <= 1e-12 * fabs(plan->value);
     plan->dual_bound = problem->forced_treatment >= 0 || is_rounding ? plan->value : bound;
     plan->gap =
         plan->dual_bound == 0.0 ? 0.0 : (plan->dual_bound - plan->value) / fabs(plan->dual_bound);
+    plan->regret = plan->dual_bound - plan->value - plan->slack;
+}
+
+enum cvm_status cvm_plan_verify_with(const struct cvm_problem *problem,
+                                     const struct cvm_kernel *kernel, struct cvm_pool *pool,
+                                     struct cvm_plan *plan, struct cvm_error *err)
+{
+    struct cvm_arena *arena = cvm_arena_create(SIZE_MAX);
+    struct bound *bound = arena == NULL ? NULL : CVM_NEW(arena, struct bound);
+    struct cvm_plan_sums *sums = bound == NULL ? NULL : CVM_NEW(arena, struct cvm_plan_sums);
+    double gain = 0.0;
+    if (sums == NULL) {
+        cvm_arena_destroy(arena);
+        return CVM_FAIL(err, CVM_E_LIMIT, "no memory to verify a plan");
+    }
+    bound->problem = problem;
+    bound->kernel = kernel;
+    enum cvm_status status = cvm_plan_count(problem, plan->treatments, pool, arena, sums, err);
+    if (status == CVM_OK) {
+        status = check_limits(problem, sums, err);
+    }
+    if (status == CVM_OK) {
+        status = sum_gains(bound, plan->prices, pool, arena, &gain, err);
+    }
+    if (status == CVM_OK) {
+        fill_plan(problem, sums, gain, plan);
+    }
+    cvm_arena_destroy(arena);
+    return status;
 }
 
 enum cvm_status cvm_plan_verify(const struct cvm_problem *problem, struct cvm_pool *pool,
                                 struct cvm_plan *plan, struct cvm_error *err)
 {
-    size_t group_count = cvm_group_count(problem->customer_count);
-    struct cvm_arena *arena = cvm_arena_create(SIZE_MAX);
-    struct verify *verify = arena == NULL ? NULL : CVM_NEW(arena, struct verify);
-    struct group_sums *total =
-        verify == NULL ? NULL : CVM_NEW_ARRAY(arena, group_count + 1, struct group_sums);
-    if (total == NULL) {
-        cvm_arena_destroy(arena);
-        return CVM_FAIL(err, CVM_E_LIMIT, "no memory to verify a plan");
-    }
-    verify->problem = problem;
-    verify->plan = plan;
-    verify->groups = total + 1;
-    cvm_touches_init(problem, &verify->touches);
-    set_unit_prices(verify);
-    cvm_groups_run(pool, group_count, verify_group, verify);
-    enum cvm_status status = add_groups(verify, total, err);
-    if (status == CVM_OK) {
-        fill_plan(problem, total, plan);
-    }
-    cvm_arena_destroy(arena);
-    return status;
+    const struct cvm_kernel *kernel = NULL;
+    enum cvm_status status = cvm_kernel_find(CVM_INSTRUCTIONS_BEST, &kernel, err);
+    return status == CVM_OK ? cvm_plan_verify_with(problem, kernel, pool, plan, err) : status;
 }

@@ -1,0 +1,255 @@
+/* kernel_body.h - the kernels, compiled once per set of instructions: KERNEL names the table. No
+ * header in the usual sense: included once by each kernel_*.c. */
+#include <math.h>
+#include <string.h>
+
+#include "allocation/kernel.h"
+#include "allocation/lanes.h"
+
+#define BLOCK CVM_PROBLEM_BLOCK
+
+/* What is known of sixteen customers besides their values. */
+struct block {
+    const float *values;
+    floats amounts;
+    floats jitters;
+    ints classes;
+    uint16_t class_numbers[BLOCK];
+    double exact_amounts[BLOCK];
+};
+
+static inline void read_block(const struct cvm_kernel_pass *pass, size_t first, size_t count,
+                              struct block *block)
+{
+    const struct cvm_table *table = pass->table;
+    block->values = table->values + first * table->treatment_count;
+    if (table->amounts != NULL) {
+        memset(block->exact_amounts, 0, sizeof(block->exact_amounts));
+        memcpy(block->exact_amounts, table->amounts + first, count * sizeof(double));
+        block->amounts = floats_of_doubles(block->exact_amounts);
+    }
+    if (pass->class_count > 1) {
+        memset(block->class_numbers, 0, sizeof(block->class_numbers));
+        memcpy(block->class_numbers, table->classes + first, count * sizeof(uint16_t));
+        block->classes = ints_of_shorts(block->class_numbers);
+    }
+    if (pass->is_jittered) {
+        float jitters[BLOCK] = {0};
+        for (size_t i = 0; i < count; i++) {
+            jitters[i] = cvm_jitter(table->keys[first + i]);
+        }
+        block->jitters = floats_load(jitters);
+    }
+}
+
+static inline floats price_of(const struct cvm_kernel_pass *pass, const struct cvm_fare *fare,
+                              const struct block *block)
+{
+    floats price = pass->class_count > 1
+                       ? floats_look_up(fare->flat, pass->class_count, block->classes)
+                       : floats_all(fare->flat[0]);
+    return fare->rate == 0.0f
+               ? price
+               : floats_add(price, floats_mul(floats_all(fare->rate), block->amounts));
+}
+
+static inline floats score_of(const struct cvm_kernel_pass *pass, const struct cvm_fare *fare,
+                              const struct block *block)
+{
+    floats values = floats_load(block->values + fare->column);
+    if (fare->is_free) {
+        return values;
+    }
+    floats price = price_of(pass, fare, block);
+    floats score = floats_sub(values, price);
+    if (!pass->is_jittered) {
+        return score;
+    }
+    floats turned = floats_mul(block->jitters, floats_all(fare->factor));
+    floats spread = floats_sub(floats_sub(turned, floats_truncate(turned)), floats_all(0.5f));
+    floats width = floats_add(floats_mul(price, floats_all(CVM_JITTER_SHARE)),
+                              floats_all(fare->blur));
+    return floats_sub(score, floats_mul(spread, width));
+}
+
+static inline void add_treated(const struct cvm_kernel_pass *pass, const struct block *block,
+                               const unsigned char *places, uint32_t bits,
+                               struct cvm_kernel_sums *sums)
+{
+    for (; bits != 0; bits &= bits - 1) {
+        size_t i = (size_t)__builtin_ctz(bits);
+        size_t place = places[i];
+        size_t row = pass->class_count > 1 ? block->class_numbers[i] * pass->fare_count : 0;
+        sums->counts[row + place]++;
+        if (pass->table->amounts != NULL) {
+            sums->amounts[place] += block->exact_amounts[i];
+        }
+    }
+}
+
+static void choose(const struct cvm_kernel_pass *pass, size_t first, size_t end,
+                   struct cvm_kernel_sums *sums)
+{
+    struct block block;
+    memset(&block, 0, sizeof(block));
+    for (; first < end; first += BLOCK) {
+        size_t count = end - first < BLOCK ? end - first : BLOCK;
+        read_block(pass, first, count, &block);
+        floats best = floats_all(0.0f);
+        ints who = ints_all((int32_t)pass->fare_count);
+        for (size_t place = 0; place < pass->fare_count; place++) {
+            floats score = score_of(pass, &pass->fares[place], &block);
+            mask is_better = floats_above(score, best);
+            who = ints_pick(is_better, ints_all((int32_t)place), who);
+            best = floats_max(score, best);
+        }
+        unsigned char places[BLOCK];
+        ints_store_bytes(places, who);
+        doubles_add_floats(sums->gain, best);
+        add_treated(pass, &block, places, mask_bits(floats_above(best, floats_all(0.0f))), sums);
+        if (pass->choices != NULL) {
+            memcpy(pass->choices + first, places, count);
+        }
+    }
+}
+
+static void list_undecided(const struct cvm_kernel_pass *pass, size_t first,
+                           const struct block *block, uint32_t bits, struct cvm_kernel_list *list)
+{
+    size_t treatment_count = pass->table->treatment_count;
+    for (; bits != 0; bits &= bits - 1) {
+        size_t i = (size_t)__builtin_ctz(bits);
+        if (list->count == list->room) {
+            list->is_full = true;
+            return;
+        }
+        float *values = list->values + list->count * treatment_count;
+        for (size_t t = 0; t < treatment_count; t++) {
+            values[t] = block->values[t * BLOCK + i];
+        }
+        list->customers[list->count++] = (uint32_t)(first + i);
+    }
+}
+
+/* The best by its upper end stays best if its lower end is above every other's upper end. */
+struct front {
+    floats upper;  /* of the best */
+    floats lower;  /* its lower end */
+    floats value;  /* its value without price */
+    floats second; /* the highest upper end of the others */
+    ints who;
+};
+
+static inline void meet(const struct cvm_kernel_pass *pass, size_t place, const struct block *block,
+                        struct front *front)
+{
+    const struct cvm_fare *fare = &pass->fares[place];
+    floats values = floats_load(block->values + fare->column);
+    floats score = values;
+    floats width = floats_all(fare->slack);
+    if (!fare->is_free) {
+        floats price = price_of(pass, fare, block);
+        floats size = floats_max(price, floats_sub(floats_all(0.0f), price));
+        score = floats_sub(values, price);
+        width = floats_add(floats_mul(size, floats_all(fare->spread)), width);
+    }
+    floats upper = floats_add(score, width);
+    mask is_first = floats_above(upper, front->upper);
+    front->second = floats_max(front->second, floats_pick(is_first, front->upper, upper));
+    front->lower = floats_pick(is_first, floats_sub(score, width), front->lower);
+    front->value = floats_pick(is_first, values, front->value);
+    front->who = ints_pick(is_first, ints_all((int32_t)place), front->who);
+    front->upper = floats_max(upper, front->upper);
+}
+
+static void narrow(const struct cvm_kernel_pass *pass, size_t first, size_t end,
+                   struct cvm_kernel_sums *sums, struct cvm_kernel_list *list)
+{
+    struct block block;
+    const floats zero = floats_all(0.0f);
+    memset(&block, 0, sizeof(block));
+    for (; first < end; first += BLOCK) {
+        size_t count = end - first < BLOCK ? end - first : BLOCK;
+        struct front front = {zero, zero, zero, floats_all(-INFINITY),
+                              ints_all((int32_t)pass->fare_count)};
+        read_block(pass, first, count, &block);
+        for (size_t place = 0; place < pass->fare_count; place++) {
+            meet(pass, place, &block, &front);
+        }
+        unsigned char places[BLOCK];
+        uint32_t all = (UINT32_C(1) << count) - 1;
+        uint32_t decided = mask_bits(floats_above(front.lower, front.second)) & all;
+        uint32_t treated = mask_bits(floats_above(front.upper, zero)) & decided;
+        ints_store_bytes(places, front.who);
+        list_undecided(pass, first, &block, all & ~decided, list);
+        for (uint32_t bits = all & ~decided; bits != 0; bits &= bits - 1) {
+            places[__builtin_ctz(bits)] = CVM_UNDECIDED;
+        }
+        float values[BLOCK];
+        floats_store(values, front.value);
+        for (uint32_t bits = treated; bits != 0; bits &= bits - 1) {
+            sums->gain[0] += (double)values[__builtin_ctz(bits)];
+        }
+        add_treated(pass, &block, places, treated, sums);
+        memcpy(pass->choices + first, places, count);
+    }
+}
+
+/* Adding and taking away 1.5 x 2^52 rounds a double below 2^51 half to even, as
+ * cvm_micro_from_double() does; uses are below 2^51 micros by cvm_problem_check(). */
+#define ROUNDER 6755399441055744.0
+
+static inline void raise_best(const struct cvm_exact_fare *fare, const double *values,
+                              const double *flats, const double *amounts, double *best)
+{
+    double costs[BLOCK];
+    memcpy(costs, flats, sizeof(costs));
+    for (size_t k = 0; k < fare->rated_count; k++) {
+        struct cvm_rated rated = fare->rated[k];
+        for (size_t i = 0; i < BLOCK; i++) {
+            double micro = (rated.flat + rated.rate * amounts[i]) * 1e6;
+            micro = (micro + ROUNDER) - ROUNDER;
+            costs[i] += rated.price * (micro / 1e6);
+        }
+    }
+    for (size_t i = 0; i < BLOCK; i++) {
+        double score = values[i] - costs[i];
+        best[i] = score > best[i] ? score : best[i];
+    }
+}
+
+static void bound(const struct cvm_exact_pass *pass, size_t first, size_t end, double *gain)
+{
+    const struct cvm_problem *problem = pass->problem;
+    for (; first < end; first += BLOCK) {
+        size_t count = end - first < BLOCK ? end - first : BLOCK;
+        uint16_t classes[BLOCK] = {0};
+        double amounts[BLOCK] = {0};
+        double best[BLOCK] = {0};
+        if (problem->amounts != NULL) {
+            memcpy(amounts, problem->amounts + first, count * sizeof(double));
+        }
+        if (pass->class_count > 1) {
+            memcpy(classes, problem->classes + first, count * sizeof(uint16_t));
+        }
+        for (size_t t = 0; t < problem->treatment_count; t++) {
+            const struct cvm_exact_fare *fare = &pass->fares[t];
+            size_t at = first * problem->treatment_count + t * BLOCK;
+            double values[BLOCK];
+            double flats[BLOCK];
+            for (size_t i = 0; i < BLOCK; i++) {
+                values[i] = (double)problem->values[at + i];
+                flats[i] = fare->flat[classes[i]];
+            }
+            if (problem->exact_values != NULL) {
+                memcpy(values, problem->exact_values + at, sizeof(values));
+            }
+            raise_best(fare, values, flats, amounts, best);
+        }
+        for (size_t i = 0; i < BLOCK; i++) {
+            gain[i] += best[i];
+        }
+    }
+}
+
+const struct cvm_kernel KERNEL = {.choose = choose, .narrow = narrow, .bound = bound};

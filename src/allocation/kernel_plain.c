@@ -1,0 +1,2 @@
+#define KERNEL cvm_kernel_plain
+#include "allocation/kernel_body.h"

@@ -1,0 +1,43 @@
+/* narrow.h - the dual problem, step by step on fewer customers.
+ *
+ * A sample tells roughly what the prices are and how far they may be off. One pass over everybody
+ * then decides all customers whose best choice is the same wherever in that region the prices end;
+ * the rest, a few per cent, are the same problem with less of every limit, and finding its prices
+ * costs a fraction. That is exact while the prices stay in the region, which is checked. For files
+ * of allocation/ only.
+ */
+#ifndef CVM_ALLOCATION_NARROW_H
+#define CVM_ALLOCATION_NARROW_H
+
+#include "allocation/search.h"
+
+/* What the search over a problem came to. */
+struct cvm_narrowed {
+    double prices[CVM_PROBLEM_ROWS_MAX];
+    double bound;
+    double imbalance;
+    /* The customers who were not decided, and for everybody else what they got, in `choices`; NULL:
+     * nobody was decided. */
+    struct cvm_table *open;
+};
+
+/* choices has room for everybody; entries of decided customers are set, as treatments or sets. */
+CVM_MUST_CHECK enum cvm_status cvm_narrow_run(struct cvm_solve *solve, const double *warm_prices,
+                                              const struct cvm_choices *choices,
+                                              struct cvm_narrowed *out_narrowed,
+                                              struct cvm_error *err);
+
+/* The prices of everybody by passes over everybody; slow and sure. */
+CVM_MUST_CHECK enum cvm_status cvm_search_everybody(struct cvm_solve *solve, const double *prices,
+                                                    bool is_blurred,
+                                                    struct cvm_narrowed *out_narrowed,
+                                                    struct cvm_error *err);
+
+/* By treatment, how near to indifference about it are the `ranks[t]` nearest customers of the table,
+ * at the tariff as it is set. Households are not looked at: this is a guide. */
+CVM_MUST_CHECK enum cvm_status cvm_margins_measure(struct cvm_solve *solve,
+                                                   const struct cvm_table *table,
+                                                   const double *ranks, double *out_margins,
+                                                   struct cvm_error *err);
+
+#endif
