@@ -160,7 +160,7 @@ void cvm_words_say_sources_of_value(const struct cvm_words *words)
                      "All of the value rests on assumptions (priors): nothing was learned from "
                      "outcomes yet.");
     } else if (cvm_words_are_negligible(shares[0])) {
-        cvm_text_add(words->out, "None of the value rests on assumptions (priors) alone.");
+        cvm_text_add(words->out, "Hardly any of the value rests on assumptions (priors) still.");
     } else {
         cvm_text_add_format(words->out,
                             "%s of the value rests on assumptions (priors), the rest on outcomes.",

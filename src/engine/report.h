@@ -138,7 +138,8 @@ struct cvm_report {
     bool is_forced;                        /* one treatment was asked for: nothing to compare */
 
     struct cvm_report_sum total;
-    double by_source[CVM_REPORT_SOURCE_KINDS]; /* share of the value that rests on each kind */
+    double by_source[CVM_REPORT_SOURCE_KINDS]; /* share of the value that rests on each kind; 0
+                                                  counts what is left of priors in the others */
     double dual_bound, gap;
     struct cvm_report_funnel funnel;
     struct cvm_report_treatment treatments[CVM_TREATMENTS_MAX];
