@@ -216,8 +216,9 @@ static bool sync_folder(const char *path)
 
 struct cvm_file_out {
     FILE *stream;
-    char *path;      /* what is replaced: the target of a link */
-    char *temporary; /* NULL: written as it is, for a device or pipe can not be replaced by a file */
+    char *path; /* what is replaced: the target of a link */
+    char
+        *temporary; /* NULL: written as it is, for a device or pipe can not be replaced by a file */
 };
 
 /* The temporary file has the mode of what it will replace, so that the rename changes no rights. */
