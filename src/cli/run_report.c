@@ -190,10 +190,13 @@ static void print_seconds(struct cvm_session *session, const struct cvm_run_resu
     if (result->was_done_before) {
         return;
     }
-    fprintf(session->out,
-            "Seconds: journeys %.3f, values %.3f, allocation %.3f, plan %.3f; %.3f in all\n",
+    fprintf(session->out, "Seconds: journeys %.3f, values %.3f, allocation %.3f, plan %.3f",
             result->seconds.features, result->seconds.values, result->seconds.allocation,
-            result->seconds.plan, result->seconds.total);
+            result->seconds.plan);
+    if (result->seconds.total > 0) { /* a stored summary is written before the end */
+        fprintf(session->out, "; %.3f in all", result->seconds.total);
+    }
+    fputc('\n', session->out);
 }
 
 /* A plan that waits for a person says what that person does. */
