@@ -54,7 +54,7 @@ struct cvm_report_limit {
     double elsewhere; /* of it used by others before, or kept for real time */
     double used;      /* by this run */
     double left;
-    double price; /* of one more unit; 0 = it is not scarce */
+    double price; /* of one more unit; 0 = it is not scarce, NAN = nothing was left to ask for */
 };
 
 /* Customers who pass one gate after the other. */

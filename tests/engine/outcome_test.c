@@ -600,8 +600,8 @@ static void what_is_sent_after_its_recall_takes_its_capacity_again(void **state)
     report(CALLED, "sent", "2024-03-21"); /* once, however many reports */
     (void)import_lines(store);
     assert_int_equal(number(store, used), before);
-    assert_int_equal(
-        number(store, "SELECT count(*) FROM ledger WHERE held + confirmed > granted"), 0);
+    assert_int_equal(number(store, "SELECT count(*) FROM ledger WHERE held + confirmed > granted"),
+                     0);
     cvm_store_close(store);
 }
 
@@ -615,8 +615,8 @@ static void what_was_given_away_since_is_not_taken_again(void **state)
     report(CALLED, "sent", "2024-03-21");
     struct cvm_outcome_report result = import_lines(store);
     assert_int_equal(result.applied, 1);
-    assert_int_equal(
-        number(store, "SELECT count(*) FROM ledger WHERE held + confirmed > granted"), 0);
+    assert_int_equal(number(store, "SELECT count(*) FROM ledger WHERE held + confirmed > granted"),
+                     0);
     cvm_store_close(store);
 }
 
