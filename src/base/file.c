@@ -170,38 +170,6 @@ out:
     return status;
 }
 
-static bool write_all(int fd, const char *data, size_t length)
-{
-    while (length > 0) {
-        ssize_t count = write(fd, data, length);
-        if (count < 0 && errno != EINTR) {
-            return false;
-        }
-        if (count > 0) {
-            data += count;
-            length -= (size_t)count;
-        }
-    }
-    return true;
-}
-
-/* Pipes, terminals and devices cannot be replaced by a file. */
-static enum cvm_status write_through(const char *path, const char *data, size_t length,
-                                     struct cvm_error *err)
-{
-    int fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY);
-    if (fd < 0) {
-        return fail_errno(err, errno, "open", path);
-    }
-    bool is_written = write_all(fd, data, length);
-    int number = errno;
-    if (close(fd) != 0 && is_written) {
-        is_written = false;
-        number = errno;
-    }
-    return is_written ? CVM_OK : fail_errno(err, number, "write", path);
-}
-
 /* Length of the part of a path before its last name: "a/b/" of "a/b/c". */
 static size_t folder_length(const char *path)
 {
@@ -246,58 +214,144 @@ static bool sync_folder(const char *path)
     return is_synced;
 }
 
-static enum cvm_status replace(const char *path, const struct stat *old, const char *data,
-                               size_t length, struct cvm_error *err)
+struct cvm_file_out {
+    FILE *stream;
+    char *path; /* what is replaced: the target of a link */
+    char
+        *temporary; /* NULL: written as it is, for a device or pipe can not be replaced by a file */
+};
+
+/* The temporary file has the mode of what it will replace, so that the rename changes no rights. */
+static enum cvm_status open_beside(struct cvm_file_out *file, const struct stat *old,
+                                   struct cvm_error *err)
 {
-    enum cvm_status status = CVM_OK;
     char temporary[PATH_MAX];
-    int fd = open_temporary(path, temporary);
+    int fd = open_temporary(file->path, temporary);
     if (fd < 0) {
+        return fail_errno(err, errno, "write", file->path);
+    }
+    file->temporary = strdup(temporary);
+    if (file->temporary == NULL) {
+        (void)unlink(temporary);
+        (void)close(fd);
+        return fail_no_memory(err, file->path);
+    }
+    bool is_open = (old == NULL || fchmod(fd, old->st_mode & 07777) == 0) &&
+                   (file->stream = fdopen(fd, "w")) != NULL;
+    if (!is_open) {
+        enum cvm_status status = fail_errno(err, errno, "write", file->path);
+        (void)close(fd);
+        return status;
+    }
+    return CVM_OK;
+}
+
+static enum cvm_status open_device(struct cvm_file_out *file, struct cvm_error *err)
+{
+    int fd = open(file->path, O_WRONLY | O_CLOEXEC | O_NOCTTY);
+    file->stream = fd < 0 ? NULL : fdopen(fd, "w");
+    if (file->stream == NULL) {
+        enum cvm_status status = fail_errno(err, errno, "open", file->path);
+        if (fd >= 0) {
+            (void)close(fd);
+        }
+        return status;
+    }
+    return CVM_OK;
+}
+
+enum cvm_status cvm_file_out_open(const char *path, struct cvm_file_out **out_file,
+                                  struct cvm_error *err)
+{
+    struct stat info;
+    bool is_there = stat(path, &info) == 0;
+    if (!is_there && errno != ENOENT) {
         return fail_errno(err, errno, "write", path);
     }
-    bool is_done = (old == NULL || fchmod(fd, old->st_mode & 07777) == 0) &&
-                   write_all(fd, data, length) && fsync(fd) == 0;
+    if (is_there && S_ISDIR(info.st_mode)) {
+        return CVM_FAIL(err, CVM_E_INVALID, "cannot write '%s': it is a folder", path);
+    }
+    struct cvm_file_out *file = calloc(1, sizeof(*file));
+    if (file == NULL) {
+        return fail_no_memory(err, path);
+    }
+    enum cvm_status status = CVM_OK;
+    bool is_device = is_there && !S_ISREG(info.st_mode);
+    file->path = is_there && !is_device ? realpath(path, NULL) : strdup(path);
+    if (file->path == NULL) {
+        status = fail_errno(err, errno, "write", path);
+    } else if (is_device) {
+        status = open_device(file, err);
+    } else {
+        status = open_beside(file, is_there ? &info : NULL, err);
+    }
+    if (status != CVM_OK) {
+        cvm_file_out_close(file);
+        return status;
+    }
+    *out_file = file;
+    return CVM_OK;
+}
+
+FILE *cvm_file_out_stream(struct cvm_file_out *file)
+{
+    return file->stream;
+}
+
+enum cvm_status cvm_file_out_commit(struct cvm_file_out *file, struct cvm_error *err)
+{
+    bool is_done = fflush(file->stream) == 0 && ferror(file->stream) == 0 &&
+                   (file->temporary == NULL || fsync(fileno(file->stream)) == 0);
     int number = errno;
-    if (close(fd) != 0 && is_done) {
+    if (fclose(file->stream) != 0 && is_done) {
         is_done = false;
         number = errno;
     }
-    if (is_done && rename(temporary, path) != 0) {
+    file->stream = NULL;
+    if (is_done && file->temporary != NULL && rename(file->temporary, file->path) != 0) {
         is_done = false;
         number = errno;
     }
     if (!is_done) {
-        status = fail_errno(err, number, "write", path);
-        (void)unlink(temporary);
-    } else if (!sync_folder(path)) {
-        status = fail_errno(err, errno, "sync the folder of", path);
+        return fail_errno(err, number, "write", file->path);
     }
-    return status;
+    if (file->temporary != NULL) {
+        free(file->temporary);
+        file->temporary = NULL;
+        return sync_folder(file->path) ? CVM_OK
+                                       : fail_errno(err, errno, "sync the folder of", file->path);
+    }
+    return CVM_OK;
+}
+
+void cvm_file_out_close(struct cvm_file_out *file)
+{
+    if (file == NULL) {
+        return;
+    }
+    if (file->stream != NULL) {
+        (void)fclose(file->stream); /* thrown away */
+    }
+    if (file->temporary != NULL) {
+        (void)unlink(file->temporary);
+    }
+    free(file->temporary);
+    free(file->path);
+    free(file);
 }
 
 enum cvm_status cvm_file_write(const char *path, const char *data, size_t length,
                                struct cvm_error *err)
 {
-    struct stat info;
-    if (stat(path, &info) != 0) {
-        if (errno != ENOENT) {
-            return fail_errno(err, errno, "write", path);
-        }
-        return replace(path, NULL, data, length, err);
+    struct cvm_file_out *file = NULL;
+    enum cvm_status status = cvm_file_out_open(path, &file, err);
+    if (status == CVM_OK && fwrite(data, 1, length, file->stream) != length) {
+        status = fail_errno(err, errno, "write", path);
     }
-    if (S_ISDIR(info.st_mode)) {
-        return CVM_FAIL(err, CVM_E_INVALID, "cannot write '%s': it is a folder", path);
+    if (status == CVM_OK) {
+        status = cvm_file_out_commit(file, err);
     }
-    if (!S_ISREG(info.st_mode)) {
-        return write_through(path, data, length, err);
-    }
-    /* What a link points to is replaced, not the link. */
-    char *target = realpath(path, NULL);
-    if (target == NULL) {
-        return fail_errno(err, errno, "write", path);
-    }
-    enum cvm_status status = replace(target, &info, data, length, err);
-    free(target);
+    cvm_file_out_close(file);
     return status;
 }
 

@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
 
 #include "base/arena.h"
 #include "base/error.h"
@@ -16,9 +17,20 @@ CVM_MUST_CHECK enum cvm_status cvm_file_read(struct cvm_arena *arena, const char
                                              size_t bytes_max, char **out_data, size_t *out_length,
                                              struct cvm_error *err);
 /* Write beside it, fsync, rename over it: a reader sees the old or the new file, never half of one.
- */
+ * A link stays one, and so does a device or pipe: it is written to, never replaced or removed. */
 CVM_MUST_CHECK enum cvm_status cvm_file_write(const char *path, const char *data, size_t length,
                                               struct cvm_error *err);
+
+/* The same for what is written piece by piece: the file is there once it is committed. */
+struct cvm_file_out;
+CVM_MUST_CHECK enum cvm_status cvm_file_out_open(const char *path, struct cvm_file_out **out_file,
+                                                 struct cvm_error *err);
+FILE *cvm_file_out_stream(struct cvm_file_out *file);
+CVM_MUST_CHECK enum cvm_status cvm_file_out_commit(struct cvm_file_out *file,
+                                                   struct cvm_error *err);
+/* Without a commit nothing has changed. NULL is accepted. */
+void cvm_file_out_close(struct cvm_file_out *file);
+
 /* Like mkdir -p. */
 CVM_MUST_CHECK enum cvm_status cvm_folder_create(const char *path, struct cvm_error *err);
 

@@ -1,4 +1,3 @@
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -208,17 +207,10 @@ static enum cvm_status check_out_path(const char *path, struct cvm_error *err)
     if (path == NULL) {
         return CVM_OK;
     }
-    bool was_there = cvm_file_exists(path);
-    FILE *stream = cvm_file_is_folder(path) ? NULL : fopen(path, "ab");
-    if (stream == NULL) {
-        return CVM_FAIL(err, CVM_E_UNAVAILABLE, "cannot write '%s': %s", path,
-                        cvm_file_is_folder(path) ? "it is a folder" : strerror(errno));
-    }
-    (void)fclose(stream);
-    if (!was_there) {
-        (void)remove(path);
-    }
-    return CVM_OK;
+    struct cvm_file_out *file = NULL;
+    enum cvm_status status = cvm_file_out_open(path, &file, err);
+    cvm_file_out_close(file);
+    return status;
 }
 
 static enum cvm_status decide_everybody(struct run_job *job, struct cvm_error *err)

@@ -1,10 +1,10 @@
 /* What `cvm explain RUN` says of everybody: reasons counted, parts as CSV. */
 #include <errno.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/csv.h"
 #include "base/date.h"
+#include "base/file.h"
 #include "cli/document.h"
 #include "cli/explain_report.h"
 
@@ -173,31 +173,39 @@ static enum cvm_status write_head(struct csv_job *job, struct cvm_error *err)
                : CVM_FAIL(err, CVM_E_UNAVAILABLE, "cannot write the parts: %s", strerror(errno));
 }
 
+static enum cvm_status write_rows(struct cvm_work *work, struct csv_job *job,
+                                  struct cvm_explain_many *request, struct cvm_error *err)
+{
+    enum cvm_status status = write_head(job, err);
+    cvm_text_init(&job->line, 0);
+    request->on_treatment = write_row;
+    request->state = job;
+    if (status == CVM_OK) {
+        status = cvm_explain_parts(work->engine, work->store, request, work->session->arena, err);
+    }
+    cvm_text_finish(&job->line);
+    return status;
+}
+
 enum cvm_status cvm_explain_write_csv(struct cvm_work *work, const char *path,
                                       struct cvm_explain_many *request, int64_t *out_rows,
                                       struct cvm_error *err)
 {
     bool is_standard = strcmp(path, "-") == 0;
     struct csv_job job = {.catalogue = work->catalogue};
-    job.stream = is_standard ? work->session->out : fopen(path, "wb");
-    if (job.stream == NULL) {
-        return CVM_FAIL(err, CVM_E_UNAVAILABLE, "cannot write '%s': %s", path, strerror(errno));
-    }
-    cvm_text_init(&job.line, 0);
-    request->on_treatment = write_row;
-    request->state = &job;
-    enum cvm_status status = write_head(&job, err);
+    struct cvm_file_out *file = NULL;
+    enum cvm_status status = is_standard ? CVM_OK : cvm_file_out_open(path, &file, err);
     if (status == CVM_OK) {
-        status = cvm_explain_parts(work->engine, work->store, request, work->session->arena, err);
+        job.stream = is_standard ? work->session->out : cvm_file_out_stream(file);
+        status = write_rows(work, &job, request, err);
     }
-    bool is_whole = is_standard ? fflush(job.stream) == 0 : fclose(job.stream) == 0;
-    if (status == CVM_OK && !is_whole) {
-        status = CVM_FAIL(err, CVM_E_UNAVAILABLE, "cannot write '%s': %s", path, strerror(errno));
+    if (status == CVM_OK && is_standard && fflush(job.stream) != 0) {
+        status = CVM_FAIL(err, CVM_E_UNAVAILABLE, "cannot write the parts: %s", strerror(errno));
     }
-    cvm_text_finish(&job.line);
-    if (status != CVM_OK && !is_standard) {
-        (void)unlink(path); /* half a file would be taken for a whole one */
+    if (status == CVM_OK && !is_standard) {
+        status = cvm_file_out_commit(file, err);
     }
+    cvm_file_out_close(file);
     if (status == CVM_OK) {
         *out_rows = job.rows;
     }

@@ -89,7 +89,7 @@ const char *cvm_words_price(const struct cvm_report_limit *limit, const char *cu
         [CVM_CONSTRAINT_CAPACITY] = "customer", [CVM_CONSTRAINT_RESOURCE] = "unit"};
     const char *unit = limit->kind == CVM_CONSTRAINT_BUDGET ? currency : one[limit->kind];
     if (!(limit->price > 0)) {
-        return "not scarce";
+        return isnan(limit->price) ? "used up before" : "not scarce";
     }
     (void)!snprintf(text, CVM_WORDS_SIZE,
                     limit->price < 1000 ? "%.3g %.8s per %.8s" : "%.0f %.8s per %.8s", limit->price,
@@ -160,7 +160,7 @@ void cvm_words_say_sources_of_value(const struct cvm_words *words)
                      "All of the value rests on assumptions (priors): nothing was learned from "
                      "outcomes yet.");
     } else if (cvm_words_are_negligible(shares[0])) {
-        cvm_text_add(words->out, "None of the value rests on assumptions (priors) alone.");
+        cvm_text_add(words->out, "Hardly any of the value rests on assumptions (priors) still.");
     } else {
         cvm_text_add_format(words->out,
                             "%s of the value rests on assumptions (priors), the rest on outcomes.",
@@ -207,13 +207,23 @@ void cvm_words_say_limits(const struct cvm_words *words)
     const struct cvm_report_limit *dearest = NULL;
     char text[CVM_WORDS_SIZE];
     size_t scarce = 0;
+    size_t gone = 0;
     for (size_t i = 0; i < report->limit_count; i++) {
         const struct cvm_report_limit *limit = &report->limits[i];
         scarce += limit->price > 0 ? 1 : 0;
+        gone += isnan(limit->price) ? 1 : 0;
         if (limit->kind == CVM_CONSTRAINT_CAPACITY && limit->price > 0 &&
             (dearest == NULL || limit->price > dearest->price)) {
             dearest = limit;
         }
+    }
+    if (gone > 0) {
+        cvm_text_add_format(words->out, "%zu of %zu limits were used up before this run. ", gone,
+                            report->limit_count);
+    }
+    if (scarce == 0 && gone > 0) {
+        cvm_text_add(words->out, "No other limit binds.");
+        return;
     }
     if (scarce == 0) {
         cvm_text_add(words->out, "No limit binds: more of any would bring nothing.");

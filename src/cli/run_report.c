@@ -69,12 +69,13 @@ static int compare_ranked(const void *a, const void *b)
     return (left->index > right->index) - (left->index < right->index);
 }
 
-static void add_price(struct cvm_table *table, double price)
+/* Of what was gone before the run began the solve asked nothing, so it has no price. */
+static void add_price(struct cvm_table *table, double price, bool was_gone)
 {
     if (price > 0) {
         cvm_table_add_format(table, "%.4g", price);
     } else {
-        cvm_table_add(table, "not binding");
+        cvm_table_add(table, was_gone ? "used up before" : "not binding");
     }
 }
 
@@ -101,7 +102,8 @@ static void print_treatments(struct cvm_session *session, const struct cvm_run_r
         cvm_table_add(&table, cvm_grouped(result->by_treatment[t], number));
         cvm_table_add(&table, is_limited ? cvm_grouped(result->limits[t], number) : "any");
         cvm_table_add(&table, is_limited ? cvm_grouped(result->remaining[t], number) : "");
-        add_price(&table, result->prices[t]);
+        add_price(&table, result->prices[t],
+                  is_limited && result->remaining[t] <= 0 && result->by_treatment[t] == 0);
     }
     cvm_table_print(&table, session->out);
     fputc('\n', session->out);
@@ -134,7 +136,7 @@ static void print_shared(struct cvm_session *session, const struct cvm_run_resul
         cvm_table_add(&table, cvm_money(limit - left, number));
         cvm_table_add(&table, cvm_money(limit, number));
         cvm_table_add(&table, cvm_money(left, number));
-        add_price(&table, result->prices[c] * scale);
+        add_price(&table, result->prices[c] * scale, result->remaining[c] <= 0);
     }
     if (table.cell_count == 0) {
         cvm_text_finish(&table.cells);
@@ -190,10 +192,13 @@ static void print_seconds(struct cvm_session *session, const struct cvm_run_resu
     if (result->was_done_before) {
         return;
     }
-    fprintf(session->out,
-            "Seconds: journeys %.3f, values %.3f, allocation %.3f, plan %.3f; %.3f in all\n",
+    fprintf(session->out, "Seconds: journeys %.3f, values %.3f, allocation %.3f, plan %.3f",
             result->seconds.features, result->seconds.values, result->seconds.allocation,
-            result->seconds.plan, result->seconds.total);
+            result->seconds.plan);
+    if (result->seconds.total > 0) { /* a stored summary is written before the end */
+        fprintf(session->out, "; %.3f in all", result->seconds.total);
+    }
+    fputc('\n', session->out);
 }
 
 /* A plan that waits for a person says what that person does. */

@@ -4,10 +4,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/columns.h"
 #include "base/csv.h"
+#include "base/file.h"
 #include "storage/customers.h"
 #include "world/world.h"
 
@@ -36,7 +36,7 @@ struct respond_job {
     struct cvm_text out;
     struct cvm_arena *arena; /* of a line */
     FILE *truth;
-    FILE *stream;
+    struct cvm_file_out *file;
     int64_t line;
     struct cvm_respond_result result;
 };
@@ -218,7 +218,8 @@ static enum cvm_status flush(struct respond_job *job, struct cvm_error *err)
     if (job->out.failed) {
         return CVM_FAIL(err, CVM_E_LIMIT, "no memory for outcomes");
     }
-    if (fwrite(cvm_text_string(&job->out), 1, job->out.length, job->stream) != job->out.length) {
+    FILE *stream = cvm_file_out_stream(job->file);
+    if (fwrite(cvm_text_string(&job->out), 1, job->out.length, stream) != job->out.length) {
         return CVM_FAIL(err, CVM_E_UNAVAILABLE, "cannot write '%s': %s", job->request->out_path,
                         strerror(errno));
     }
@@ -264,12 +265,7 @@ static enum cvm_status open_streams(struct respond_job *job, struct cvm_error *e
         return CVM_FAIL(err, CVM_E_NOT_FOUND, "cannot open '%s': %s", job->request->truth_path,
                         strerror(errno));
     }
-    job->stream = fopen(job->request->out_path, "wb");
-    if (job->stream == NULL) {
-        return CVM_FAIL(err, CVM_E_UNAVAILABLE, "cannot write '%s': %s", job->request->out_path,
-                        strerror(errno));
-    }
-    return CVM_OK;
+    return cvm_file_out_open(job->request->out_path, &job->file, err);
 }
 
 enum cvm_status cvm_world_respond_run(struct cvm_store *store, const struct cvm_context *context,
@@ -288,15 +284,12 @@ enum cvm_status cvm_world_respond_run(struct cvm_store *store, const struct cvm_
     if (status == CVM_OK) {
         status = read_truth(&job, err);
     }
-    if (job.stream != NULL && fclose(job.stream) != 0 && status == CVM_OK) {
-        status = CVM_FAIL(err, CVM_E_UNAVAILABLE, "cannot write '%s': %s", request->out_path,
-                          strerror(errno));
+    if (status == CVM_OK) {
+        status = cvm_file_out_commit(job.file, err);
     }
+    cvm_file_out_close(job.file);
     if (job.truth != NULL) {
         (void)fclose(job.truth); /* opened for reading: nothing left to lose */
-    }
-    if (job.stream != NULL && status != CVM_OK) {
-        (void)unlink(request->out_path); /* half an answer is none */
     }
     if (status == CVM_OK) {
         *out_result = job.result;

@@ -7,7 +7,7 @@
 /* What the reports of the imports say of one source. */
 struct source_history {
     int32_t newest_day; /* CVM_DAY_NONE: no dated event was ever imported */
-    size_t imports;     /* that had the source; the newest two are kept */
+    size_t imports;     /* deliveries of the source; the newest two are kept */
     int64_t batch[2];
     double rows[2];
     double rows_per_day[2]; /* a first import brings years, a nightly one a day */
@@ -30,7 +30,7 @@ static int32_t day_of(const struct cvm_json_value *report, const char *key)
 }
 
 static void note_source(struct source_history *history, int64_t batch,
-                        const struct cvm_json_value *report, int32_t as_of_day)
+                        const struct cvm_json_value *report, bool is_delivery, int32_t as_of_day)
 {
     const struct cvm_json_value *read = cvm_json_member(report, "read");
     int32_t first = day_of(report, "first_date");
@@ -41,7 +41,7 @@ static void note_source(struct source_history *history, int64_t batch,
         int32_t known = last < as_of_day ? last : as_of_day;
         history->newest_day = known > history->newest_day ? known : history->newest_day;
     }
-    if (rows > 0 && history->imports < 2) {
+    if (is_delivery && rows > 0 && history->imports < 2) {
         history->batch[history->imports] = batch;
         history->rows[history->imports] = rows;
         history->rows_per_day[history->imports] = rows / days;
@@ -59,10 +59,13 @@ static enum cvm_status note_report(void *state, int64_t batch, const char *repor
                                            strlen(report), false, &root, err);
     const struct cvm_json_value *by_source =
         status == CVM_OK ? cvm_json_member(root, "by_source") : NULL;
+    const struct cvm_json_value *follows = cvm_json_member(root, "follows_outcomes");
+    bool is_delivery = follows == NULL || follows->type != CVM_JSON_BOOL || !follows->boolean;
     for (size_t s = 0; by_source != NULL && s < catalogue->source_count; s++) {
         const struct cvm_json_value *mine = cvm_json_member(by_source, catalogue->sources[s].name);
         if (mine != NULL) {
-            note_source(&history->sources[s], batch, mine, history->job->result->as_of_day);
+            note_source(&history->sources[s], batch, mine, is_delivery,
+                        history->job->result->as_of_day);
         }
     }
     return status;

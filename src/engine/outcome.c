@@ -269,8 +269,9 @@ static enum cvm_status learn(struct outcome_job *job, const struct subject *subj
     return CVM_OK;
 }
 
-static enum cvm_status give_back(struct outcome_job *job, const struct subject *subject,
-                                 struct cvm_error *err)
+/* What was not sent gives back what it used; what was withdrawn and is sent takes it again. */
+static enum cvm_status change_use(struct outcome_job *job, const struct subject *subject,
+                                  bool takes_again, struct cvm_error *err)
 {
     const struct cvm_catalogue *in_force = job->work->catalogue;
     const struct cvm_catalogue *catalogue = subject->run->catalogue;
@@ -282,10 +283,11 @@ static enum cvm_status give_back(struct outcome_job *job, const struct subject *
         .day = subject->run->as_of_day,
         .run_id = subject->run->run_id,
         .catalogue = catalogue,
+        .takes_again = takes_again,
     };
     enum cvm_status status = cvm_withdrawal_add(&withdrawal, &subject->decision, err);
     for (size_t c = 0; status == CVM_OK && c < catalogue->constraint_count; c++) {
-        int same = withdrawal.amounts[c] == 0
+        int same = takes_again || withdrawal.amounts[c] == 0
                        ? CVM_INDEX_NONE
                        : cvm_catalogue_constraint(in_force, catalogue->constraints[c].id);
         if (same != CVM_INDEX_NONE) {
@@ -315,9 +317,11 @@ static enum cvm_status store_report(struct outcome_job *job, const struct subjec
         status = cvm_decision_set_state(store, decision->run_id, decision->customer_key, state, now,
                                         err);
     }
+    bool was_withdrawn = decision->state == CVM_DECISION_WITHDRAWN;
     bool is_given_up = row->state == CVM_DECISION_NOT_SENT || row->state == CVM_DECISION_EXPIRED;
-    if (status == CVM_OK && is_given_up && decision->state != CVM_DECISION_WITHDRAWN) {
-        status = give_back(job, subject, err);
+    bool is_made_after_all = was_withdrawn && state != CVM_DECISION_WITHDRAWN;
+    if (status == CVM_OK && (is_made_after_all || (is_given_up && !was_withdrawn))) {
+        status = change_use(job, subject, is_made_after_all, err);
     }
     return status;
 }

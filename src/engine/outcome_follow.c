@@ -373,6 +373,7 @@ static enum cvm_status import_portion(struct follow_job *job, struct cvm_error *
         return CVM_OK;
     }
     options.rejects_path = NULL;
+    options.follows_outcomes = true;
     work.options = &options;
     work.catalogue = &job->catalogue;
     job->next = 0;

@@ -288,7 +288,8 @@ static void make_limits(struct cvm_report_job *job)
         }
         double granted = (double)now->summary.limits[c];
         double left = (double)now->summary.remaining[c];
-        double price = now->summary.prices[c] > 0 ? now->summary.prices[c] : 0;
+        bool was_gone = left <= 0 && now->used[c] <= 0; /* the solve did not ask for it */
+        double price = now->summary.prices[c] > 0 ? now->summary.prices[c] : was_gone ? NAN : 0;
         report->limits[report->limit_count++] = (struct cvm_report_limit){
             .id = constraint->id,
             .display_name = constraint->display_name,

@@ -54,7 +54,7 @@ struct cvm_report_limit {
     double elsewhere; /* of it used by others before, or kept for real time */
     double used;      /* by this run */
     double left;
-    double price; /* of one more unit; 0 = it is not scarce */
+    double price; /* of one more unit; 0 = it is not scarce, NAN = nothing was left to ask for */
 };
 
 /* Customers who pass one gate after the other. */
@@ -138,7 +138,8 @@ struct cvm_report {
     bool is_forced;                        /* one treatment was asked for: nothing to compare */
 
     struct cvm_report_sum total;
-    double by_source[CVM_REPORT_SOURCE_KINDS]; /* share of the value that rests on each kind */
+    double by_source[CVM_REPORT_SOURCE_KINDS]; /* share of the value that rests on each kind; 0
+                                                  counts what is left of priors in the others */
     double dual_bound, gap;
     struct cvm_report_funnel funnel;
     struct cvm_report_treatment treatments[CVM_TREATMENTS_MAX];

@@ -20,6 +20,7 @@ struct decision_loading {
     struct cvm_report_side *side;
     struct cvm_report_base *base;
     struct side_spread *spread;
+    const struct cvm_catalogue *priors;  /* before anything was learned */
     double year_share[CVM_SEGMENTS_MAX]; /* annuity of 12 months over that of the horizon */
     double annuity[CVM_SEGMENTS_MAX];
     size_t at; /* in the base: decisions come in key order */
@@ -52,25 +53,69 @@ static void find_annuities(struct decision_loading *loading)
     }
 }
 
-/* value = f q [ margin part x annuity - a g ] - costs. The factor f of late contacts is not stored;
- * it stands before all of the bracket, so the two brackets' ratio is enough. */
+/* value = f q [ (saved + sold) x annuity - paid ] - costs, of the customer at hand. */
+struct bracket {
+    double saved, sold; /* a month: margin that the cut of churn saves, that is sold to acceptors */
+    double paid;        /* incentives */
+    double annuity;
+    double year_share; /* of it in the first 12 months */
+};
+
+static struct bracket bracket_of(const struct decision_loading *loading, size_t treatment)
+{
+    const struct cvm_response *response = &loading->side->catalogue->treatments[treatment].response;
+    size_t segment = ((const unsigned char *)loading->base->segments.data)[loading->at];
+    double margin = (double)((const float *)loading->base->margins.data)[loading->at];
+    double churn = (double)((const float *)loading->base->churns.data)[loading->at];
+    return (struct bracket){
+        .saved = churn * response->churn_cut * margin,
+        .sold = response->accept * response->extra_margin,
+        .paid = response->accept * (response->incentive + response->incentive_margins * margin),
+        .annuity = loading->annuity[segment],
+        .year_share = loading->year_share[segment],
+    };
+}
+
+/* The factor f of late contacts is not stored; it stands before all of the bracket, so the two
+ * brackets' ratio is enough. */
 static double first_year(const struct decision_loading *loading, size_t treatment, double value)
 {
     const struct cvm_catalogue *catalogue = loading->side->catalogue;
     const struct cvm_treatment *given = &catalogue->treatments[treatment];
-    const struct cvm_response *response = &given->response;
-    size_t segment = ((const unsigned char *)loading->base->segments.data)[loading->at];
-    double margin = (double)((const float *)loading->base->margins.data)[loading->at];
-    double churn = (double)((const float *)loading->base->churns.data)[loading->at];
+    struct bracket in = bracket_of(loading, treatment);
     bool tires = given->purpose == CVM_PURPOSE_MARKETING && given->channel != CVM_CHANNEL_NONE;
     double costs =
         cvm_micro_to_double(given->cost_micro) + (tires ? catalogue->value.fatigue : 0.0);
-    double monthly =
-        churn * response->churn_cut * margin + response->accept * response->extra_margin;
-    double paid = response->accept * (response->incentive + response->incentive_margins * margin);
-    double whole = monthly * loading->annuity[segment] - paid;
-    double year = whole - monthly * loading->annuity[segment] * (1 - loading->year_share[segment]);
+    double monthly = in.saved + in.sold;
+    double whole = monthly * in.annuity - in.paid;
+    double year = whole - monthly * in.annuity * (1 - in.year_share);
     return fabs(whole) < 1e-9 ? value : (value + costs) * (year / whole) - costs;
+}
+
+/* ---- what the value rests on ---- */
+
+/* What outcomes have left of a prior: its share in a conjugate mean is the share of its variance
+ * that remains. What the prior took for certain, nothing is learned of. */
+static double prior_left(double prior_sd, double sd)
+{
+    return prior_sd <= 0 ? 1.0 : fmin(sd * sd / (prior_sd * prior_sd), 1.0);
+}
+
+/* A few outcomes make a response "learned" and change it little: each part of the value rests on
+ * the prior by what is left of the prior of its own response. */
+static double share_on_prior(const struct decision_loading *loading, size_t treatment)
+{
+    const struct cvm_response *prior = &loading->priors->treatments[treatment].response;
+    const struct cvm_response *now = &loading->side->catalogue->treatments[treatment].response;
+    double cut = prior_left(prior->churn_cut_sd, now->churn_cut_sd);
+    double accept = prior_left(prior->accept_sd, now->accept_sd);
+    if (!loading->side->has_values) {
+        return fmax(cut, accept);
+    }
+    struct bracket in = bracket_of(loading, treatment);
+    double saved = fabs(in.saved * in.annuity);
+    double sold = fabs(in.sold * in.annuity - in.paid);
+    return saved + sold <= 0 ? 1.0 : (saved * cut + sold * accept) / (saved + sold);
 }
 
 /* ---- decisions ---- */
@@ -152,7 +197,9 @@ static void add_treated(struct decision_loading *loading, const struct cvm_decis
     };
     add_to(&side->treatments[treatment].sum, &one);
     add_to(&side->segments[segment].sum, &one);
-    side->value_by_source[kind_of(&given->response)] += decision->value;
+    double on_prior = decision->value * share_on_prior(loading, treatment);
+    side->value_by_source[0] += on_prior;
+    side->value_by_source[kind_of(&given->response)] += decision->value - on_prior;
     loading->spread->value[segment][treatment] += decision->sd;
     loading->spread->year[segment][treatment] += decision->sd * loading->year_share[segment];
     count_use(side, decision, treatment);
@@ -212,10 +259,11 @@ static void finish_spread(struct cvm_report_side *side, const struct side_spread
 }
 
 static enum cvm_status load_decisions(const struct cvm_report_job *job,
+                                      const struct cvm_catalogue *priors,
                                       struct cvm_report_side *side, struct cvm_report_base *base,
                                       struct cvm_error *err)
 {
-    struct decision_loading loading = {.side = side, .base = base};
+    struct decision_loading loading = {.side = side, .base = base, .priors = priors};
     loading.spread = CVM_NEW(job->arena, struct side_spread);
     if (loading.spread == NULL) {
         return CVM_FAIL(err, CVM_E_LIMIT, "no memory for a report");
@@ -277,7 +325,7 @@ enum cvm_status cvm_report_side_load(const struct cvm_report_job *job,
         status = cvm_report_values_load(job->store, side, base, err);
     }
     if (status == CVM_OK) {
-        status = load_decisions(job, side, base, err);
+        status = load_decisions(job, catalogue, side, base, err);
     }
     return status;
 }

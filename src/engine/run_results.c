@@ -5,14 +5,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/date.h"
+#include "base/file.h"
 #include "engine/run_internal.h"
 #include "journey/summary.h"
 
 #define ALTERNATIVES 2
-#define PATH_SIZE    4096
 
 struct results_file {
     struct cvm_engine *engine;
@@ -469,32 +468,18 @@ static enum cvm_status write_contents(struct results_file *file, struct cvm_erro
     return status;
 }
 
-/* Temporary name, sync, rename. */
-static enum cvm_status write_and_rename(struct results_file *file, struct cvm_error *err)
+static enum cvm_status write_whole(struct results_file *file, struct cvm_error *err)
 {
-    const char *path = file->options->path;
-    char temporary[PATH_SIZE];
-    int length = snprintf(temporary, sizeof(temporary), "%s.%ld.tmp", path, (long)getpid());
-    if (length < 0 || (size_t)length >= sizeof(temporary)) {
-        return CVM_FAIL(err, CVM_E_INVALID, "the path '%s' is too long", path);
+    struct cvm_file_out *out = NULL;
+    enum cvm_status status = cvm_file_out_open(file->options->path, &out, err);
+    if (status == CVM_OK) {
+        file->stream = cvm_file_out_stream(out);
+        status = write_contents(file, err);
     }
-    file->stream = fopen(temporary, "wb");
-    if (file->stream == NULL) {
-        return CVM_FAIL(err, CVM_E_UNAVAILABLE, "cannot write '%s': %s", path, strerror(errno));
+    if (status == CVM_OK) {
+        status = cvm_file_out_commit(out, err);
     }
-    enum cvm_status status = write_contents(file, err);
-    if (status == CVM_OK && (fflush(file->stream) != 0 || fsync(fileno(file->stream)) != 0)) {
-        status = CVM_FAIL(err, CVM_E_UNAVAILABLE, "cannot write '%s': %s", path, strerror(errno));
-    }
-    if (fclose(file->stream) != 0 && status == CVM_OK) {
-        status = CVM_FAIL(err, CVM_E_UNAVAILABLE, "cannot write '%s': %s", path, strerror(errno));
-    }
-    if (status == CVM_OK && rename(temporary, path) != 0) {
-        status = CVM_FAIL(err, CVM_E_UNAVAILABLE, "cannot write '%s': %s", path, strerror(errno));
-    }
-    if (status != CVM_OK) {
-        (void)unlink(temporary);
-    }
+    cvm_file_out_close(out);
     return status;
 }
 
@@ -536,7 +521,7 @@ enum cvm_status cvm_run_write_file(struct cvm_engine *engine, const struct cvm_r
         }
         const struct cvm_pending *lent = engine->pending;
         engine->pending = &result->memory->pending;
-        status = write_and_rename(&file, err);
+        status = write_whole(&file, err);
         engine->pending = lent;
         for (size_t i = 0; i < engine->worker_count; i++) {
             cvm_text_finish(&file.texts[i]);

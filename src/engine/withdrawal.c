@@ -19,8 +19,9 @@ enum cvm_status cvm_withdrawal_end(struct cvm_withdrawal *withdrawal, struct cvm
         }
     }
     memset(withdrawal->amounts, 0, sizeof(withdrawal->amounts));
-    return cvm_ledger_return(withdrawal->writer, withdrawal->catalogue, withdrawal->day,
-                             withdrawal->run_id, amounts, count, err);
+    return (withdrawal->takes_again ? cvm_ledger_take_again : cvm_ledger_return)(
+        withdrawal->writer, withdrawal->catalogue, withdrawal->day, withdrawal->run_id, amounts,
+        count, err);
 }
 
 static enum cvm_status change_run(struct cvm_withdrawal *withdrawal, const char *run_id,

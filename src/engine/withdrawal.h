@@ -1,5 +1,5 @@
 /* withdrawal.h - giving back what withdrawn decisions used of every constraint, by the catalogue
- * that each was made with.
+ * that each was made with; or taking it again for those that were carried out after all.
  *
  * One transaction: init, add every decision, end. Amounts are summed and returned once per run.
  */
@@ -15,6 +15,7 @@ struct cvm_withdrawal {
     struct cvm_arena *arena;
     const struct cvm_catalogue *in_force;
     int32_t day; /* as-of day of the decisions */
+    bool takes_again;
 
     /* Decisions come run by run. */
     const char *run_id; /* whose catalogue is at hand; NULL = none yet */

@@ -632,6 +632,7 @@ static enum cvm_status make_report(struct importing *im, struct cvm_file_input *
     bool is_written = false;
     report->batch = im->view.batch;
     report->new_customers = im->view.new_customers;
+    report->follows_outcomes = im->options.follows_outcomes;
     report->seconds_parse = im->seconds_parse;
     report->seconds_store = im->seconds_store;
     for (size_t w = 0; w < im->worker_count; w++) {

@@ -69,6 +69,7 @@ struct cvm_import_options {
     int key_bits;                 /* 0 = 63; tests make collisions with fewer */
     size_t block_bytes;           /* of reading files; 0 = 1 MiB; tests make blocks small */
     int32_t today;                /* freshness counts from here */
+    bool follows_outcomes;        /* what our own decisions became, not a delivery of the source */
     void (*on_progress)(void *state, const char *stage, double fraction, int64_t records);
     void *progress_state;
 };
@@ -94,8 +95,9 @@ struct cvm_import_report {
     const char **failed_files; /* "path: message": could not be read as a whole; others went on */
     size_t failed_file_count;
     double seconds_parse, seconds_store; /* reading and mapping, then merging: wall clock */
-    int64_t bytes;                       /* of records */
-    int64_t spilled_bytes;               /* to temporary files */
+    bool follows_outcomes;
+    int64_t bytes;         /* of records */
+    int64_t spilled_bytes; /* to temporary files */
 };
 
 /* What an import works with: all borrowed. */

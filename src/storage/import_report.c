@@ -80,6 +80,7 @@ void cvm_import_report_write(const struct cvm_import_report *report,
     cvm_json_key_int(writer, "customers", report->customers);
     cvm_json_key_int(writer, "new_customers", report->new_customers);
     cvm_json_key_int(writer, "bytes", report->bytes);
+    cvm_json_key_bool(writer, "follows_outcomes", report->follows_outcomes);
     cvm_json_key(writer, "by_source");
     cvm_json_object(writer);
     for (size_t s = 0; s < report->source_count; s++) {

@@ -284,8 +284,16 @@ enum cvm_status cvm_ledger_release(struct cvm_store *store, const char *holder,
     return status == CVM_OK ? settle(db, release_all(db, holder, err), err) : status;
 }
 
-static enum cvm_status return_amount(struct cvm_db *db, const struct cvm_constraint *constraint,
-                                     int32_t day, const char *run_id, int64_t amount,
+/* Confirmed use of one day and run changes by a statement per amount. */
+struct change_of_use {
+    struct cvm_db *db;
+    int statement; /* CVM_SQL_LEDGER_RETURN, CVM_SQL_LEDGER_TAKE_AGAIN */
+    int32_t day;
+    const char *run_id;
+};
+
+static enum cvm_status change_amount(const struct change_of_use *change,
+                                     const struct cvm_constraint *constraint, int64_t amount,
                                      struct cvm_error *err)
 {
     char period[CVM_PERIOD_NAME_SIZE];
@@ -294,14 +302,14 @@ static enum cvm_status return_amount(struct cvm_db *db, const struct cvm_constra
     if (status != CVM_OK || amount == 0 || constraint->limit < 0) {
         return status;
     }
-    cvm_ledger_period(constraint->period, day, run_id, period);
+    cvm_ledger_period(constraint->period, change->day, change->run_id, period);
     struct cvm_db_value params[] = {
         cvm_db_text(constraint->id),
         cvm_db_text(period),
         cvm_db_int(amount),
     };
-    status = cvm_db_exec(db, cvm_db_sql(db, CVM_SQL_LEDGER_RETURN), params, CVM_DB_COUNT(params),
-                         &changed, err);
+    status = cvm_db_exec(change->db, cvm_db_sql(change->db, change->statement), params,
+                         CVM_DB_COUNT(params), &changed, err);
     if (status == CVM_OK && changed == 0) {
         return CVM_FAIL(err, CVM_E_CONFLICT, "%" PRId64 " of '%s' in %s was never used", amount,
                         constraint->id, period);
@@ -309,22 +317,39 @@ static enum cvm_status return_amount(struct cvm_db *db, const struct cvm_constra
     return status;
 }
 
+static enum cvm_status change_use(const struct change_of_use *change,
+                                  const struct cvm_catalogue *catalogue,
+                                  const struct cvm_ledger_amount *amounts, size_t count,
+                                  struct cvm_error *err)
+{
+    assert(cvm_db_in_transaction(change->db));
+    enum cvm_status status = run_sql(change->db, CVM_SQL_LEDGER_SAVEPOINT, err);
+    if (status != CVM_OK) {
+        return status;
+    }
+    for (size_t i = 0; status == CVM_OK && i < count; i++) {
+        status = change_amount(change, &catalogue->constraints[amounts[i].constraint],
+                               amounts[i].amount, err);
+    }
+    return settle(change->db, status, err);
+}
+
 enum cvm_status cvm_ledger_return(struct cvm_store *store, const struct cvm_catalogue *catalogue,
                                   int32_t day, const char *run_id,
                                   const struct cvm_ledger_amount *amounts, size_t count,
                                   struct cvm_error *err)
 {
-    struct cvm_db *db = cvm_store_db(store);
-    assert(cvm_db_in_transaction(db));
-    enum cvm_status status = run_sql(db, CVM_SQL_LEDGER_SAVEPOINT, err);
-    if (status != CVM_OK) {
-        return status;
-    }
-    for (size_t i = 0; status == CVM_OK && i < count; i++) {
-        status = return_amount(db, &catalogue->constraints[amounts[i].constraint], day, run_id,
-                               amounts[i].amount, err);
-    }
-    return settle(db, status, err);
+    struct change_of_use change = {cvm_store_db(store), CVM_SQL_LEDGER_RETURN, day, run_id};
+    return change_use(&change, catalogue, amounts, count, err);
+}
+
+enum cvm_status cvm_ledger_take_again(struct cvm_store *store,
+                                      const struct cvm_catalogue *catalogue, int32_t day,
+                                      const char *run_id, const struct cvm_ledger_amount *amounts,
+                                      size_t count, struct cvm_error *err)
+{
+    struct change_of_use change = {cvm_store_db(store), CVM_SQL_LEDGER_TAKE_AGAIN, day, run_id};
+    return change_use(&change, catalogue, amounts, count, err);
 }
 
 /* ---- housekeeping ---- */

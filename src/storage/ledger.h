@@ -65,6 +65,13 @@ CVM_MUST_CHECK enum cvm_status cvm_ledger_return(struct cvm_store *store,
                                                  const char *run_id,
                                                  const struct cvm_ledger_amount *amounts,
                                                  size_t count, struct cvm_error *err);
+/* What was returned and is used after all, as much of it as there is room for: a contact that was
+ * made although its plan had been recalled. */
+CVM_MUST_CHECK enum cvm_status cvm_ledger_take_again(struct cvm_store *store,
+                                                     const struct cvm_catalogue *catalogue,
+                                                     int32_t day, const char *run_id,
+                                                     const struct cvm_ledger_amount *amounts,
+                                                     size_t count, struct cvm_error *err);
 /* Release holds past their expiry. */
 CVM_MUST_CHECK enum cvm_status cvm_ledger_expire(struct cvm_store *store, int64_t now_ms,
                                                  struct cvm_error *err);

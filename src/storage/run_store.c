@@ -129,7 +129,8 @@ enum cvm_status cvm_run_get(struct cvm_store *store, struct cvm_arena *arena, co
         return is_latest ? fail_none(err) : fail_unknown(store, arena, run_id, err);
     }
     if (finding.count > 1) {
-        return CVM_FAIL(err, CVM_E_CONFLICT, "several runs begin with '%s'", run_id);
+        status = CVM_FAIL(err, CVM_E_CONFLICT, "several runs begin with '%s'", run_id);
+        return cvm_error_hint(err, status, "`cvm plan list` shows their whole names.");
     }
     *out_run = finding.run;
     return CVM_OK;

@@ -143,10 +143,52 @@ static void a_device_is_written_and_not_replaced(void **state)
 {
     struct fixture *f = *state;
     struct stat info;
-    assert_int_equal(cvm_file_write("/dev/null", "x", 1, &f->err), CVM_OK);
+    assert_int_equal(stat("/dev/null", &info), 0);
+    assert_true(S_ISCHR(info.st_mode)); /* else something before this test has replaced it */
+    assert_int_equal(symlink("/dev/null", in(f, "null")), 0);
+    write_file(f, "null", "x");
+    assert_int_equal(lstat(in(f, "null"), &info), 0);
+    assert_true(S_ISLNK(info.st_mode));
     assert_int_equal(stat("/dev/null", &info), 0);
     assert_true(S_ISCHR(info.st_mode));
     assert_int_equal(cvm_file_write("/dev/full", "x", 1, &f->err), CVM_E_LIMIT);
+}
+
+static void a_file_in_pieces_is_there_once_it_is_committed(void **state)
+{
+    struct fixture *f = *state;
+    struct cvm_file_out *file = NULL;
+    write_file(f, "a", "old");
+    assert_int_equal(cvm_file_out_open(in(f, "a"), &file, &f->err), CVM_OK);
+    assert_true(fputs("one ", cvm_file_out_stream(file)) >= 0);
+    cvm_file_out_close(file);
+    check_file(f, "a", "old");
+    assert_int_equal(cvm_file_out_open(in(f, "a"), &file, &f->err), CVM_OK);
+    assert_true(fputs("one ", cvm_file_out_stream(file)) >= 0);
+    check_file(f, "a", "old");
+    assert_true(fputs("two", cvm_file_out_stream(file)) >= 0);
+    assert_int_equal(cvm_file_out_commit(file, &f->err), CVM_OK);
+    cvm_file_out_close(file);
+    cvm_file_out_close(NULL);
+    check_file(f, "a", "one two");
+    assert_int_equal(unlink(in(f, "a")), 0);
+    assert_int_equal(rmdir(f->folder), 0); /* nothing else was left */
+}
+
+static void a_device_in_pieces_is_neither_replaced_nor_removed(void **state)
+{
+    struct fixture *f = *state;
+    struct cvm_file_out *file = NULL;
+    struct stat info;
+    assert_int_equal(symlink("/dev/full", in(f, "full")), 0);
+    assert_int_equal(cvm_file_out_open(in(f, "full"), &file, &f->err), CVM_OK);
+    assert_true(fputs("x", cvm_file_out_stream(file)) >= 0);
+    assert_int_equal(cvm_file_out_commit(file, &f->err), CVM_E_LIMIT);
+    cvm_file_out_close(file);
+    assert_int_equal(lstat(in(f, "full"), &info), 0);
+    assert_true(S_ISLNK(info.st_mode));
+    assert_int_equal(stat("/dev/full", &info), 0);
+    assert_true(S_ISCHR(info.st_mode));
 }
 
 static void writing_where_it_cannot_be_fails_with_the_reason(void **state)
@@ -216,6 +258,8 @@ int main(void)
         TEST(a_missing_file_is_not_found_and_a_large_one_is_over_the_limit),
         TEST(a_file_without_a_size_is_read_to_its_end),
         TEST(a_device_is_written_and_not_replaced),
+        TEST(a_file_in_pieces_is_there_once_it_is_committed),
+        TEST(a_device_in_pieces_is_neither_replaced_nor_removed),
         TEST(writing_where_it_cannot_be_fails_with_the_reason),
         TEST(folders_are_made_with_their_parents),
         TEST(a_listing_is_sorted_and_as_deep_as_asked),

@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import sqlite3
+import stat
 import subprocess
 import sys
 
@@ -634,6 +635,29 @@ def a_result_file_that_can_not_be_written_is_an_error(world):
     world.fails(
         "run", "--as-of", "2024-03-20", "--out", os.path.join(world.folder, "nowhere", "x.json"), words=["nowhere"]
     )
+
+
+def a_result_written_to_a_device_leaves_the_device(world):
+    """Behind a link, so that a defect replaces or removes the link and not the device of the machine."""
+    truth = os.path.join(world.folder, "truth.csv")
+    world.cvm("generate", "--customers", 200, "--events", 10, "--until", "2024-03-20", "--truth", truth, "--quiet")
+    world.cvm("run", "--as-of", "2024-03-20", "--quiet")
+    commands = (
+        ("run", "--as-of", "2024-03-20", "--out"),
+        ("explain", "latest", "--csv"),
+        ("report", "latest", "--html"),
+        ("generate", "--respond", "latest", "--truth", truth, "--out"),
+        ("generate", "--customers", 10, "--until", "2024-03-20", "--out", os.path.join(world.folder, "g"), "--truth"),
+    )
+    for device, codes in (("/dev/null", (0,)), ("/dev/full", (1,))):
+        if not os.path.exists(device):
+            raise cvm_program.Skip(f"no {device} here")
+        link = os.path.join(world.folder, os.path.basename(device) + ".json")
+        os.symlink(device, link)
+        for command in commands:
+            world.cvm(*command, link, codes=codes)
+            expect(os.path.islink(link), f"{command}: the link to {device} is gone")
+            expect(stat.S_ISCHR(os.stat(link).st_mode), f"{command}: {device} is no device any more")
 
 
 def a_full_disk_is_an_error_and_the_store_goes_on_once_there_is_room(world):

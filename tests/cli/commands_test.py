@@ -357,7 +357,10 @@ def the_world_answers_a_run(world):
     same(open(out, encoding="utf-8").read(), text, "a second answer")
     world.json("generate", "--respond", "latest", allowed=(2,))
     world.json("generate", "--respond", "latest", "--truth", world.path("cvm.yaml"), "--out", out, allowed=(1,))
-    expect(not os.path.exists(out), "half an answer is none")
+    same(open(out, encoding="utf-8").read(), text, "the answer before stays whole")
+    new = world.path("new.ndjson")
+    world.json("generate", "--respond", "latest", "--truth", world.path("cvm.yaml"), "--out", new, allowed=(1,))
+    expect(not os.path.exists(new), "half an answer is none")
 
 
 def a_mapping_file_becomes_a_version_first(world):

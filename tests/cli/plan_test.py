@@ -185,6 +185,9 @@ def a_held_plan_goes_on_when_a_person_says_so(world):
 
 def a_unique_prefix_names_a_run(world):
     same(world.json("plan", "approve", world.run_id[:14], "--as", "ANNA")["run_id"], world.run_id, "run")
+    expect("0.000 in all" not in world.cvm("plan", "show", "latest").out, "no sum that nobody took")
+    world.json("run", "--as-of", NEXT_DAY)
+    expect("plan list" in world.error("plan", "show", world.run_id[:5])["hint"], "several begin so")
 
 
 def with_release_auto_a_plan_is_released_at_once(world):

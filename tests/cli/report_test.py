@@ -100,6 +100,19 @@ def limits_add_up_and_prices_are_those_of_the_run(world):
         near(limit["price_of_one_more"], max(0, state["shadow_price"] or 0), limit["limit"])
 
 
+def what_was_used_up_before_has_no_price(world):
+    """A second run of the day: the first has taken all of what is scarce, and more of it would bring something."""
+    first = {l["limit"]: l for l in world.json("report")["limits"]}
+    world.json("run", "--as-of", DAY, "--seed", "2")
+    limits = {l["limit"]: l for l in world.json("report")["limits"]}
+    gone = [name for name, l in limits.items() if l["used"] == 0 and l["left"] == 0]
+    expect(gone and all(first[name]["left"] == 0 for name in gone), f"used up: {gone}")
+    for name, limit in limits.items():
+        same(limit["price_of_one_more"] is None, name in gone, name)
+    expect(f"{len(gone)} of {len(limits)} limits were used up before this run." in world.cvm("report").out, "words")
+    expect("used up before" in world.cvm("plan", "show", "latest").out, "the plan")
+
+
 def the_plan_stands_above_simpler_rules(world):
     report = world.json("report")
     values = {b["rule"]: b["value"] for b in report["baselines"]}

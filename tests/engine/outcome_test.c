@@ -582,6 +582,44 @@ static void a_withdrawn_decision_gives_nothing_back_twice(void **state)
     cvm_store_close(store);
 }
 
+/* The recall gives its capacity back; the channel had called already. */
+static void what_is_sent_after_its_recall_takes_its_capacity_again(void **state)
+{
+    (void)state;
+    static const char used[] = "SELECT confirmed FROM ledger WHERE constraint_id = "
+                               "'capacity:marketing_call_back'";
+    struct cvm_store *store = fresh();
+    struct cvm_db *db = cvm_store_db(store);
+    int64_t before = number(store, used);
+    assert_true(before > 0);
+    support_exec(db, "UPDATE decision SET state = 15, export = 1");
+    support_exec(db, "UPDATE ledger SET confirmed = 0");
+    report(CALLED, "reached", "2024-03-22");
+    (void)import_lines(store);
+    assert_int_equal(number(store, used), before);
+    report(CALLED, "sent", "2024-03-21"); /* once, however many reports */
+    (void)import_lines(store);
+    assert_int_equal(number(store, used), before);
+    assert_int_equal(number(store, "SELECT count(*) FROM ledger WHERE held + confirmed > granted"),
+                     0);
+    cvm_store_close(store);
+}
+
+/* Somebody else has got it meanwhile: no ledger row goes beyond what was granted. */
+static void what_was_given_away_since_is_not_taken_again(void **state)
+{
+    (void)state;
+    struct cvm_store *store = fresh();
+    support_exec(cvm_store_db(store), "UPDATE decision SET state = 15, export = 1");
+    support_exec(cvm_store_db(store), "UPDATE ledger SET confirmed = granted - held");
+    report(CALLED, "sent", "2024-03-21");
+    struct cvm_outcome_report result = import_lines(store);
+    assert_int_equal(result.applied, 1);
+    assert_int_equal(number(store, "SELECT count(*) FROM ledger WHERE held + confirmed > granted"),
+                     0);
+    cvm_store_close(store);
+}
+
 static void what_was_sent_is_a_contact_in_the_journey(void **state)
 {
     (void)state;
@@ -762,6 +800,8 @@ int main(void)
         OUTCOME_TEST(every_format_of_an_import_is_read),
         OUTCOME_TEST(what_was_not_sent_gives_its_capacity_back_once),
         OUTCOME_TEST(a_withdrawn_decision_gives_nothing_back_twice),
+        OUTCOME_TEST(what_is_sent_after_its_recall_takes_its_capacity_again),
+        OUTCOME_TEST(what_was_given_away_since_is_not_taken_again),
         OUTCOME_TEST(what_was_sent_is_a_contact_in_the_journey),
         OUTCOME_TEST(an_opt_out_revokes_its_permission_and_keeps_the_others),
         OUTCOME_TEST(an_opt_out_that_comes_late_counts_against_newer_papers),

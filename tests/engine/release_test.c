@@ -308,6 +308,21 @@ static void a_nightly_import_after_the_first_one_is_not_shrunken(void **state)
     assert_int_equal(hold(base, (struct made_run){.calls = 1000}, &reasons), 0);
 }
 
+/* Sent and opted out of a decision become records too, as many as are reported at a time. */
+static void what_outcomes_write_is_no_delivery_of_a_source(void **state)
+{
+    struct base *base = *state;
+    const char *const *reasons = NULL;
+    import_bills(base, 1, 6000, "2024-03-19", "2024-03-19");
+    import_bills(base, 2, 1, "2024-03-20", "2024-03-20");
+    sql(base, "UPDATE batch SET report = json_set(report, '$.follows_outcomes', json('true')) "
+              "WHERE batch = 2");
+    assert_int_equal(hold(base, (struct made_run){.calls = 1000}, &reasons), 0);
+    sql(base, "UPDATE batch SET report = json_set(report, '$.follows_outcomes', json('false')) "
+              "WHERE batch = 2");
+    assert_int_equal(hold(base, (struct made_run){.calls = 1000}, &reasons), 1);
+}
+
 static void without_rules_nothing_is_held(void **state)
 {
     struct base *base = *state;
@@ -404,6 +419,7 @@ int main(void)
         WITH_BASE(a_source_older_than_its_freshness_holds),
         WITH_BASE(a_shrunken_source_holds_once),
         WITH_BASE(a_nightly_import_after_the_first_one_is_not_shrunken),
+        WITH_BASE(what_outcomes_write_is_no_delivery_of_a_source),
         WITH_BASE(without_rules_nothing_is_held),
         WITH_BASE(csv_cells_are_quoted_and_text_is_no_formula),
         WITH_BASE(json_rows_have_types_and_their_texts_as_they_are),

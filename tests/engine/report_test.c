@@ -240,7 +240,8 @@ static struct cvm_decision decision_of(const char *run_id, size_t customer, size
 }
 
 static const char responses[] =
-    "{\"call\": {\"reach\": 0.5, \"churn_cut\": 0.1, \"source\": \"learned\", \"outcomes\": 50}}";
+    "{\"call\": {\"reach\": 0.5, \"churn_cut\": 0.1, "
+    "\"churn_cut_sd\": 0.06, \"source\": \"learned\", \"outcomes\": 50}}";
 static const char summary[] =
     "{\"successful\": 6, \"already_decided\": 1, \"total_value\": 24, \"dual_bound\": 25, \"gap\": "
     "0.04, \"spend\": 3, \"constraints_final_state\": {\"call\": {\"max_per_day\": 5, "
@@ -355,8 +356,9 @@ static void errors_add_within_a_treatment_and_square_between(void **state)
 static void the_value_rests_on_what_the_run_knew(void **state)
 {
     const struct cvm_report *report = ordinary(*state);
-    near(report->by_source[0], 8.0 / 24); /* mail: prior */
-    near(report->by_source[1], 16.0 / 24);
+    /* mail: prior; call: (.06 / .1)^2 of the prior's variance is left */
+    near(report->by_source[0], (8.0 + 0.36 * 16.0) / 24);
+    near(report->by_source[1], 0.64 * 16.0 / 24);
     near(report->by_source[2], 0);
     assert_string_equal(report->treatments[0].source, "learned");
     assert_int_equal(report->treatments[0].outcomes, 50);

@@ -28,6 +28,11 @@ UPDATE ledger
 SET confirmed = confirmed - ?3
 WHERE constraint_id = ?1 AND period = ?2 AND confirmed >= ?3
 
+-- name: ledger_take_again
+UPDATE ledger
+SET confirmed = confirmed + min(?3, granted - held - confirmed)
+WHERE constraint_id = ?1 AND period = ?2
+
 -- name: ledger_hold_epoch
 SELECT coalesce(max(epoch), 0)
 FROM (
