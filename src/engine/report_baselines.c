@@ -9,7 +9,6 @@
 #include "engine/report_internal.h"
 #include "engine/usage.h"
 #include "engine/values.h"
-#include "recommend/action_value.h"
 #include "storage/control_store.h"
 
 /* Besides the columns: an order, and the heap of the best pairs. */
@@ -54,24 +53,11 @@ static size_t make_rows(const struct cvm_report_side *side, struct cvm_row *rows
     const struct cvm_catalogue *catalogue = side->catalogue;
     size_t count = 0;
     for (size_t c = 0; c < catalogue->constraint_count && count < CVM_PROBLEM_ROWS_MAX; c++) {
-        const struct cvm_constraint *constraint = &catalogue->constraints[c];
         if (side->summary.limits[c] < 0) {
             continue;
         }
-        struct cvm_row *row = &rows[count++];
-        *row = (struct cvm_row){
-            .name = constraint->id,
-            .kind = constraint->kind == CVM_CONSTRAINT_BUDGET ? CVM_ROW_MONEY : CVM_ROW_UNITS,
-            .limit = side->summary.remaining[c] + llrint(side->used[c]),
-        };
-        for (size_t t = 0; t < catalogue->treatment_count; t++) {
-            if (row->kind == CVM_ROW_UNITS) {
-                row->units[t] = cvm_usage_units(catalogue, c, t);
-            } else if ((constraint->treatments >> t & 1) != 0) {
-                cvm_recommend_cost_rate(&catalogue->treatments[t], constraint->measure,
-                                        &row->flat[t], &row->rate[t]);
-            }
-        }
+        cvm_usage_row(catalogue, c, side->summary.remaining[c] + llrint(side->used[c]),
+                      &rows[count++]);
     }
     return count;
 }

@@ -13,7 +13,7 @@ struct cvm_report_base {
     bool has_matrix;            /* the values are wanted too; said before loading */
     struct cvm_buffer matrix;   /* float, blocks of 16 */
     struct cvm_buffer keys;     /* uint64_t */
-    struct cvm_buffer margins;  /* float */
+    struct cvm_buffer margins;  /* double */
     struct cvm_buffer churns;   /* float */
     struct cvm_buffer segments; /* unsigned char */
     struct cvm_buffer flags;    /* unsigned char: enum cvm_report_flag */

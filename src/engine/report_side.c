@@ -65,7 +65,7 @@ static struct bracket bracket_of(const struct decision_loading *loading, size_t 
 {
     const struct cvm_response *response = &loading->side->catalogue->treatments[treatment].response;
     size_t segment = ((const unsigned char *)loading->base->segments.data)[loading->at];
-    double margin = (double)((const float *)loading->base->margins.data)[loading->at];
+    double margin = ((const double *)loading->base->margins.data)[loading->at];
     double churn = (double)((const float *)loading->base->churns.data)[loading->at];
     return (struct bracket){
         .saved = churn * response->churn_cut * margin,

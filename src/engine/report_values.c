@@ -36,7 +36,7 @@ static enum cvm_status reserve(struct cvm_report_base *base, size_t treatment_co
     } columns[] = {
         {&base->matrix, base->has_matrix ? padded * treatment_count * sizeof(float) : 1},
         {&base->keys, padded * sizeof(uint64_t)},
-        {&base->margins, padded * sizeof(float)},
+        {&base->margins, padded * sizeof(double)},
         {&base->churns, padded * sizeof(float)},
         {&base->flags, padded},
         {&base->segments, padded},
@@ -101,7 +101,7 @@ static enum cvm_status take_customer(struct value_loading *loading,
                         segment);
     }
     memcpy((uint64_t *)base->keys.data + at, view->keys + i * sizeof(uint64_t), sizeof(uint64_t));
-    ((float *)base->margins.data)[at] = cvm_values_margin(view, i);
+    ((double *)base->margins.data)[at] = (double)cvm_values_margin(view, i);
     ((float *)base->churns.data)[at] = cvm_values_churn(view, i);
     ((unsigned char *)base->segments.data)[at] = (unsigned char)segment;
     ((unsigned char *)base->flags.data)[at] = flags;

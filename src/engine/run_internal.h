@@ -68,7 +68,7 @@ struct cvm_run_memory {
     size_t customer_count;
     struct cvm_buffer matrix;  /* float, blocks of 16, all shards */
     struct cvm_buffer keys;    /* uint64_t */
-    struct cvm_buffer amounts; /* float: margins */
+    struct cvm_buffer amounts; /* double: margins */
     struct cvm_buffer plan;    /* unsigned char */
     struct cvm_run_rows rows;
     struct cvm_plan solved;

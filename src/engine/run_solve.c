@@ -26,8 +26,11 @@ static enum cvm_status gather_shard(void *state, size_t s, size_t worker, struct
     if (shard->count > 0) {
         memcpy((uint64_t *)memory->keys.data + first, shard->keys.data,
                shard->count * sizeof(uint64_t));
-        memcpy((float *)memory->amounts.data + first, shard->margins.data,
-               shard->count * sizeof(float));
+        const float *margins = shard->margins.data;
+        double *amounts = (double *)memory->amounts.data + first;
+        for (size_t i = 0; i < shard->count; i++) {
+            amounts[i] = (double)margins[i];
+        }
     }
     return CVM_OK;
 }
@@ -53,7 +56,7 @@ static enum cvm_status gather(struct cvm_run_job *job, size_t treatment_count,
     } columns[] = {
         {&memory->matrix, padded * treatment_count * sizeof(float)},
         {&memory->keys, padded * sizeof(uint64_t)},
-        {&memory->amounts, padded * sizeof(float)},
+        {&memory->amounts, padded * sizeof(double)},
         {&memory->plan, padded},
     };
     for (size_t i = 0; i < sizeof(columns) / sizeof(columns[0]); i++) {
@@ -69,23 +72,6 @@ static enum cvm_status gather(struct cvm_run_job *job, size_t treatment_count,
         }
     }
     return cvm_pool_run(job->engine->pool, memory->shard_count, gather_shard, memory, err);
-}
-
-/* What a constraint asks of a pair, in the solver's terms. */
-static void fill_row(const struct cvm_catalogue *catalogue, size_t constraint, int64_t limit,
-                     struct cvm_row *row)
-{
-    const struct cvm_constraint *from = &catalogue->constraints[constraint];
-    *row = (struct cvm_row){.name = from->id, .limit = limit};
-    row->kind = from->kind == CVM_CONSTRAINT_BUDGET ? CVM_ROW_MONEY : CVM_ROW_UNITS;
-    for (size_t t = 0; t < catalogue->treatment_count; t++) {
-        if (row->kind == CVM_ROW_UNITS) {
-            row->units[t] = cvm_usage_units(catalogue, constraint, t);
-        } else if ((from->treatments >> t & 1) != 0) {
-            cvm_recommend_cost_rate(&catalogue->treatments[t], from->measure, &row->flat[t],
-                                    &row->rate[t]);
-        }
-    }
 }
 
 /* Every limited constraint becomes a row with what the ledger still has for its period. */
@@ -116,7 +102,7 @@ static enum cvm_status make_rows(struct cvm_run_job *job, struct cvm_error *err)
         if (rows->count == CVM_PROBLEM_ROWS_MAX) {
             return CVM_FAIL(err, CVM_E_LIMIT, "more than %d constraints", CVM_PROBLEM_ROWS_MAX);
         }
-        fill_row(catalogue, c, available > 0 ? available : 0, &rows->rows[rows->count]);
+        cvm_usage_row(catalogue, c, available > 0 ? available : 0, &rows->rows[rows->count]);
         rows->constraint[rows->count] = (int)c;
         rows->count++;
     }

@@ -51,6 +51,30 @@ size_t cvm_usage_of(const struct cvm_catalogue *catalogue, size_t treatment, dou
     return count;
 }
 
+void cvm_usage_row(const struct cvm_catalogue *catalogue, size_t constraint, int64_t limit,
+                   struct cvm_row *out_row)
+{
+    const struct cvm_constraint *from = &catalogue->constraints[constraint];
+    int64_t units[CVM_TREATMENTS_MAX] = {0};
+    double flat[CVM_TREATMENTS_MAX] = {0};
+    double rate[CVM_TREATMENTS_MAX] = {0};
+    bool is_budget = from->kind == CVM_CONSTRAINT_BUDGET;
+    for (size_t t = 0; t < catalogue->treatment_count; t++) {
+        units[t] = cvm_usage_units(catalogue, constraint, t);
+        if (is_budget && (from->treatments >> t & 1) != 0) {
+            cvm_recommend_cost_rate(&catalogue->treatments[t], from->measure, &flat[t], &rate[t]);
+        }
+    }
+    cvm_row_make(&(struct cvm_row_terms){.name = from->id,
+                                         .kind = is_budget ? CVM_ROW_BUDGET : CVM_ROW_SHARED,
+                                         .treatments = from->treatments,
+                                         .limit = limit,
+                                         .units = units,
+                                         .flat = flat,
+                                         .rate = rate},
+                 out_row);
+}
+
 double cvm_usage_price(const struct cvm_catalogue *catalogue, const double *prices,
                        size_t treatment, double margin)
 {

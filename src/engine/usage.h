@@ -6,6 +6,7 @@
 #ifndef CVM_ENGINE_USAGE_H
 #define CVM_ENGINE_USAGE_H
 
+#include "allocation/problem.h"
 #include "model/catalogue.h"
 #include "storage/ledger.h"
 
@@ -17,6 +18,10 @@ int64_t cvm_usage_units(const struct cvm_catalogue *catalogue, size_t constraint
  * returns how many. */
 size_t cvm_usage_of(const struct cvm_catalogue *catalogue, size_t treatment, double margin,
                     struct cvm_ledger_amount amounts[CVM_CONSTRAINTS_MAX]);
+
+/* What a limited constraint asks of every pair, in the solver's terms: one of its units, or money. */
+void cvm_usage_row(const struct cvm_catalogue *catalogue, size_t constraint, int64_t limit,
+                   struct cvm_row *out_row);
 
 /* prices[c] is per unit (or major unit of money) of constraint c; what is not above 0, NaN too,
  * costs nothing. */
