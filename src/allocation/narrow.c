@@ -10,18 +10,22 @@
 #define SAMPLE_SIZE       ((size_t)32768)
 #define SAMPLE_SHARE_MIN  0.004
 #define SAMPLE_SEED       UINT64_C(0x73616d706c65)
-#define SAMPLE_TOLERANCE  1e-5
-#define SAMPLE_PASSES_MAX 160
-#define OPEN_TOLERANCE    1e-7
+#define SAMPLE_TOLERANCE  1e-6
+#define SAMPLE_PASSES_MAX 320
 #define OPEN_PASSES_MAX   400
-#define FULL_TOLERANCE    1e-7
+#define LEVEL_TOLERANCE   1e-7
+#define LAST_TOLERANCE    1e-9
 #define FULL_PASSES_MAX   400
+/* Every level has some eighths of the customers of the one before, down to so many. */
+#define LEVEL_STEP  0.125
+#define LEVEL_LEAST ((size_t)6144)
 #define ATTEMPTS_MAX      5
 /* So many deviations of a sample's count, and some more, is how many of it may change their choice.
  */
-#define RANK_DEVIATIONS 3.0
+#define RANK_DEVIATIONS 4.0
 #define RANK_LEAST      12.0
 #define RANK_WIDER      3.0
+#define SEGMENTS_WIDER_MAX 3.0
 #define OPEN_SHARE_MAX  0.35
 #define OPEN_LEAST      ((size_t)16384)
 /* A row of the sample with less than this of its limit used has no price anywhere near. */
@@ -166,14 +170,57 @@ static void search_init(struct cvm_search *search, struct cvm_solve *solve,
     }
 }
 
+/* How large a part of the customers that a row can count is in the sample: segments are sampled more
+ * or less by chance, and their limits should be too. */
+static double share_of_row(const struct cvm_row *row, const double *sampled, const double *all,
+                           size_t class_count)
+{
+    double part = 0.0;
+    double whole = 0.0;
+    for (size_t c = 0; c < class_count; c++) {
+        bool is_inside = row->inside == NULL || row->inside[c] != 0;
+        bool counts = row->kind == CVM_ROW_RESERVE ? !is_inside : is_inside;
+        part += counts ? sampled[c] : 0.0;
+        whole += counts ? all[c] : 0.0;
+    }
+    return whole > 0.0 ? part / whole : 0.0;
+}
+
+static void count_classes(const struct cvm_table *table, double *counts)
+{
+    uint32_t part[4][CVM_PROBLEM_CLASSES_MAX] = {0}; /* four, so that equal neighbours do not wait */
+    for (size_t i = 0; table->classes != NULL && i < table->count; i++) {
+        part[i % 4][table->classes[i]]++;
+    }
+    for (size_t c = 0; c < CVM_PROBLEM_CLASSES_MAX; c++) {
+        counts[c] = (double)part[0][c] + part[1][c] + part[2][c] + part[3][c];
+    }
+    counts[0] = table->classes != NULL ? counts[0] : (double)table->count;
+}
+
+static enum cvm_status set_sample_limits(struct cvm_search *search, struct cvm_error *err)
+{
+    const struct cvm_solve *solve = search->solve;
+    double *sampled = CVM_NEW_ARRAY(solve->arena, 2 * CVM_PROBLEM_CLASSES_MAX, double);
+    if (sampled == NULL) {
+        return CVM_FAIL(err, CVM_E_LIMIT, "no memory for classes");
+    }
+    double *all = sampled + CVM_PROBLEM_CLASSES_MAX;
+    count_classes(search->table, sampled);
+    count_classes(&solve->everybody, all);
+    for (size_t r = 0; r < solve->problem->row_count; r++) {
+        search->limits[r] *= share_of_row(&solve->problem->rows[r], sampled, all,
+                                          solve->tariff.class_count);
+    }
+    return CVM_OK;
+}
+
 static enum cvm_status search_sample(struct cvm_search *search, const double *warm_prices,
                                      struct cvm_error *err)
 {
-    const struct cvm_problem *problem = search->solve->problem;
-    double share =
-        (double)search->table->count / (double)search->solve->everybody.count;
-    for (size_t r = 0; r < problem->row_count; r++) {
-        search->limits[r] *= share;
+    enum cvm_status status = set_sample_limits(search, err);
+    if (status != CVM_OK) {
+        return status;
     }
     search->tolerance = SAMPLE_TOLERANCE;
     search->passes_max = SAMPLE_PASSES_MAX;
@@ -187,23 +234,22 @@ static enum cvm_status search_sample(struct cvm_search *search, const double *wa
 /* ---- the region ---- */
 
 /* How many customers of the sample may choose otherwise at the right prices. */
-static void set_ranks(const struct cvm_search *sample, double wider, double *ranks)
+static void set_ranks(const struct cvm_search *sample, double *ranks)
 {
     const struct cvm_problem *problem = sample->solve->problem;
+    double parts = 1.0;
     memset(ranks, 0, CVM_PROBLEM_TREATMENTS_MAX * sizeof(*ranks));
+    /* Prices of segments are known from their customers only. */
     for (size_t r = 0; r < problem->row_count; r++) {
-        const struct cvm_row *row = &problem->rows[r];
+        parts += problem->rows[r].inside != NULL && sample->prices[r] > 0.0;
+    }
+    double wider = fmin(sqrt(parts), SEGMENTS_WIDER_MAX);
+    for (size_t r = 0; r < problem->row_count; r++) {
         bool is_idle = sample->prices[r] == 0.0 &&
                        sample->uses[r] < IDLE_BELOW * sample->limits[r] && sample->limits[r] > 0.0;
         for (size_t t = 0; t < problem->treatment_count; t++) {
-            double unit = row->units[t] != 0 ? fabs(cvm_row_natural(row, row->units[t])) : 1.0;
-            double count = fabs(sample->limits[r]) / unit;
-            if (cvm_row_is_money(row) || count > (double)sample->table->count) {
-                count = (double)sample->table->count;
-            }
-            double rank = wider * (RANK_DEVIATIONS * sqrt(count) + RANK_LEAST);
-            if (!is_idle && cvm_row_touches(row, t) && (ranks[t] == 0.0 || rank < ranks[t])) {
-                ranks[t] = rank;
+            if (!is_idle && cvm_row_touches(&problem->rows[r], t)) {
+                ranks[t] = wider * (RANK_DEVIATIONS * sqrt(sample->counts[t]) + RANK_LEAST);
             }
         }
     }
@@ -231,28 +277,156 @@ static void set_margins(const struct cvm_solve *solve, const struct cvm_table *t
     }
 }
 
-/* Prices of a treatment as they were and as they are now, for the two ends of amounts. */
-static bool has_left(const struct cvm_tariff *tariff, const double *flats_before,
-                     const double *rates_before, const struct cvm_margins *margins,
-                     double amount_max)
+/* ---- the levels ---- */
+
+/* What is left of the problem for the customers of a table. */
+struct level {
+    const struct cvm_table *table;
+    double limits[CVM_PROBLEM_ROWS_MAX];
+    double value; /* of those decided before */
+};
+
+struct narrowing {
+    struct cvm_solve *solve;
+    const struct cvm_choices *choices; /* of everybody */
+    struct cvm_narrowed *narrowed;
+    struct cvm_search *search;
+    struct level level;
+    double ranks[CVM_PROBLEM_TREATMENTS_MAX]; /* of the level's customers */
+    struct cvm_margins margins;
+    double amount_max;
+};
+
+static void search_level(struct narrowing *narrowing, const struct level *level)
 {
-    for (size_t place = 0; place < tariff->count; place++) {
-        size_t t = tariff->treatments[place];
-        for (size_t k = 0; k < 2 * tariff->class_count; k++) {
-            size_t at = t * tariff->class_count + k / 2;
-            double amount = k % 2 == 0 ? 0.0 : amount_max;
-            double before = flats_before[at] + rates_before[t] * amount;
-            double now = tariff->flat[at] + tariff->rate[t] * amount;
-            double width = margins->shares[t] * fabs(before) + margins->slacks[t];
-            if (fabs(now - before) > width) {
-                return true;
-            }
-        }
-    }
-    return false;
+    struct cvm_search *search = narrowing->search;
+    search_init(search, narrowing->solve, level->table);
+    memcpy(search->limits, level->limits, sizeof(search->limits));
+    memcpy(search->prices, narrowing->narrowed->prices, sizeof(search->prices));
+    search->value = level->value;
+    search->is_near = true;
+    search->amount_max = narrowing->amount_max;
+    search->passes_max = OPEN_PASSES_MAX;
 }
 
-/* ---- everybody ---- */
+static void keep_found(struct narrowing *narrowing)
+{
+    struct cvm_narrowed *narrowed = narrowing->narrowed;
+    memcpy(narrowed->prices, narrowing->search->prices, sizeof(narrowed->prices));
+    narrowed->bound = narrowing->search->bound;
+    narrowed->imbalance = narrowing->search->imbalance;
+}
+
+/* Decisions about customers of a level, to where everybody's stand. */
+static void store_decided(const struct narrowing *narrowing, const struct cvm_choices *decided)
+{
+    const struct cvm_table *table = narrowing->level.table;
+    for (size_t i = 0; table->origins != NULL && i < table->count; i++) {
+        if (decided->sets != NULL) {
+            narrowing->choices->sets[table->origins[i]] = decided->sets[i];
+        } else {
+            narrowing->choices->treatments[table->origins[i]] = decided->treatments[i];
+        }
+    }
+}
+
+static enum cvm_status choices_of_level(const struct narrowing *narrowing,
+                                        struct cvm_choices *out_choices, struct cvm_error *err)
+{
+    const struct cvm_table *table = narrowing->level.table;
+    *out_choices = *narrowing->choices;
+    if (table->origins == NULL) {
+        return CVM_OK;
+    }
+    *out_choices = (struct cvm_choices){0};
+    if (table->units != NULL) {
+        out_choices->sets =
+            cvm_arena_alloc_raw(narrowing->solve->arena, table->count + 1, sizeof(uint64_t));
+    } else {
+        out_choices->treatments =
+            cvm_arena_alloc_raw(narrowing->solve->arena, table->count + 1, 1);
+    }
+    return out_choices->sets != NULL || out_choices->treatments != NULL
+               ? CVM_OK
+               : CVM_FAIL(err, CVM_E_LIMIT, "no memory for %zu choices", table->count);
+}
+
+/* One region around the prices: decide whom it allows, search among the rest. *out_next has no
+ * table when they are too many, or when the search came to the region's end. */
+static enum cvm_status attempt(struct narrowing *narrowing, const struct cvm_table *measured,
+                               const double *ranks, struct level *out_next, struct cvm_error *err)
+{
+    struct cvm_solve *solve = narrowing->solve;
+    const struct cvm_table *table = narrowing->level.table;
+    double widths[CVM_PROBLEM_TREATMENTS_MAX] = {0};
+    size_t most = (size_t)(OPEN_SHARE_MAX * (double)table->count) + OPEN_LEAST;
+    struct cvm_table *open = NULL;
+    struct cvm_choices choices;
+    struct cvm_sums decided;
+    out_next->table = NULL;
+    cvm_tariff_set(&solve->tariff, narrowing->narrowed->prices);
+    enum cvm_status status = cvm_margins_measure(solve, measured, ranks, widths, err);
+    if (status == CVM_OK) {
+        status = choices_of_level(narrowing, &choices, err);
+    }
+    if (status == CVM_OK) {
+        set_margins(solve, measured, widths, &narrowing->margins);
+        status = cvm_pass_narrow(solve, table, &narrowing->margins, most, &choices, &decided, &open,
+                                 err);
+    }
+    if (status != CVM_OK || open == NULL) {
+        return status;
+    }
+    struct level next = {.table = open, .value = narrowing->level.value + decided.gain};
+    for (size_t r = 0; r < solve->problem->row_count; r++) {
+        next.limits[r] = narrowing->level.limits[r] - decided.uses[r];
+    }
+    search_level(narrowing, &next);
+    narrowing->search->region = &narrowing->margins;
+    narrowing->search->tolerance = open->count > LEVEL_LEAST ? LEVEL_TOLERANCE : LAST_TOLERANCE;
+    status = cvm_search_run(narrowing->search, err);
+    if (status == CVM_OK) {
+        keep_found(narrowing);
+        if (!narrowing->search->has_left) {
+            store_decided(narrowing, &choices);
+            *out_next = next;
+        }
+    }
+    return status;
+}
+
+/* From one level to the next; *out_is_done when there is none. */
+static enum cvm_status descend(struct narrowing *narrowing, const struct cvm_table *measured,
+                               bool *out_is_done, struct cvm_error *err)
+{
+    struct cvm_narrowed *narrowed = narrowing->narrowed;
+    struct level next = {0};
+    double ranks[CVM_PROBLEM_TREATMENTS_MAX];
+    enum cvm_status status = CVM_OK;
+    double wider = 1.0;
+    for (int i = 0; status == CVM_OK && next.table == NULL && i < ATTEMPTS_MAX; i++) {
+        for (size_t t = 0; t < CVM_PROBLEM_TREATMENTS_MAX; t++) {
+            ranks[t] = wider * narrowing->ranks[t];
+        }
+        status = attempt(narrowing, measured, ranks, &next, err);
+        wider *= RANK_WIDER;
+    }
+    *out_is_done = next.table == NULL;
+    if (status == CVM_OK && next.table != NULL) {
+        narrowing->level = next;
+        narrowed->levels[narrowed->level_count++] = next.table;
+        /* As many customers as their share of the new level, and fewer by a step. */
+        double scale = (double)next.table->count * LEVEL_STEP;
+        double sum = 0.0;
+        for (size_t t = 0; t < CVM_PROBLEM_TREATMENTS_MAX; t++) {
+            sum += narrowing->ranks[t];
+        }
+        for (size_t t = 0; t < CVM_PROBLEM_TREATMENTS_MAX; t++) {
+            narrowing->ranks[t] = sum > 0.0 ? narrowing->ranks[t] / sum * scale : 0.0;
+        }
+    }
+    return status;
+}
 
 enum cvm_status cvm_search_everybody(struct cvm_solve *solve, const double *prices, bool is_blurred,
                                      struct cvm_narrowed *out_narrowed, struct cvm_error *err)
@@ -262,7 +436,7 @@ enum cvm_status cvm_search_everybody(struct cvm_solve *solve, const double *pric
         return CVM_FAIL(err, CVM_E_LIMIT, "no memory for a search");
     }
     search_init(search, solve, &solve->everybody);
-    search->tolerance = FULL_TOLERANCE;
+    search->tolerance = LAST_TOLERANCE;
     search->passes_max = FULL_PASSES_MAX;
     search->is_blurred = is_blurred;
     if (prices != NULL) {
@@ -274,67 +448,8 @@ enum cvm_status cvm_search_everybody(struct cvm_solve *solve, const double *pric
         memcpy(out_narrowed->prices, search->prices, sizeof(out_narrowed->prices));
         out_narrowed->bound = search->bound;
         out_narrowed->imbalance = search->imbalance;
-        out_narrowed->open = NULL;
-    }
-    return status;
-}
-
-struct narrowing {
-    struct cvm_solve *solve;
-    const struct cvm_choices *choices;
-    struct cvm_search *sample;
-    struct cvm_search *open;
-    double *flats; /* of the tariff that the region is around */
-    double rates[CVM_PROBLEM_TREATMENTS_MAX];
-    struct cvm_margins margins;
-    struct cvm_sums decided;
-    double amount_max;
-    double wider;
-};
-
-/* One region around the tariff as it is set: decide, search among the rest. *out_done when the
- * prices found lie in it. */
-static enum cvm_status attempt(struct narrowing *narrowing, struct cvm_narrowed *narrowed,
-                               bool *out_done, struct cvm_error *err)
-{
-    struct cvm_solve *solve = narrowing->solve;
-    const struct cvm_tariff *tariff = &solve->tariff;
-    const struct cvm_table *sample = narrowing->sample->table;
-    struct cvm_search *open = narrowing->open;
-    double ranks[CVM_PROBLEM_TREATMENTS_MAX];
-    double widths[CVM_PROBLEM_TREATMENTS_MAX] = {0};
-    size_t flat_count = solve->problem->treatment_count * tariff->class_count;
-    size_t most = (size_t)(OPEN_SHARE_MAX * (double)solve->everybody.count) + OPEN_LEAST;
-    *out_done = false;
-    set_ranks(narrowing->sample, narrowing->wider, ranks);
-    enum cvm_status status = cvm_margins_measure(solve, sample, ranks, widths, err);
-    if (status != CVM_OK) {
-        return status;
-    }
-    set_margins(solve, sample, widths, &narrowing->margins);
-    memcpy(narrowing->flats, tariff->flat, flat_count * sizeof(*tariff->flat));
-    memcpy(narrowing->rates, tariff->rate, sizeof(narrowing->rates));
-    status = cvm_pass_narrow(solve, &solve->everybody, &narrowing->margins, most,
-                             narrowing->choices, &narrowing->decided, &narrowed->open, err);
-    if (status != CVM_OK || narrowed->open == NULL) {
-        return status;
-    }
-    search_init(open, solve, narrowed->open);
-    open->value = narrowing->decided.gain;
-    for (size_t r = 0; r < solve->problem->row_count; r++) {
-        open->limits[r] -= narrowing->decided.uses[r];
-    }
-    memcpy(open->prices, narrowed->prices, sizeof(open->prices));
-    open->is_near = true;
-    open->tolerance = OPEN_TOLERANCE;
-    open->passes_max = OPEN_PASSES_MAX;
-    status = cvm_search_run(open, err);
-    if (status == CVM_OK) {
-        memcpy(narrowed->prices, open->prices, sizeof(narrowed->prices));
-        narrowed->bound = open->bound;
-        narrowed->imbalance = open->imbalance;
-        *out_done = !has_left(tariff, narrowing->flats, narrowing->rates, &narrowing->margins,
-                              narrowing->amount_max);
+        out_narrowed->levels[0] = &solve->everybody;
+        out_narrowed->level_count = 1;
     }
     return status;
 }
@@ -349,26 +464,41 @@ static double find_amount_max(const struct cvm_table *table)
 }
 
 static enum cvm_status narrow(struct narrowing *narrowing, const double *warm_prices,
-                              struct cvm_narrowed *narrowed, struct cvm_error *err)
+                              struct cvm_error *err)
 {
+    struct cvm_solve *solve = narrowing->solve;
+    struct cvm_narrowed *narrowed = narrowing->narrowed;
     struct cvm_table sample;
-    enum cvm_status status = take_sample(narrowing->solve, &sample, err);
+    bool is_done = false;
+    enum cvm_status status = take_sample(solve, &sample, err);
     if (status != CVM_OK) {
         return status;
     }
-    search_init(narrowing->sample, narrowing->solve, &sample);
-    status = search_sample(narrowing->sample, warm_prices, err);
-    memcpy(narrowed->prices, narrowing->sample->prices, sizeof(narrowed->prices));
-    bool is_done = false;
-    for (int i = 0; status == CVM_OK && !is_done && i < ATTEMPTS_MAX; i++) {
-        status = attempt(narrowing, narrowed, &is_done, err);
-        if (narrowed->open == NULL) {
-            break; /* too many are near to indifference: equal values, mostly */
-        }
-        narrowing->wider *= RANK_WIDER;
+    search_init(narrowing->search, solve, &solve->everybody);
+    narrowing->level.table = &solve->everybody;
+    memcpy(narrowing->level.limits, narrowing->search->limits, sizeof(narrowing->level.limits));
+    search_init(narrowing->search, solve, &sample);
+    status = search_sample(narrowing->search, warm_prices, err);
+    set_ranks(narrowing->search, narrowing->ranks);
+    keep_found(narrowing);
+    narrowed->levels[0] = &solve->everybody;
+    narrowed->level_count = 1;
+    if (status == CVM_OK) {
+        status = descend(narrowing, &sample, &is_done, err);
     }
-    if (status == CVM_OK && !is_done) {
-        status = cvm_search_everybody(narrowing->solve, narrowed->prices, false, narrowed, err);
+    if (status == CVM_OK && is_done) {
+        /* Too many are near to indifference: equal values, mostly. */
+        return cvm_search_everybody(solve, narrowed->prices, false, narrowed, err);
+    }
+    while (status == CVM_OK && !is_done && narrowing->level.table->count > LEVEL_LEAST &&
+           narrowed->level_count < CVM_LEVELS_MAX) {
+        status = descend(narrowing, narrowing->level.table, &is_done, err);
+    }
+    if (status == CVM_OK && is_done) {
+        search_level(narrowing, &narrowing->level);
+        narrowing->search->tolerance = LAST_TOLERANCE;
+        status = cvm_search_run(narrowing->search, err);
+        keep_found(narrowing);
     }
     return status;
 }
@@ -381,19 +511,16 @@ enum cvm_status cvm_narrow_run(struct cvm_solve *solve, const double *warm_price
     if (solve->everybody.count < EVERYBODY_BELOW) {
         return cvm_search_everybody(solve, warm_prices, false, out_narrowed, err);
     }
-    struct narrowing narrowing = {
-        .solve = solve,
-        .choices = choices,
-        .sample = CVM_NEW(solve->arena, struct cvm_search),
-        .open = CVM_NEW(solve->arena, struct cvm_search),
-        .flats = CVM_NEW_ARRAY(solve->arena,
-                               solve->problem->treatment_count * solve->tariff.class_count + 1,
-                               double),
-        .amount_max = find_amount_max(&solve->everybody),
-        .wider = 1.0,
-    };
-    if (narrowing.sample == NULL || narrowing.open == NULL || narrowing.flats == NULL) {
+    struct narrowing *narrowing = CVM_NEW(solve->arena, struct narrowing);
+    if (narrowing != NULL) {
+        narrowing->search = CVM_NEW(solve->arena, struct cvm_search);
+    }
+    if (narrowing == NULL || narrowing->search == NULL) {
         return CVM_FAIL(err, CVM_E_LIMIT, "no memory for a search");
     }
-    return narrow(&narrowing, warm_prices, out_narrowed, err);
+    narrowing->solve = solve;
+    narrowing->choices = choices;
+    narrowing->narrowed = out_narrowed;
+    narrowing->amount_max = find_amount_max(&solve->everybody);
+    return narrow(narrowing, warm_prices, err);
 }

@@ -11,17 +11,20 @@
 
 #include "allocation/search.h"
 
+#define CVM_LEVELS_MAX 8
+
 /* What the search over a problem came to. */
 struct cvm_narrowed {
     double prices[CVM_PROBLEM_ROWS_MAX];
     double bound;
     double imbalance;
-    /* The customers who were not decided, and for everybody else what they got, in `choices`; NULL:
-     * nobody was decided. */
-    struct cvm_table *open;
+    /* Everybody, then those who were still open at each step, fewer and fewer; who was decided on
+     * the way has a choice in `choices`, the last level's customers choose at the prices. */
+    const struct cvm_table *levels[CVM_LEVELS_MAX];
+    size_t level_count;
 };
 
-/* choices has room for everybody; entries of decided customers are set, as treatments or sets. */
+/* choices has room for everybody. */
 CVM_MUST_CHECK enum cvm_status cvm_narrow_run(struct cvm_solve *solve, const double *warm_prices,
                                               const struct cvm_choices *choices,
                                               struct cvm_narrowed *out_narrowed,

@@ -322,6 +322,9 @@ static void run_pass(struct pass *pass, struct cvm_sums *out_sums)
             out_sums->amounts[tariff->treatments[place]] += sums->amounts[place];
         }
     }
+    for (size_t i = 0; i < pairs; i++) {
+        out_sums->counts[tariff->treatments[i % tariff->count]] += (double)counts[i];
+    }
     add_uses(tariff, counts, out_sums->amounts, out_sums->uses);
     solve->passes += pass->table == &solve->everybody;
 }

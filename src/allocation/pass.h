@@ -34,7 +34,8 @@ CVM_MUST_CHECK enum cvm_status cvm_solve_init(struct cvm_solve *solve,
 /* What the choices of a pass come to. */
 struct cvm_sums {
     double gain;                                /* sum of best scores, or of values of the decided */
-    double amounts[CVM_PROBLEM_TREATMENTS_MAX]; /* by treatment, of those who get it */
+    double counts[CVM_PROBLEM_TREATMENTS_MAX];  /* by treatment: who gets it */
+    double amounts[CVM_PROBLEM_TREATMENTS_MAX]; /* and their amounts */
     double uses[CVM_PROBLEM_ROWS_MAX];          /* in units of each row's scale */
 };
 

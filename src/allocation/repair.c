@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "allocation/moves.h"
-#include "allocation/narrow.h"
 #include "allocation/verify.h"
 
 /* Below this everybody may be moved; above, those nearest to indifference, several times as many as
@@ -185,30 +184,24 @@ static void set_ranges(const struct cvm_moves *moves, struct cvm_plan *plan)
 /* ---- the whole ---- */
 
 /* Wider and wider: from those nearest to indifference to everybody. */
-static enum cvm_status list_for(struct cvm_moves *moves, const struct cvm_table *open,
-                                const double *prices, size_t attempt, bool *out_is_last,
-                                struct cvm_error *err)
+static enum cvm_status list_for(struct cvm_moves *moves, const struct cvm_narrowed *narrowed,
+                                size_t attempt, bool *out_is_last, struct cvm_error *err)
 {
     const struct cvm_table *all = &moves->solve->everybody;
-    *out_is_last = false;
-    if (all->count < LIST_ALL_BELOW) {
-        *out_is_last = true;
-        return list_everybody(moves, err);
+    const double *prices = narrowed->prices;
+    size_t last = narrowed->level_count - 1;
+    const struct cvm_table *table = narrowed->levels[attempt < last ? last - attempt : 0];
+    bool is_base = table == all;
+    *out_is_last = is_base && (attempt > last + 1 || all->count < LIST_ALL_BELOW);
+    if (!is_base || *out_is_last) {
+        return table->count < LIST_MAX
+                   ? is_base ? list_everybody(moves, err) : list_table(moves, table, err)
+                   : list_near(moves, table, prices, LIST_WIDER * LIST_WIDER, err);
     }
-    const struct cvm_table *table = open != NULL ? open : all;
-    if (attempt < 2) {
-        return list_near(moves, table, prices, attempt == 0 ? 1.0 : LIST_WIDER, err);
-    }
-    if (attempt == 2 && open != NULL && open->count < LIST_MAX) {
-        return list_table(moves, open, err);
-    }
-    *out_is_last = true;
-    return all->count < LIST_MAX
-               ? list_everybody(moves, err)
-               : list_near(moves, all, prices, LIST_WIDER * LIST_WIDER, err);
+    return list_near(moves, table, prices, attempt == last ? 1.0 : LIST_WIDER, err);
 }
 
-enum cvm_status cvm_repair_run(struct cvm_solve *solve, const struct cvm_table *open,
+enum cvm_status cvm_repair_run(struct cvm_solve *solve, const struct cvm_narrowed *narrowed,
                                struct cvm_plan *plan, struct cvm_error *err)
 {
     struct cvm_moves *moves = CVM_NEW(solve->arena, struct cvm_moves);
@@ -228,7 +221,7 @@ enum cvm_status cvm_repair_run(struct cvm_solve *solve, const struct cvm_table *
             status = cvm_context_check(solve->context, err);
         }
         if (status == CVM_OK) {
-            status = list_for(moves, open, plan->prices, attempt, &is_last, err);
+            status = list_for(moves, narrowed, attempt, &is_last, err);
         }
         if (status == CVM_OK) {
             status = cvm_moves_relieve(moves, err);

@@ -3,15 +3,13 @@
 #ifndef CVM_ALLOCATION_REPAIR_H
 #define CVM_ALLOCATION_REPAIR_H
 
-#include "allocation/plan.h"
-#include "allocation/table.h"
+#include "allocation/narrow.h"
 
-struct cvm_solve;
-
-/* plan->treatments are the choices at plan->prices, to which the tariff of `solve` is set; `open`
- * holds the customers near to indifference, NULL = everybody may be. Fills in the range of every
- * price too. */
-CVM_MUST_CHECK enum cvm_status cvm_repair_run(struct cvm_solve *solve, const struct cvm_table *open,
+/* plan->treatments are the choices at the prices found, to which the tariff of `solve` is set: who
+ * is near to indifference is looked for in the last levels first. Fills in the range of every price
+ * too. */
+CVM_MUST_CHECK enum cvm_status cvm_repair_run(struct cvm_solve *solve,
+                                              const struct cvm_narrowed *narrowed,
                                               struct cvm_plan *plan, struct cvm_error *err);
 
 #endif

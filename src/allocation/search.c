@@ -14,6 +14,9 @@
 #define STEP_DOWN        0.5
 #define STEP_FIRST_SHARE 0.1
 #define STEP_NEAR_SHARE  0.05
+#define STEP_REGION      0.1 /* of the way to the end of the region */
+#define STEP_BACK        0.25
+#define TURNS_BACK_MAX   6
 #define WINDOW_PASSES    8
 /* The price of a minimum that can not be met would rise for ever; at so many typical values per unit
  * everybody who can has long been taken. */
@@ -29,6 +32,8 @@
 
 struct stage {
     struct cvm_search *search;
+    double *flats; /* the tariff in the middle of the region */
+    double rates[CVM_PROBLEM_TREATMENTS_MAX];
     double worths[CVM_PROBLEM_TREATMENTS_MAX]; /* a typical value */
     double scales[CVM_PROBLEM_ROWS_MAX];       /* a typical price */
     double steps[CVM_PROBLEM_ROWS_MAX];
@@ -38,6 +43,7 @@ struct stage {
     struct cvm_sums sums;
     double bound;
     int passes_min;
+    int turned_back;
 };
 
 /* ---- scales: what a unit of each row is worth, roughly ---- */
@@ -121,6 +127,27 @@ static void evaluate(struct stage *stage)
     }
 }
 
+/* Prices are linear in the amount, so the two ends of amounts tell. */
+static bool is_outside(const struct stage *stage)
+{
+    const struct cvm_search *search = stage->search;
+    const struct cvm_tariff *tariff = &search->solve->tariff;
+    for (size_t place = 0; search->region != NULL && place < tariff->count; place++) {
+        size_t t = tariff->treatments[place];
+        for (size_t k = 0; k < 2 * tariff->class_count; k++) {
+            size_t at = t * tariff->class_count + k / 2;
+            double amount = k % 2 == 0 ? 0.0 : search->amount_max;
+            double before = stage->flats[at] + stage->rates[t] * amount;
+            double now = tariff->flat[at] + tariff->rate[t] * amount;
+            double width = search->region->shares[t] * fabs(before) + search->region->slacks[t];
+            if (fabs(now - before) > width) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
 /* Feasible, and whatever has a price is full: no price can do better. */
 static bool is_settled(const struct stage *stage)
 {
@@ -192,6 +219,22 @@ static void keep_best(struct stage *stage)
     search->imbalance = imbalance_of(stage);
     memcpy(search->prices, stage->prices, sizeof(search->prices));
     memcpy(search->uses, stage->sums.uses, sizeof(search->uses));
+    memcpy(search->counts, stage->sums.counts, sizeof(search->counts));
+}
+
+/* To the best prices so far, with shorter steps. */
+static void turn_back(struct stage *stage)
+{
+    const struct cvm_search *search = stage->search;
+    memcpy(stage->prices, search->prices, sizeof(stage->prices));
+    for (size_t r = 0; r < search->solve->problem->row_count; r++) {
+        stage->steps[r] *= STEP_BACK;
+        stage->signs[r] = 0;
+    }
+    for (size_t r = 0; r < search->solve->problem->row_count; r++) {
+        stage->sums.uses[r] = search->uses[r];
+    }
+    step_all(stage);
 }
 
 static enum cvm_status descend(struct stage *stage, struct cvm_error *err)
@@ -205,6 +248,14 @@ static enum cvm_status descend(struct stage *stage, struct cvm_error *err)
             return status;
         }
         evaluate(stage);
+        if (is_outside(stage)) { /* there the bound is not one of everybody */
+            search->has_left = ++stage->turned_back > TURNS_BACK_MAX;
+            if (search->has_left) {
+                break;
+            }
+            turn_back(stage);
+            continue;
+        }
         if (stage->bound < search->bound) {
             keep_best(stage);
         }
@@ -257,6 +308,21 @@ static enum cvm_status follow_blur(struct stage *stage, struct cvm_error *err)
     return status;
 }
 
+static enum cvm_status keep_middle(struct stage *stage, struct cvm_error *err)
+{
+    struct cvm_search *search = stage->search;
+    struct cvm_tariff *tariff = &search->solve->tariff;
+    size_t count = search->solve->problem->treatment_count * tariff->class_count;
+    stage->flats = CVM_NEW_ARRAY(search->solve->arena, count + 1, double);
+    if (stage->flats == NULL) {
+        return CVM_FAIL(err, CVM_E_LIMIT, "no memory for %zu prices", count);
+    }
+    cvm_tariff_set(tariff, search->prices);
+    memcpy(stage->flats, tariff->flat, count * sizeof(*stage->flats));
+    memcpy(stage->rates, tariff->rate, sizeof(stage->rates));
+    return CVM_OK;
+}
+
 static void stage_init(struct stage *stage, struct cvm_search *search)
 {
     memset(stage, 0, sizeof(*stage));
@@ -273,11 +339,45 @@ static void stage_init(struct stage *stage, struct cvm_search *search)
     }
 }
 
+/* Steps that cross the region in some passes, whatever treatment they move most. */
+static void set_region_steps(struct stage *stage)
+{
+    const struct cvm_search *search = stage->search;
+    const struct cvm_problem *problem = search->solve->problem;
+    const struct cvm_tariff *tariff = &search->solve->tariff;
+    struct column_means means;
+    find_means(search->table, &means);
+    for (size_t r = 0; r < problem->row_count; r++) {
+        double step = HUGE_VAL;
+        for (size_t place = 0; place < tariff->count; place++) {
+            size_t t = tariff->treatments[place];
+            double use = typical_use(&problem->rows[r], t, means.amount);
+            for (size_t c = 0; use > 0.0 && c < tariff->class_count; c++) {
+                double price = stage->flats[t * tariff->class_count + c] +
+                               stage->rates[t] * means.amount;
+                double width =
+                    search->region->shares[t] * fabs(price) + search->region->slacks[t];
+                step = fmin(step, STEP_REGION * width / use);
+            }
+        }
+        stage->steps[r] = step < HUGE_VAL ? step : stage->steps[r];
+    }
+}
+
 enum cvm_status cvm_search_run(struct cvm_search *search, struct cvm_error *err)
 {
     struct stage stage;
     stage_init(&stage, search);
-    enum cvm_status status = search->is_blurred ? follow_blur(&stage, err) : CVM_OK;
+    enum cvm_status status = CVM_OK;
+    if (search->region != NULL) {
+        status = keep_middle(&stage, err);
+        if (status == CVM_OK) {
+            set_region_steps(&stage);
+        }
+    }
+    if (status == CVM_OK && search->is_blurred) {
+        status = follow_blur(&stage, err);
+    }
     status = status == CVM_OK ? descend(&stage, err) : status;
     if (status == CVM_OK) {
         cvm_tariff_set(&search->solve->tariff, search->prices);

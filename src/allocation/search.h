@@ -14,10 +14,15 @@ struct cvm_search {
     bool is_blurred; /* values lie on a grid: break ties from wide to narrow first */
     double tolerance; /* stop when a window of passes gains no more than this share of the bound */
     int passes_max;
+    /* Prices may move so far from `prices` and no farther; NULL = anywhere. */
+    const struct cvm_margins *region;
+    double amount_max; /* with a region: the largest amount of anybody */
     double prices[CVM_PROBLEM_ROWS_MAX]; /* in: where to start; out: the best found */
     /* Out, at those prices: */
     double bound;
     double uses[CVM_PROBLEM_ROWS_MAX];
+    double counts[CVM_PROBLEM_TREATMENTS_MAX]; /* who gets each treatment */
+    bool has_left;    /* the search came to the end of the region; prices lie inside */
     double imbalance; /* how far the choices are from a plan, in money, as a share of the bound */
 };
 

@@ -145,23 +145,24 @@ static enum cvm_status choose_all(struct cvm_solve *solve, const struct cvm_narr
                                   const struct cvm_choices *decided, struct cvm_plan *plan,
                                   struct cvm_error *err)
 {
+    const struct cvm_table *last = narrowed->levels[narrowed->level_count - 1];
     struct cvm_sums sums;
     cvm_tariff_set(&solve->tariff, narrowed->prices);
-    if (narrowed->open == NULL) {
+    if (narrowed->level_count == 1) {
         cvm_pass_choose(solve, &solve->everybody, decided, &sums);
     }
     for (size_t i = 0; i < solve->everybody.count; i++) {
         store_choice(solve, decided, i, i, plan->treatments);
     }
-    if (narrowed->open == NULL) {
+    if (narrowed->level_count == 1) {
         return CVM_OK;
     }
     struct cvm_choices open;
-    enum cvm_status status = make_choices(solve, narrowed->open->count, &open, err);
+    enum cvm_status status = make_choices(solve, last->count, &open, err);
     if (status == CVM_OK) {
-        cvm_pass_choose(solve, narrowed->open, &open, &sums);
-        for (size_t k = 0; k < narrowed->open->count; k++) {
-            store_choice(solve, &open, k, narrowed->open->origins[k], plan->treatments);
+        cvm_pass_choose(solve, last, &open, &sums);
+        for (size_t k = 0; k < last->count; k++) {
+            store_choice(solve, &open, k, last->origins[k], plan->treatments);
         }
     }
     return status;
@@ -211,7 +212,7 @@ static enum cvm_status finish(struct cvm_solve *solve, const struct cvm_narrowed
     enum cvm_status status = choose_all(solve, narrowed, decided, plan, err);
     memcpy(plan->prices, narrowed->prices, sizeof(plan->prices));
     if (status == CVM_OK) {
-        status = cvm_repair_run(solve, narrowed->open, plan, err);
+        status = cvm_repair_run(solve, narrowed, plan, err);
     }
     if (status == CVM_OK) {
         price_forbidden(solve, plan);

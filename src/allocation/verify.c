@@ -25,11 +25,19 @@ struct count {
     const struct cvm_problem *problem;
     const unsigned char *treatments;
     size_t class_count;
+    size_t worker_count;
     size_t rated_count;
     size_t rated_rows[CVM_PROBLEM_ROWS_MAX];
     struct count_group *groups;
-    int64_t *counts; /* per worker: [class x treatment_count + treatment] */
+    int64_t *counts; /* per worker: [class x COUNT_STRIDE + treatment], with nothing as one */
 };
+#define COUNT_STRIDE 256
+
+/* Half to even, as cvm_micro_from_double() does, for what cvm_problem_check() lets pass. */
+static int64_t micro_of(double major)
+{
+    return (int64_t)((major * CVM_MICRO_PER_UNIT + 6755399441055744.0) - 6755399441055744.0);
+}
 
 static bool is_rated(const struct cvm_row *row, size_t treatment_count)
 {
@@ -41,42 +49,58 @@ static bool is_rated(const struct cvm_row *row, size_t treatment_count)
     return false;
 }
 
-static void count_group(void *state, size_t group, size_t worker)
+/* Of one customer with several treatments, or with any: what the plain count below can not tell. */
+static void count_customer(const struct count *count, size_t customer, struct count_group *sums)
 {
-    const struct count *count = state;
+    const struct cvm_problem *problem = count->problem;
+    size_t per_customer = cvm_problem_per_customer(problem);
+    const unsigned char *own = count->treatments + customer * per_customer;
+    double amount = cvm_problem_amount(problem, customer);
+    uint64_t set = 0;
+    for (size_t k = 0; k < per_customer && own[k] != CVM_NOTHING; k++) {
+        size_t t = own[k];
+        bool is_sound = t < problem->treatment_count && (set >> t & 1) == 0 &&
+                        cvm_problem_value(problem, customer, t) > CVM_PROBLEM_VALUE_MIN;
+        if (!is_sound) {
+            sums->fault = sums->fault == 0 ? customer + 1 : sums->fault;
+            return;
+        }
+        set |= UINT64_C(1) << t;
+        sums->value += cvm_problem_exact(problem, customer, t);
+        for (size_t r = 0; r < count->rated_count; r++) {
+            const struct cvm_row *row = &problem->rows[count->rated_rows[r]];
+            int64_t micro = micro_of(row->flat[t] + row->rate[t] * amount);
+            sums->rated[r] = cvm_micro_add(sums->rated[r], micro);
+        }
+    }
+    if (per_customer > 1 && !cvm_set_is_allowed(problem, set)) {
+        sums->fault = sums->fault == 0 ? customer + 1 : sums->fault;
+    }
+}
+
+static void count_group(const struct count *count, size_t group, size_t worker)
+{
     const struct cvm_problem *problem = count->problem;
     size_t per_customer = cvm_problem_per_customer(problem);
     struct count_group *sums = &count->groups[group];
-    int64_t *counts = count->counts + worker * count->class_count * problem->treatment_count;
-    size_t end = (group + 1) * CVM_GROUP_SIZE;
+    int64_t *counts = count->counts + worker * count->class_count * COUNT_STRIDE;
+    uint32_t treated[CVM_GROUP_SIZE];
+    size_t treated_count = 0;
+    size_t first = group * CVM_GROUP_SIZE;
+    size_t end = first + CVM_GROUP_SIZE;
     end = end < problem->customer_count ? end : problem->customer_count;
-    for (size_t i = group * CVM_GROUP_SIZE; i < end; i++) {
-        const unsigned char *own = count->treatments + i * per_customer;
-        if (own[0] == CVM_NOTHING) {
-            continue;
+    /* Without a branch: who is treated is as good as random. */
+    for (size_t i = first; i < end; i++) {
+        treated[treated_count] = (uint32_t)i;
+        treated_count += count->treatments[i * per_customer] != CVM_NOTHING;
+        for (size_t k = 0; k < per_customer; k++) {
+            counts[cvm_problem_class(problem, i) * COUNT_STRIDE +
+                   count->treatments[i * per_customer + k]]++;
         }
-        uint64_t set = 0;
-        double amount = cvm_problem_amount(problem, i);
-        sums->treated++;
-        for (size_t k = 0; k < per_customer && own[k] != CVM_NOTHING; k++) {
-            size_t t = own[k];
-            bool is_sound = t < problem->treatment_count && (set >> t & 1) == 0 &&
-                            cvm_problem_value(problem, i, t) > CVM_PROBLEM_VALUE_MIN;
-            if (!is_sound) {
-                sums->fault = sums->fault == 0 ? i + 1 : sums->fault;
-                break;
-            }
-            set |= UINT64_C(1) << t;
-            sums->value += cvm_problem_exact(problem, i, t);
-            counts[cvm_problem_class(problem, i) * problem->treatment_count + t]++;
-            for (size_t r = 0; r < count->rated_count; r++) {
-                const struct cvm_row *row = &problem->rows[count->rated_rows[r]];
-                sums->rated[r] = cvm_micro_add(sums->rated[r], cvm_row_use(row, 0, t, amount));
-            }
-        }
-        if (per_customer > 1 && !cvm_set_is_allowed(problem, set)) {
-            sums->fault = sums->fault == 0 ? i + 1 : sums->fault;
-        }
+    }
+    sums->treated = (int64_t)treated_count;
+    for (size_t k = 0; k < treated_count; k++) {
+        count_customer(count, treated[k], sums);
     }
 }
 
@@ -93,7 +117,7 @@ static void add_row(const struct count *count, size_t r, struct cvm_plan_sums *s
     for (size_t c = 0; c < count->class_count; c++) {
         bool is_inside = row->inside == NULL || row->inside[c] != 0;
         for (size_t t = 0; t < problem->treatment_count; t++) {
-            int64_t pairs = count->counts[c * problem->treatment_count + t];
+            int64_t pairs = count->counts[c * COUNT_STRIDE + t];
             if (pairs != 0 && cvm_row_touches(row, t)) {
                 used += (wide)pairs * cvm_row_use(row, c, t, 0.0);
                 sums->covered[r] += pairs;
@@ -129,23 +153,19 @@ static enum cvm_status check_households(const struct cvm_problem *problem,
     return CVM_OK;
 }
 
-enum cvm_status cvm_plan_count(const struct cvm_problem *problem, const unsigned char *treatments,
-                               struct cvm_pool *pool, struct cvm_arena *arena,
-                               struct cvm_plan_sums *out_sums, struct cvm_error *err)
+static enum cvm_status count_init(struct count *count, const struct cvm_problem *problem,
+                                  const unsigned char *treatments, struct cvm_pool *pool,
+                                  struct cvm_arena *arena, struct cvm_error *err)
 {
-    size_t group_count = cvm_group_count(problem->customer_count);
-    size_t workers = cvm_worker_count(pool);
-    struct count *count = CVM_NEW(arena, struct count);
-    struct cvm_plan_sums *sums = CVM_NEW(arena, struct cvm_plan_sums);
-    if (count == NULL || sums == NULL) {
-        return CVM_FAIL(err, CVM_E_LIMIT, "no memory to count a plan");
-    }
+    memset(count, 0, sizeof(*count));
     count->problem = problem;
     count->treatments = treatments;
     count->class_count = problem->class_count > 0 ? problem->class_count : 1;
-    size_t pairs = count->class_count * problem->treatment_count;
-    count->groups = CVM_NEW_ARRAY(arena, group_count + 1, struct count_group);
-    count->counts = CVM_NEW_ARRAY(arena, workers * pairs + 1, int64_t);
+    count->worker_count = cvm_worker_count(pool);
+    count->groups = CVM_NEW_ARRAY(arena, cvm_group_count(problem->customer_count) + 1,
+                                  struct count_group);
+    count->counts = CVM_NEW_ARRAY(arena, count->worker_count * count->class_count * COUNT_STRIDE,
+                                  int64_t);
     if (count->groups == NULL || count->counts == NULL) {
         return CVM_FAIL(err, CVM_E_LIMIT, "no memory to count a plan");
     }
@@ -154,9 +174,17 @@ enum cvm_status cvm_plan_count(const struct cvm_problem *problem, const unsigned
             count->rated_rows[count->rated_count++] = r;
         }
     }
-    cvm_groups_run(pool, group_count, count_group, count);
-    for (size_t i = pairs; i < workers * pairs; i++) {
-        count->counts[i % pairs] += count->counts[i];
+    return CVM_OK;
+}
+
+static enum cvm_status add_groups(const struct count *count, struct cvm_arena *arena,
+                                  struct cvm_plan_sums *sums, struct cvm_error *err)
+{
+    const struct cvm_problem *problem = count->problem;
+    size_t slots = count->class_count * COUNT_STRIDE;
+    memset(sums, 0, sizeof(*sums));
+    for (size_t i = slots; i < count->worker_count * slots; i++) {
+        count->counts[i % slots] += count->counts[i];
     }
     for (size_t r = 0; r < problem->row_count; r++) {
         add_row(count, r, sums);
@@ -164,7 +192,7 @@ enum cvm_status cvm_plan_count(const struct cvm_problem *problem, const unsigned
     for (size_t k = 0; k < count->rated_count; k++) {
         sums->used[count->rated_rows[k]] = 0;
     }
-    for (size_t g = 0; g < group_count; g++) {
+    for (size_t g = 0; g < cvm_group_count(problem->customer_count); g++) {
         const struct count_group *group = &count->groups[g];
         if (group->fault != 0) {
             return CVM_FAIL(err, CVM_E_INTERNAL, "the plan gives customer %zu what it may not",
@@ -177,11 +205,33 @@ enum cvm_status cvm_plan_count(const struct cvm_problem *problem, const unsigned
             *used = cvm_micro_add(*used, group->rated[k]);
         }
     }
-    for (size_t i = 0; i < pairs; i++) {
-        sums->counts[i % problem->treatment_count] += count->counts[i];
+    for (size_t i = 0; i < slots; i++) {
+        if (i % COUNT_STRIDE < problem->treatment_count) {
+            sums->counts[i % COUNT_STRIDE] += count->counts[i];
+        }
     }
-    *out_sums = *sums;
-    return check_households(problem, treatments, arena, err);
+    return check_households(problem, count->treatments, arena, err);
+}
+
+static void count_one(void *state, size_t group, size_t worker)
+{
+    count_group(state, group, worker);
+}
+
+enum cvm_status cvm_plan_count(const struct cvm_problem *problem, const unsigned char *treatments,
+                               struct cvm_pool *pool, struct cvm_arena *arena,
+                               struct cvm_plan_sums *out_sums, struct cvm_error *err)
+{
+    struct count *count = CVM_NEW(arena, struct count);
+    if (count == NULL) {
+        return CVM_FAIL(err, CVM_E_LIMIT, "no memory to count a plan");
+    }
+    enum cvm_status status = count_init(count, problem, treatments, pool, arena, err);
+    if (status == CVM_OK) {
+        cvm_groups_run(pool, cvm_group_count(problem->customer_count), count_one, count);
+        status = add_groups(count, arena, out_sums, err);
+    }
+    return status;
 }
 
 /* ---- the bound ---- */
@@ -210,6 +260,7 @@ struct bound {
     struct cvm_chooser *choosers;
     unsigned char order[CVM_PROBLEM_TREATMENTS_MAX];
     double (*gains)[CVM_PROBLEM_BLOCK]; /* per group */
+    struct count count;                 /* of the plan: while its values are at hand */
 };
 
 /* Uses in whole micros, as the limits count them: otherwise half a micro a customer could push the
@@ -284,6 +335,7 @@ static void bound_group(void *state, size_t group, size_t worker)
     } else {
         bound->kernel->bound(&bound->pass, group * CVM_GROUP_SIZE, end, bound->gains[group]);
     }
+    count_group(&bound->count, group, worker);
 }
 
 static enum cvm_status prepare_units(struct bound *bound, struct cvm_pool *pool,
@@ -399,12 +451,16 @@ enum cvm_status cvm_plan_verify_with(const struct cvm_problem *problem,
     }
     bound->problem = problem;
     bound->kernel = kernel;
-    enum cvm_status status = cvm_plan_count(problem, plan->treatments, pool, arena, sums, err);
-    if (status == CVM_OK) {
-        status = check_limits(problem, sums, err);
-    }
+    enum cvm_status status =
+        count_init(&bound->count, problem, plan->treatments, pool, arena, err);
     if (status == CVM_OK) {
         status = sum_gains(bound, plan->prices, pool, arena, &gain, err);
+    }
+    if (status == CVM_OK) {
+        status = add_groups(&bound->count, arena, sums, err);
+    }
+    if (status == CVM_OK) {
+        status = check_limits(problem, sums, err);
     }
     if (status == CVM_OK) {
         fill_plan(problem, sums, gain, plan);
