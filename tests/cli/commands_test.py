@@ -292,6 +292,28 @@ def a_decision_takes_capacity_once(world):
     expect("Customer" in world.cvm("decide", customer, "--as-of", DAY).out, "for people")
 
 
+def what_came_to_nothing_is_decided_anew_on_the_same_day(world):
+    world.json("run", "--as-of", DAY, "--dry-run", "--out", world.path("o.json"))
+    with open(world.path("o.json"), encoding="utf-8") as stream:
+        customer = json.load(stream)["results"][0]["customer_id"]
+    seen = set()
+    for state in ("not_sent", "withdrawn", "not_sent", "bounced"):
+        entry = world.json("decide", customer, "--as-of", DAY)
+        expect(entry["decision_id"] and entry["decision_id"] not in seen, f"anew: {entry}")
+        seen.add(entry["decision_id"])
+        same(world.json("decide", customer, "--as-of", DAY)["decision_id"], entry["decision_id"], "asked twice")
+        used = world.json("capacity", "show", "--as-of", DAY)["treatments"][entry["selected_treatment"]]
+        same(used["confirmed"], 1, "what was not sent or withdrawn gave its capacity back")
+        if state == "withdrawn":
+            world.json("run", "--as-of", DAY, "--replace", "--allowed", "ignore")
+        else:
+            with open(world.path("o.ndjson"), "w", encoding="utf-8") as stream:
+                json.dump({"decision_id": entry["decision_id"], "state": state, "date": DAY}, stream)
+            same(world.json("outcome", "import", world.path("o.ndjson"))["applied"], 1, state)
+    # What bounced was a contact: the contact policy says whether there is another.
+    expect(world.json("decide", customer, "--as-of", DAY)["decision_id"] not in seen, "after it bounced")
+
+
 # ---- treatments and capacity ----
 
 
