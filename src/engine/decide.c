@@ -8,6 +8,7 @@
 #include "base/date.h"
 #include "engine/customer.h"
 #include "engine/run_internal.h"
+#include "engine/run_kind.h"
 #include "engine/run_results.h"
 #include "storage/control_store.h"
 
@@ -233,15 +234,16 @@ static enum cvm_status choose(struct decide_job *job, struct choice *out_choice,
     return CVM_OK;
 }
 
-/* Prices of the last whole-base run; 0 where there was none. */
+/* Prices of the last run that chose for everybody among everything; 0 where there was none. One for
+ * some customers, or of one treatment, finds means plentiful that the base is short of. */
 static enum cvm_status load_prices(struct decide_job *job, struct cvm_error *err)
 {
     struct cvm_run_record last;
-    enum cvm_status status = cvm_run_get(job->writer, job->arena, "latest", &last, err);
+    enum cvm_status status = cvm_run_kind_newest(job->writer, job->arena, "{}", &last, err);
     if (status == CVM_E_NOT_FOUND) {
         return CVM_OK;
     }
-    if (status == CVM_OK && last.summary != NULL) {
+    if (status == CVM_OK) {
         job->result.run_id = last.run_id;
         status = cvm_run_summary_parse(last.summary, &job->result, err);
     }

@@ -17,6 +17,7 @@ import cvm_program  # noqa: E402
 from cvm_program import expect, same  # noqa: E402
 
 DAY = "2026-03-02"
+NEXT_DAY = "2026-03-03"
 CUSTOMERS = 300
 TREATMENTS = 11
 
@@ -312,6 +313,18 @@ def what_came_to_nothing_is_decided_anew_on_the_same_day(world):
             same(world.json("outcome", "import", world.path("o.ndjson"))["applied"], 1, state)
     # What bounced was a contact: the contact policy says whether there is another.
     expect(world.json("decide", customer, "--as-of", DAY)["decision_id"] not in seen, "after it bounced")
+
+
+def one_customer_pays_the_prices_of_the_last_run_for_everybody(world):
+    for treatment in ("loyalty_points", "personalized_offer", "data_boost"):
+        world.json("treatment", "update", treatment, "limit 2")
+    state = world.json("run", "--as-of", DAY)["summary"]["constraints_final_state"]
+    scarce = {name for name, treatment in state.items() if treatment["shadow_price"] > 0}
+    customers = [row[0] for row in world.query("SELECT customer_id FROM customer ORDER BY customer_id LIMIT 60")]
+    world.json("run", "--as-of", NEXT_DAY, "--customers", customers[0], "--allowed", "ignore")
+    entries = [world.json("decide", customer, "--as-of", NEXT_DAY) for customer in customers]
+    prices = [e["price"] for e in entries if e["selected_treatment"] in scarce]
+    expect(prices and min(prices) > 0, f"prices of what is scarce ({scarce}): {prices}")
 
 
 # ---- treatments and capacity ----
