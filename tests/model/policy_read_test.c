@@ -253,6 +253,14 @@ static void mistakes_of_the_policy_are_refused(void **state)
          HEAD "limits:\n  - {limit: a, max: 4, window_days: 9}\n"
               "  - {limit: a, max: 2, window_days: 3}\n",
          9, "'a' is defined twice"},
+        {POLICY,
+         HEAD "limits:\n  - {limit: a, max: 4, window_days: 9, each: action}\n"
+              "  - {limit: a, max: 2, window_days: 3, each: action}\n",
+         9, "'a' is defined twice"},
+        {POLICY,
+         HEAD "household_limits:\n  - {limit: a, max: 4, window_days: 9}\n"
+              "  - {limit: a, max: 2, window_days: 3}\n",
+         9, "'a' is defined twice"},
         {POLICY, HEAD "rests:\n  - {rest: a}\n", 8, "key 'days' is missing"},
         {POLICY,
          HEAD "sequences:\n  - {sequence: a, never: [early_upgrad], after: [solve_problem], "
