@@ -55,14 +55,15 @@ struct decide_job {
 };
 
 /* The contact may be made from now on; who decides for another day plans it as a run would. */
-static int64_t contact_from(const struct decide_job *job)
+static void begin_windows(struct decide_job *job)
 {
     int64_t now_ms = cvm_context_now_ms(job->engine->context);
     if (cvm_zone_day(job->windows.deployment, now_ms) == job->request->as_of_day) {
-        return now_ms;
+        job->windows.from_ms = now_ms;
+    } else {
+        cvm_run_windows_plan(&job->windows,
+                             job->request->as_of_day + job->catalogue->policy.lead_days);
     }
-    return cvm_run_windows_start(&job->windows,
-                                 job->request->as_of_day + job->catalogue->policy.lead_days);
 }
 
 /* What stands in the store besides the journey. */
@@ -78,7 +79,7 @@ static enum cvm_status load_standing(struct decide_job *job, struct cvm_error *e
         status = cvm_run_windows_open(&job->windows, job->catalogue, job->request->zone, err);
     }
     if (status == CVM_OK) {
-        job->windows.from_ms = contact_from(job);
+        begin_windows(job);
         status = cvm_pending_add_customer(&job->pending, job->writer, job->catalogue,
                                           job->request->as_of_day, job->key, err);
         cvm_pending_forget(&job->pending, job->key, job->request->as_of_day);
