@@ -31,7 +31,7 @@ struct cvm_run_windows {
     struct cvm_zone **zones; /* owned, by word of the zone feature */
     size_t zone_count;
     int64_t from_ms;
-    int32_t contact_day; /* CVM_DAY_NONE: from_ms alone counts */
+    int32_t contact_day;               /* CVM_DAY_NONE: from_ms alone counts */
     struct cvm_run_window_slot *slots; /* windows already worked out */
 };
 
