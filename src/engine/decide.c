@@ -8,7 +8,6 @@
 #include "base/date.h"
 #include "engine/customer.h"
 #include "engine/run_internal.h"
-#include "engine/run_kind.h"
 #include "engine/run_results.h"
 #include "storage/control_store.h"
 
@@ -240,7 +239,7 @@ static enum cvm_status choose(struct decide_job *job, struct choice *out_choice,
 static enum cvm_status load_prices(struct decide_job *job, struct cvm_error *err)
 {
     struct cvm_run_record last;
-    enum cvm_status status = cvm_run_kind_newest(job->writer, job->arena, "{}", &last, err);
+    enum cvm_status status = cvm_run_for_everybody(job->writer, job->arena, &last, err);
     if (status == CVM_E_NOT_FOUND) {
         return CVM_OK;
     }

@@ -59,11 +59,10 @@ bool cvm_run_kind_stands_for(const struct cvm_run_record *run, const struct cvm_
 struct looking {
     struct cvm_json_reader *reader;
     struct cvm_arena *arena;
-    const char *options;
-    const char *run_id; /* NULL = all are past */
-    bool is_past;       /* the list is newest first: the run itself has been seen */
+    const struct cvm_run_record *run;
+    bool is_past; /* the list is newest first: the run itself has been seen */
     bool is_found;
-    struct cvm_run_record found;
+    struct cvm_run_record before;
 };
 
 static enum cvm_status consider_run(void *state, const struct cvm_run_record *run,
@@ -72,46 +71,18 @@ static enum cvm_status consider_run(void *state, const struct cvm_run_record *ru
     struct looking *looking = state;
     bool is_same = false;
     if (!looking->is_past) {
-        looking->is_past = strcmp(run->run_id, looking->run_id) == 0;
+        looking->is_past = strcmp(run->run_id, looking->run->run_id) == 0;
         return CVM_OK;
     }
     if (strcmp(run->state, "done") != 0 || run->summary == NULL ||
-        (looking->is_found && !cvm_run_kind_stands_for(run, &looking->found))) {
+        (looking->is_found && !cvm_run_kind_stands_for(run, &looking->before))) {
         return CVM_OK;
     }
     enum cvm_status status = cvm_run_kind_same(looking->reader, looking->arena, run->options,
-                                               looking->options, &is_same, err);
+                                               looking->run->options, &is_same, err);
     if (status == CVM_OK && is_same) {
         looking->is_found = true;
-        looking->found = *run;
-    }
-    return status;
-}
-
-static enum cvm_status look(struct looking *looking, struct cvm_store *store, struct cvm_error *err)
-{
-    looking->reader = cvm_json_reader_create(JSON_BYTES_MAX);
-    if (looking->reader == NULL) {
-        return CVM_FAIL(err, CVM_E_LIMIT, "no memory to look for a run");
-    }
-    looking->is_past = looking->run_id == NULL;
-    enum cvm_status status =
-        cvm_run_list(store, looking->arena, RUNS_LOOKED_AT, consider_run, looking, err);
-    cvm_json_reader_destroy(looking->reader);
-    return status;
-}
-
-enum cvm_status cvm_run_kind_newest(struct cvm_store *store, struct cvm_arena *arena,
-                                    const char *options, struct cvm_run_record *out_run,
-                                    struct cvm_error *err)
-{
-    struct looking looking = {.arena = arena, .options = options};
-    enum cvm_status status = look(&looking, store, err);
-    if (status == CVM_OK && !looking.is_found) {
-        return CVM_FAIL(err, CVM_E_NOT_FOUND, "there is no finished run of this kind");
-    }
-    if (status == CVM_OK) {
-        *out_run = looking.found;
+        looking->before = *run;
     }
     return status;
 }
@@ -120,8 +91,14 @@ enum cvm_status cvm_run_kind_before(struct cvm_store *store, struct cvm_arena *a
                                     const struct cvm_run_record *run,
                                     struct cvm_run_record *out_before, struct cvm_error *err)
 {
-    struct looking looking = {.arena = arena, .options = run->options, .run_id = run->run_id};
-    enum cvm_status status = look(&looking, store, err);
+    struct looking looking = {
+        .reader = cvm_json_reader_create(JSON_BYTES_MAX), .arena = arena, .run = run};
+    if (looking.reader == NULL) {
+        return CVM_FAIL(err, CVM_E_LIMIT, "no memory to look for a run");
+    }
+    enum cvm_status status =
+        cvm_run_list(store, arena, RUNS_LOOKED_AT, consider_run, &looking, err);
+    cvm_json_reader_destroy(looking.reader);
     if (status == CVM_OK && !looking.is_found) {
         status = CVM_FAIL(err, CVM_E_NOT_FOUND, "there is no run of the same kind before '%s'",
                           run->run_id);
@@ -129,7 +106,7 @@ enum cvm_status cvm_run_kind_before(struct cvm_store *store, struct cvm_arena *a
                               run->run_id);
     }
     if (status == CVM_OK) {
-        *out_before = looking.found;
+        *out_before = looking.before;
     }
     return status;
 }

@@ -21,12 +21,6 @@ CVM_MUST_CHECK enum cvm_status cvm_run_kind_whole(struct cvm_json_reader *reader
  * where it was not recalled. */
 bool cvm_run_kind_stands_for(const struct cvm_run_record *run, const struct cvm_run_record *found);
 
-/* The newest finished run that asked for what these options ask for (or what stands for its day);
- * CVM_E_NOT_FOUND. "{}" asks for everybody and everything. */
-CVM_MUST_CHECK enum cvm_status cvm_run_kind_newest(struct cvm_store *store, struct cvm_arena *arena,
-                                                   const char *options,
-                                                   struct cvm_run_record *out_run,
-                                                   struct cvm_error *err);
 /* The newest finished run of the same kind that was made before this one (or what stands for its
  * day); CVM_E_NOT_FOUND. */
 CVM_MUST_CHECK enum cvm_status cvm_run_kind_before(struct cvm_store *store, struct cvm_arena *arena,
