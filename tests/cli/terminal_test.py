@@ -166,7 +166,7 @@ def bash_completes_commands_options_and_ids(world):
 
 def zsh_and_fish_take_their_scripts(world):
     if shutil.which("zsh"):
-        script = "autoload -U compinit; compinit -u -d /dev/null; source <(cvm completion zsh)\n"
+        script = "autoload -U compinit; compinit -u -D; source <(cvm completion zsh)\n"
         script += "local reply reply_files; _cvm_reply '' treatment; print -r -- $reply"
         expect("remove" in world.in_shell("zsh", script).split(), "members in zsh")
     if shutil.which("fish"):
