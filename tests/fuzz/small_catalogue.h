@@ -67,7 +67,8 @@ static const char topics_text[] = "topics:\n  - {topic: price, phrases: [price, 
 static const char treatment_text[] =
     "treatment: call\nclass: retention\nchannel: call\npurpose: marketing\n"
     "applicable: score >= 0.1 && mood != 'good'\nmax_per_day: 5\ncost: 0.30\nuses: {minutes: 2}\n"
-    "languages: [en]\nvalid_from: 2024-01-01\nresponse:\n  reach: {mean: 0.5, sd: 0.1}\n  incentive: 2\n";
+    "languages: [en]\nvalid_from: 2024-01-01\n"
+    "response:\n  reach: {mean: 0.5, sd: 0.1}\n  incentive: 2\n";
 static const char trigger_text[] =
     "trigger: asks\ndescription: a\n"
     "when: score > 3 || count(talk, 30, mentions('lag', 'price') && score > 1) >= 2\n";
