@@ -7,6 +7,7 @@ Rules are functions whose names state them; WORDs choose those whose names conta
 import csv
 import json
 import os
+import sqlite3
 import struct
 import sys
 from decimal import Decimal, getcontext
@@ -183,6 +184,18 @@ def a_prior_says_that_it_is_one(world):
     same(item["parts"]["source"], "prior", "source")
     same(item["parts"]["outcomes"], 0, "outcomes")
     same(item["parts"]["tiring"], 1, "without contacts")
+
+
+def a_customer_whom_the_run_did_not_look_at_is_refused(world):
+    other = world.small.copy(world.path("other"))
+    run = other.json("run", "--as-of", "2024-03-21", "--customers", "A,B")["run_id"]
+    same(other.json("explain", run, "A")["run_id"], run, "one of them")
+    error = other.json("explain", run, "E", allowed=(1,))["error"]
+    same((error["status"], error["message"]), ("not_found", f"run '{run}' did not look at customer 'E'"), "another")
+    with sqlite3.connect(other.databases[0]) as connection:
+        connection.execute("DELETE FROM value_block")
+    connection.close()
+    same(other.json("explain", run, "E")["customer_id"], "E", "a run that keeps no values can not know")
 
 
 def one_thing_is_asked_for_at_a_time(world):
