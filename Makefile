@@ -75,7 +75,7 @@ cover: packages-check
 bench: packages-bench all
 	@bench/run_all.sh $(BUILD)
 
-# The long figures: 200 kills, an hour of fuzzing in all, many seeds, thirty nights.
+# The long figures: 200 kills, ten minutes of fuzzing per target, many seeds, thirty nights.
 soak: packages-check all
 	@tests/soak/kill_loop.sh $(BUILD)/cvm 200
 	@$(MAKE) --no-print-directory fuzz FUZZ_SECONDS=600

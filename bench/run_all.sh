@@ -36,6 +36,13 @@ part() {
     echo
 }
 
+# Ten rules over a million customers, and the shipped catalogue's checks and values.
+rules_and_values() {
+    "$build/cvm" bench rules --customers 1000000 --threads 2 --repeat "$rounds" | sed 's/^/    /'
+    echo
+    "$build/cvm" bench recommend --customers "$customers" --threads 2 --repeat "$rounds" | sed 's/^/    /'
+}
+
 solve_sizes() {
     for size in 10000 100000 1000000; do
         [ "$size" -gt "$customers" ] || "$build/bench/solver_bench" "$size" | sed 's/^/    /'
@@ -62,6 +69,9 @@ fi
 echo "## The proof of concept's way"
 echo
 part poc python3 bench/poc_baseline.py "$build/cvm" --kills "$kills" --json "$out/poc.json"
+echo "## Rules, and values with consent and policy"
+echo
+part rules rules_and_values
 if ninja -C "$build" -t query bench/solver_bench > /dev/null 2>&1; then
     ninja -C "$build" --quiet bench/solver_bench
     echo "## The solver alone"
@@ -77,10 +87,11 @@ for name in ("scale", "duckdb", "poc"):
     if os.path.exists(path):
         with open(path, encoding="utf-8") as stream:
             figures.update(json.load(stream))
-path = os.path.join(out, "solver.md")
-if os.path.exists(path):
-    with open(path, encoding="utf-8") as stream:
-        figures["solver"] = stream.read().splitlines()
+for name in ("rules", "solver"):
+    path = os.path.join(out, name + ".md")
+    if os.path.exists(path):
+        with open(path, encoding="utf-8") as stream:
+            figures[name] = stream.read().splitlines()
 figures["cores"] = os.cpu_count()
 with open(os.path.join(out, "measurements.json"), "w", encoding="utf-8") as stream:
     json.dump(figures, stream, indent=1)

@@ -6,7 +6,7 @@ set -eu
 build="gcc g++ make meson ninja-build pkg-config libsimdjson-dev libsqlite3-dev libyaml-dev libxxhash-dev libsodium-dev"
 runtime="tzdata"
 test="libcmocka-dev python3 sqlite3 chromium"
-check="clang clang-format clang-tidy libclang-rt-14-dev gcovr git"
+check="clang clang-format clang-tidy libclang-rt-14-dev gcovr git mandoc zsh fish"
 bench="python3 python3-venv python3-pip"
 
 case "${1:-build}" in

@@ -309,3 +309,21 @@ bool cvm_utf8_is_valid(const char *data, size_t length)
     }
     return true;
 }
+
+void cvm_word_list(const char *const *words, char out[CVM_WORD_LIST_SIZE])
+{
+    static const char more[] = ", ...";
+    size_t used = 0;
+    out[0] = '\0';
+    for (size_t i = 0; words[i] != NULL; i++) {
+        const char *glue = i == 0 ? "" : words[i + 1] == NULL ? " or " : ", ";
+        size_t length = strlen(glue) + strlen(words[i]);
+        if (used + length + sizeof(more) > CVM_WORD_LIST_SIZE) {
+            memcpy(out + used, more, sizeof(more));
+            return;
+        }
+        memcpy(out + used, glue, strlen(glue));
+        memcpy(out + used + strlen(glue), words[i], strlen(words[i]) + 1);
+        used += length;
+    }
+}

@@ -60,4 +60,8 @@ void cvm_text_snippet(struct cvm_text *out, const char *text, size_t length, siz
 /* "*" matches any run of characters: for file name patterns. */
 bool cvm_text_matches_pattern(const char *text, const char *pattern);
 
+/* "a, b or c" for people, as much of it as fits; `words` ends with NULL. */
+#define CVM_WORD_LIST_SIZE 256
+void cvm_word_list(const char *const *words, char out[CVM_WORD_LIST_SIZE]);
+
 #endif

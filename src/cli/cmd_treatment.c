@@ -83,6 +83,11 @@ void cvm_treatment_details_write(const struct cvm_treatment *treatment,
     cvm_json_key_string(json, "applicable", text_of(&treatment->applicable));
     cvm_json_key_string(json, "suitable", text_of(&treatment->suitable));
     write_response(&treatment->response, json);
+    cvm_json_key_array(json, "languages");
+    for (size_t l = 0; l < treatment->language_count; l++) {
+        cvm_json_string(json, treatment->languages[l]);
+    }
+    cvm_json_array_end(json);
     cvm_json_key_string(json, "created_at", treatment->created_at);
     cvm_json_key_string(json, "updated_at", treatment->updated_at);
     cvm_json_key_string(json, "file", treatment->file);

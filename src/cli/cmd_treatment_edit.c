@@ -92,15 +92,16 @@ static void print_words(const struct edit_job *job)
     cvm_lines_print(out, "  not taken  ", &job->draft.not_taken);
     cvm_lines_print(out, "  filled in  ", &job->draft.notes);
     if (!is_usable(treatment)) {
+        bool lacks_channel = treatment->channel == CVM_CHANNEL_UNSET;
+        bool lacks_purpose = treatment->purpose == CVM_PURPOSE_UNSET;
+        bool lacks_both = lacks_channel && lacks_purpose;
         fprintf(out,
                 "  Not usable for contact: it has no %s%s%s. Set it:\n"
-                "    cvm treatment update %s '{\"channel\": \"email\", \"purpose\": "
-                "\"marketing\"}'\n",
-                treatment->channel == CVM_CHANNEL_UNSET ? "channel" : "",
-                treatment->channel == CVM_CHANNEL_UNSET && treatment->purpose == CVM_PURPOSE_UNSET
-                    ? " and no "
-                    : "",
-                treatment->purpose == CVM_PURPOSE_UNSET ? "purpose" : "", treatment->id);
+                "    cvm treatment update %s '{%s%s%s}'\n",
+                lacks_channel ? "channel" : "", lacks_both ? " and no " : "",
+                lacks_purpose ? "purpose" : "", treatment->id,
+                lacks_channel ? "\"channel\": \"email\"" : "", lacks_both ? ", " : "",
+                lacks_purpose ? "\"purpose\": \"marketing\"" : "");
     }
 }
 

@@ -261,8 +261,9 @@ static void print_matches(const struct match_job *job)
             job->work.catalogue->triggers[job->request.trigger].name,
             cvm_day_format(job->request.as_of_day, day));
     if (result->count > 0 && (int64_t)result->count < result->total_matches) {
-        fprintf(out, "; the first %s are shown, --limit shows more",
-                cvm_grouped((int64_t)result->count, found));
+        bool is_one = result->count == 1;
+        fprintf(out, "; the first %s%s shown, --limit shows more",
+                is_one ? "" : cvm_grouped((int64_t)result->count, found), is_one ? "is" : " are");
     }
     fputs(".\n", out);
 }

@@ -121,9 +121,10 @@ static void add_needs(struct cvm_table *table, const struct cvm_explained_treatm
 {
     struct cvm_text text;
     cvm_text_init(&text, 0);
-    cvm_text_add(&text, treatment->change == NULL ? "-" : treatment->change);
+    bool has_change = treatment->change != NULL;
+    cvm_text_add(&text, has_change ? treatment->change : treatment->also_count > 0 ? "" : "-");
     for (size_t i = 0; i < treatment->also_count; i++) {
-        cvm_text_add(&text, i == 0 ? "; then also: " : ", ");
+        cvm_text_add(&text, i > 0 ? ", " : has_change ? "; then also: " : "then also: ");
         cvm_text_add(&text, treatment->also[i]);
     }
     cvm_table_add(table, cvm_text_string(&text));

@@ -50,6 +50,9 @@ static void write_source(struct cvm_session *session, const struct cvm_catalogue
     }
     cvm_json_key_double(json, "freshness_days_max", source->freshness_days_max);
     cvm_json_key_double(json, "expected_rows_min", source->expected_rows_min);
+    if (source->kind == CVM_SOURCE_CONSENT) {
+        cvm_json_key_int(json, "unclear_quiet_hours", report->unclear_quiet_hours);
+    }
     cvm_json_key_object(json, "null_rates");
     for (size_t f = 0; f < source->field_count; f++) {
         cvm_json_key_double(json, catalogue->attributes[source->fields[f].attribute].name,
@@ -164,6 +167,12 @@ static void warn_of_source(struct cvm_session *session, const struct cvm_catalog
     if (source->expected_rows_min > 0 && (double)report->read < source->expected_rows_min) {
         cvm_session_warn(session, "%s: %lld records, at least %.0f are expected", source->name,
                          (long long)report->read, source->expected_rows_min);
+    }
+    if (report->unclear_quiet_hours > 0) {
+        cvm_session_warn(session,
+                         "%s: quiet hours of %lld records are not understood and do not count; "
+                         "they are written 22:00-08:00",
+                         source->name, (long long)report->unclear_quiet_hours);
     }
     if (source->freshness_days_max > 0 && freshness != CVM_DAY_NONE &&
         freshness > source->freshness_days_max) {

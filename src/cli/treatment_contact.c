@@ -111,6 +111,9 @@ static bool is_negated(const struct cvm_treatment_sentence *sentence, size_t fir
         if (ends_clause(sentence, at)) {
             break;
         }
+        if (sentence->tokens[at].is_setting) {
+            continue; /* "no limit" negates nothing else */
+        }
         is_no = CVM_SENTENCE_IS_ANY(sentence, at, "no", "not", "never", "without", "don't", "dont",
                                     "except", "nor", "neither", "avoid", "non") ||
                 cvm_sentence_match(sentence, at, "instead of") > 0 ||

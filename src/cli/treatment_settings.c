@@ -86,15 +86,19 @@ static size_t skip_filler(const struct cvm_treatment_sentence *sentence,
     }
 }
 
+/* Behind a number, and what it is that may be a limit's: "20 customers". */
+static size_t after_number(const struct cvm_treatment_sentence *sentence, size_t number)
+{
+    bool is_counted = CVM_SENTENCE_IS_ANY(sentence, number + 1, "contacts", "customers", "people",
+                                          "offers", "calls", "emails", "messages", "units");
+    return number + (is_counted ? 2 : 1);
+}
+
 static void end_limit(const struct cvm_treatment_sentence *sentence, bool has_day,
                       struct found_setting *found)
 {
-    size_t after = found->number + 1;
+    size_t after = after_number(sentence, found->number);
     size_t length = 0;
-    after += CVM_SENTENCE_IS_ANY(sentence, after, "contacts", "customers", "people", "offers",
-                                 "calls", "emails", "messages", "units")
-                 ? 1
-                 : 0;
     if (is_per_day(sentence, after, &length)) {
         has_day = true;
         found->last = after + length - 1;
@@ -189,6 +193,27 @@ static bool find_price(const struct cvm_treatment_sentence *sentence, size_t ind
     return true;
 }
 
+/* "20 a day" without a keyword: a limit perhaps, or how often. */
+static bool find_rate(const struct cvm_treatment_sentence *sentence, size_t index,
+                      struct found_setting *out_found)
+{
+    static const struct keyword rate = {"", SETTING_LIMIT, true};
+    size_t after = after_number(sentence, index);
+    size_t length = 0;
+    if (sentence->tokens[index].kind != CVM_TOKEN_NUMBER || !is_per_day(sentence, after, &length)) {
+        return false;
+    }
+    *out_found = (struct found_setting){
+        .keyword = &rate,
+        .first = index,
+        .number = index,
+        .last = after + length - 1,
+        .has_number = true,
+        .refusal = "a number without the word limit: say 'limit N' if it is the limit",
+    };
+    return true;
+}
+
 /* Digits as the catalogue reads them: "1,000" -> "1000", "0,50" -> "0.50". */
 static const char *plain_number(const struct cvm_treatment_sentence *sentence, size_t index)
 {
@@ -275,7 +300,7 @@ void cvm_sentence_read_settings(struct cvm_treatment_sentence *sentence)
                                   "no number follows");
             }
             i = found.last;
-        } else if (find_price(sentence, i, &found)) {
+        } else if (find_price(sentence, i, &found) || find_rate(sentence, i, &found)) {
             take_setting(sentence, &found);
             i = found.last;
         }

@@ -11,62 +11,8 @@
 #include "engine/run_results.h"
 #include "storage/control_store.h"
 
-/* A decision of one customer lives in a run of its own kind: one a day and catalogue version, made
- * on the first decision. */
-static enum cvm_status daily_run(struct cvm_engine *engine, struct cvm_store *writer,
-                                 const struct cvm_decide_request *request, struct cvm_arena *arena,
-                                 struct cvm_run_record *out_run, struct cvm_error *err)
-{
-    char day[CVM_DAY_TEXT_SIZE];
-    char run_id[CVM_RUN_ID_SIZE];
-    char digest[64];
-    int64_t epoch = 0;
-    cvm_day_format(request->as_of_day, day);
-    long long version = (long long)engine->catalogue->version;
-    (void)snprintf(run_id, sizeof(run_id), "%s-decide-v%lld", day, version);
-    (void)snprintf(digest, sizeof(digest), "decide %s v%lld", day, version);
-    struct cvm_run_record run = {
-        .run_id = cvm_arena_string(arena, run_id),
-        .request = cvm_arena_string(arena, digest),
-        .as_of_day = request->as_of_day,
-        .catalogue_version = engine->catalogue->version,
-        .last_batch = engine->last_batch,
-        .options = "{}",
-        .created_by = request->who,
-        .created_at_ms = cvm_context_now_ms(engine->context),
-        .finished_at_ms = cvm_context_now_ms(engine->context),
-        .plan_digest = "",
-    };
-    if (run.run_id == NULL || run.request == NULL) {
-        return CVM_FAIL(err, CVM_E_LIMIT, "no memory for a decision");
-    }
-    enum cvm_status status = cvm_run_find(writer, arena, digest, out_run, err);
-    if (status == CVM_OK && strcmp(out_run->state, "done") == 0) {
-        return CVM_OK;
-    }
-    status = cvm_run_start(writer, &run, &epoch, err);
-    if (status == CVM_OK) {
-        status = cvm_db_begin(cvm_store_db(writer), err);
-    }
-    static const char *const states[] = {"approved", "released"};
-    run.epoch = epoch;
-    if (status == CVM_OK) {
-        status = cvm_run_finish(writer, &run, err);
-        for (size_t i = 0; status == CVM_OK && i < 2; i++) {
-            status = cvm_plan_set_state(writer, run.run_id, states[i], request->who,
-                                        "decisions of single customers", err);
-        }
-    }
-    if (status == CVM_OK) {
-        status = cvm_db_commit(cvm_store_db(writer), err);
-    }
-    if (status != CVM_OK) {
-        cvm_db_rollback(cvm_store_db(writer));
-        return status;
-    }
-    *out_run = run;
-    return CVM_OK;
-}
+/* Decisions of one customer on one day, each after the one before came to nothing. */
+#define DAILY_RUNS_MAX 1000
 
 static enum cvm_status has_room(struct cvm_engine *engine, struct cvm_store *writer, int32_t day,
                                 const struct cvm_ledger_amount *uses, size_t count,
@@ -108,14 +54,15 @@ struct decide_job {
 };
 
 /* The contact may be made from now on; who decides for another day plans it as a run would. */
-static int64_t contact_from(const struct decide_job *job)
+static void begin_windows(struct decide_job *job)
 {
     int64_t now_ms = cvm_context_now_ms(job->engine->context);
     if (cvm_zone_day(job->windows.deployment, now_ms) == job->request->as_of_day) {
-        return now_ms;
+        job->windows.from_ms = now_ms;
+    } else {
+        cvm_run_windows_plan(&job->windows,
+                             job->request->as_of_day + job->catalogue->policy.lead_days);
     }
-    return cvm_run_windows_start(&job->windows,
-                                 job->request->as_of_day + job->catalogue->policy.lead_days);
 }
 
 /* What stands in the store besides the journey. */
@@ -131,7 +78,7 @@ static enum cvm_status load_standing(struct decide_job *job, struct cvm_error *e
         status = cvm_run_windows_open(&job->windows, job->catalogue, job->request->zone, err);
     }
     if (status == CVM_OK) {
-        job->windows.from_ms = contact_from(job);
+        begin_windows(job);
         status = cvm_pending_add_customer(&job->pending, job->writer, job->catalogue,
                                           job->request->as_of_day, job->key, err);
         cvm_pending_forget(&job->pending, job->key, job->request->as_of_day);
@@ -287,15 +234,16 @@ static enum cvm_status choose(struct decide_job *job, struct choice *out_choice,
     return CVM_OK;
 }
 
-/* Prices of the last whole-base run; 0 where there was none. */
+/* Prices of the last run that chose for everybody among everything; 0 where there was none. One for
+ * some customers, or of one treatment, finds means plentiful that the base is short of. */
 static enum cvm_status load_prices(struct decide_job *job, struct cvm_error *err)
 {
     struct cvm_run_record last;
-    enum cvm_status status = cvm_run_get(job->writer, job->arena, "latest", &last, err);
+    enum cvm_status status = cvm_run_for_everybody(job->writer, job->arena, &last, err);
     if (status == CVM_E_NOT_FOUND) {
         return CVM_OK;
     }
-    if (status == CVM_OK && last.summary != NULL) {
+    if (status == CVM_OK) {
         job->result.run_id = last.run_id;
         status = cvm_run_summary_parse(last.summary, &job->result, err);
     }
@@ -400,6 +348,94 @@ static enum cvm_status decide_in_transaction(struct decide_job *job, struct cvm_
     return status;
 }
 
+/* A decision of one customer lives in a run of its own kind: one a day and catalogue version, made
+ * on the first decision, and numbered ones for customers whose decision in it came to nothing. */
+static enum cvm_status daily_run(const struct decide_job *job, int number,
+                                 struct cvm_run_record *out_run, struct cvm_error *err)
+{
+    struct cvm_engine *engine = job->engine;
+    struct cvm_store *writer = job->writer;
+    const struct cvm_decide_request *request = job->request;
+    struct cvm_arena *arena = job->arena;
+    char day[CVM_DAY_TEXT_SIZE];
+    char run_id[CVM_RUN_ID_SIZE];
+    char digest[64];
+    char suffix[16] = "";
+    int64_t epoch = 0;
+    cvm_day_format(request->as_of_day, day);
+    long long version = (long long)engine->catalogue->version;
+    if (number > 1) {
+        (void)snprintf(suffix, sizeof(suffix), "-%d", number);
+    }
+    (void)snprintf(run_id, sizeof(run_id), "%s-decide-v%lld%s", day, version, suffix);
+    (void)snprintf(digest, sizeof(digest), "decide %s v%lld%s", day, version, suffix);
+    struct cvm_run_record run = {
+        .run_id = cvm_arena_string(arena, run_id),
+        .request = cvm_arena_string(arena, digest),
+        .as_of_day = request->as_of_day,
+        .catalogue_version = engine->catalogue->version,
+        .last_batch = engine->last_batch,
+        .options = "{}",
+        .created_by = request->who,
+        .created_at_ms = cvm_context_now_ms(engine->context),
+        .finished_at_ms = cvm_context_now_ms(engine->context),
+        .plan_digest = "",
+    };
+    if (run.run_id == NULL || run.request == NULL) {
+        return CVM_FAIL(err, CVM_E_LIMIT, "no memory for a decision");
+    }
+    enum cvm_status status = cvm_run_find(writer, arena, digest, out_run, err);
+    if (status == CVM_OK && strcmp(out_run->state, "done") == 0) {
+        return CVM_OK;
+    }
+    status = cvm_run_start(writer, &run, &epoch, err);
+    if (status == CVM_OK) {
+        status = cvm_db_begin(cvm_store_db(writer), err);
+    }
+    static const char *const states[] = {"approved", "released"};
+    run.epoch = epoch;
+    if (status == CVM_OK) {
+        status = cvm_run_finish(writer, &run, err);
+        for (size_t i = 0; status == CVM_OK && i < 2; i++) {
+            status = cvm_plan_set_state(writer, run.run_id, states[i], request->who,
+                                        "decisions of single customers", err);
+        }
+    }
+    if (status == CVM_OK) {
+        status = cvm_db_commit(cvm_store_db(writer), err);
+    }
+    if (status != CVM_OK) {
+        cvm_db_rollback(cvm_store_db(writer));
+        return status;
+    }
+    *out_run = run;
+    return CVM_OK;
+}
+
+static bool came_to_nothing(enum cvm_decision_state state)
+{
+    return state == CVM_DECISION_NOT_SENT || state == CVM_DECISION_BOUNCED ||
+           state == CVM_DECISION_EXPIRED || state == CVM_DECISION_WITHDRAWN;
+}
+
+/* A run has one decision of a customer: where that came to nothing, the next one takes the next. */
+static enum cvm_status find_daily_run(struct decide_job *job, struct cvm_error *err)
+{
+    for (int number = 1; number <= DAILY_RUNS_MAX; number++) {
+        struct cvm_decision found;
+        enum cvm_status status = daily_run(job, number, &job->run, err);
+        if (status == CVM_OK) {
+            status =
+                cvm_decision_get(job->writer, job->arena, job->run.run_id, job->key, &found, err);
+        }
+        if (status != CVM_OK || !came_to_nothing(found.state)) {
+            return status == CVM_E_NOT_FOUND ? CVM_OK : status;
+        }
+    }
+    return CVM_FAIL(err, CVM_E_LIMIT, "%d decisions for customer '%s' came to nothing on one day",
+                    DAILY_RUNS_MAX, job->request->customer_id);
+}
+
 static enum cvm_status decide_steps(struct decide_job *job, struct cvm_text *out_entry,
                                     struct cvm_error *err)
 {
@@ -417,7 +453,7 @@ static enum cvm_status decide_steps(struct decide_job *job, struct cvm_text *out
         status = load_prices(job, err);
     }
     if (status == CVM_OK) {
-        status = daily_run(job->engine, job->writer, job->request, job->arena, &job->run, err);
+        status = find_daily_run(job, err);
     }
     if (status == CVM_OK) {
         status = cvm_db_begin(db, err);

@@ -5,7 +5,8 @@
  * control group are refused what it withholds (CVM_REASON_HELD_OUT), and no ghost is recorded.
  *
  * A customer gets at most one live decision a day, a run's included: asked again, the same one
- * comes back; a request that does not allow it gets nothing (CVM_REASON_ALREADY_DECIDED).
+ * comes back; a request that does not allow it gets nothing (CVM_REASON_ALREADY_DECIDED). One that
+ * came to nothing (not sent, bounced, expired, withdrawn) leaves room for another.
  */
 #ifndef CVM_ENGINE_DECIDE_H
 #define CVM_ENGINE_DECIDE_H

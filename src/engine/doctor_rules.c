@@ -133,7 +133,8 @@ struct counter {
     const struct cvm_rule_part *part; /* one clause; NULL = all of `rules` */
     const struct cvm_rule *rules[RULES_MAX];
     size_t rule_count;
-    int treatment; /* consent is asked too; CVM_INDEX_NONE = not */
+    int treatment;        /* consent is asked too; CVM_INDEX_NONE = not */
+    const char *language; /* of the treatment: only who reads this one; NULL = any */
     int trigger;
 };
 
@@ -152,7 +153,7 @@ struct counting {
     struct count *shards; /* by shard: summed in their order, so that the mean has no other */
 };
 
-#define COUNTERS_MAX (CVM_TREATMENTS_MAX * (RULES_MAX * 16 + 1) + CVM_TRIGGERS_MAX)
+#define COUNTERS_MAX (CVM_TREATMENTS_MAX * (RULES_MAX * 16 + 32) + CVM_TRIGGERS_MAX)
 
 static bool may_contact(const struct cvm_treatment *treatment, const struct cvm_consent *consent)
 {
@@ -166,6 +167,13 @@ static bool may_contact(const struct cvm_treatment *treatment, const struct cvm_
                                             treatment->purpose);
     }
     return may;
+}
+
+static bool may_get(const struct counting *counting, const struct counter *counter,
+                    const struct cvm_consent *consent)
+{
+    return may_contact(&counting->catalogue->treatments[counter->treatment], consent) &&
+           (counter->language == NULL || strcmp(counter->language, consent->language) == 0);
 }
 
 static void count_rows(const struct counting *counting, const struct counter *counter,
@@ -187,8 +195,7 @@ static void count_rows(const struct counting *counting, const struct counter *co
     for (size_t i = 0; i < count; i++) {
         bool passes = all[i] != 0;
         if (passes && counter->treatment != CVM_INDEX_NONE) {
-            passes = may_contact(&counting->catalogue->treatments[counter->treatment],
-                                 &chunk->consents[rows->from + i]);
+            passes = may_get(counting, counter, &chunk->consents[rows->from + i]);
         }
         *passed += passes ? 1 : 0;
     }
@@ -229,6 +236,33 @@ static void add_counter(struct counting *counting, const struct counter *counter
     }
 }
 
+static bool has_content(const struct cvm_treatment *treatment, const char *language)
+{
+    bool has = treatment->language_count == 0 || treatment->channel == CVM_CHANNEL_NONE;
+    for (size_t l = 0; !has && l < treatment->language_count; l++) {
+        has = strcmp(treatment->languages[l], language) == 0;
+    }
+    return has;
+}
+
+/* One for each language that the content is not written in. The aliases of a language stand
+ * together. */
+static void add_languages(struct counting *counting, const struct counter *whole)
+{
+    const struct cvm_consent_words *words = &counting->catalogue->consent_words;
+    const struct cvm_treatment *treatment = &counting->catalogue->treatments[whole->treatment];
+    const char *last = "";
+    for (size_t l = 0; l < words->language_count; l++) {
+        const char *code = words->languages[l].code;
+        if (strcmp(code, last) != 0 && !has_content(treatment, code)) {
+            struct counter counter = *whole;
+            counter.language = code;
+            add_counter(counting, &counter);
+        }
+        last = code;
+    }
+}
+
 static void add_counters(struct counting *counting, struct cvm_feature_set *needed)
 {
     const struct cvm_catalogue *catalogue = counting->catalogue;
@@ -254,6 +288,7 @@ static void add_counters(struct counting *counting, struct cvm_feature_set *need
                 add_counter(counting, &clause);
             }
         }
+        add_languages(counting, &whole);
     }
     for (size_t t = 0; t < catalogue->trigger_count; t++) {
         struct counter trigger = {.rules = {&catalogue->triggers[t].when},
@@ -322,6 +357,28 @@ static enum cvm_status judge_clause(struct cvm_doctor *doctor, const char *treat
                            part->text, treatment);
 }
 
+static enum cvm_status judge_language(struct cvm_doctor *doctor, const struct counter *counter,
+                                      int64_t passed, struct cvm_error *err)
+{
+    const char *id = doctor->engine->catalogue->treatments[counter->treatment].id;
+    struct cvm_finding finding = {
+        .severity = CVM_SEVERITY_WARNING,
+        .topic = "content",
+        .why = "They are written to in a language that is not theirs, or not at all.",
+        .fix = cvm_doctor_text(doctor,
+                               "Write it in '%s' and add that to `languages` in "
+                               "treatments/%s.yaml",
+                               counter->language, id),
+    };
+    if (passed == 0) {
+        return CVM_OK;
+    }
+    return cvm_doctor_find(doctor, &finding, err,
+                           "treatment %s is not written in '%s', which %lld customers read who "
+                           "can get it",
+                           id, counter->language, (long long)passed);
+}
+
 static enum cvm_status judge_trigger(struct cvm_doctor *doctor, const struct cvm_trigger *trigger,
                                      int64_t passed, struct cvm_error *err)
 {
@@ -338,7 +395,7 @@ static enum cvm_status judge_trigger(struct cvm_doctor *doctor, const struct cvm
                            passed == 0 ? "nobody" : "everybody");
 }
 
-/* Clauses stand behind the whole of their treatment. */
+/* Clauses and languages stand behind the whole of their treatment. */
 static enum cvm_status judge(struct cvm_doctor *doctor, const struct counting *counting,
                              const int64_t *passed, struct cvm_error *err)
 {
@@ -364,6 +421,11 @@ static enum cvm_status judge(struct cvm_doctor *doctor, const struct counting *c
         }
         if (status == CVM_OK) {
             status = judge_treatment(doctor, counter, passed[whole], dead, err);
+        }
+        for (; status == CVM_OK && c < counting->counter_count &&
+               counting->counters[c].language != NULL;
+             c++) {
+            status = judge_language(doctor, &counting->counters[c], passed[c], err);
         }
     }
     return status;

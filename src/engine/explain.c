@@ -44,20 +44,49 @@ static enum cvm_status load_decision(struct explain_job *job, struct cvm_error *
     return CVM_OK;
 }
 
+static enum cvm_status note_block(void *state, const struct cvm_value_block *block,
+                                  struct cvm_error *err)
+{
+    bool *has_blocks = state;
+    (void)block;
+    (void)err;
+    *has_blocks = true;
+    return CVM_E_CONFLICT; /* one is enough */
+}
+
+/* A run that keeps its values has those of everybody whom it looked at. */
+static enum cvm_status refuse_missed(struct explain_job *job, struct cvm_error *err)
+{
+    bool has_blocks = false;
+    const char *run_id = job->run.record.run_id;
+    enum cvm_status status =
+        cvm_value_block_scan(job->run.store, run_id, note_block, &has_blocks, err);
+    if (!has_blocks) {
+        return status;
+    }
+    status = CVM_FAIL(err, CVM_E_NOT_FOUND, "run '%s' did not look at customer '%s'", run_id,
+                      job->explanation->customer_id);
+    return cvm_error_hint(err, status,
+                          "It was for some customers only, or this one came later or had a "
+                          "decision of that day: `cvm plan list` names the others.");
+}
+
 static enum cvm_status load_block(struct explain_job *job, struct cvm_error *err)
 {
     struct cvm_value_block block;
     job->place.row = SIZE_MAX;
     enum cvm_status status = cvm_value_block_get(job->run.store, job->run.arena,
                                                  job->run.record.run_id, job->key, &block, err);
-    if (status == CVM_E_NOT_FOUND) {
-        return CVM_OK;
-    }
+    bool is_missed = status == CVM_E_NOT_FOUND;
     if (status == CVM_OK) {
         status = cvm_values_open(block.body, block.length, &job->view, err);
     }
     if (status == CVM_OK && job->view.treatment_count == job->run.catalogue->treatment_count) {
         job->place.row = cvm_values_find(&job->view, job->key);
+        is_missed = job->place.row == SIZE_MAX;
+    }
+    if (is_missed) {
+        return job->explanation->decision == NULL ? refuse_missed(job, err) : CVM_OK;
     }
     return status;
 }

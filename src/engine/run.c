@@ -385,7 +385,7 @@ static enum cvm_status identify(struct cvm_run_job *job, struct cvm_error *err)
     }
     if (status == CVM_OK) {
         int32_t contact_day = job->request->as_of_day + job->engine->catalogue->policy.lead_days;
-        windows->from_ms = cvm_run_windows_start(windows, contact_day);
+        cvm_run_windows_plan(windows, contact_day);
         status = cvm_run_load_inputs(job->store, job->engine->catalogue, job->arena, &job->inputs,
                                      &job->catalogue, err);
         job->result->catalogue = job->catalogue;

@@ -22,8 +22,8 @@ struct cvm_run_rows {
     size_t count;
 };
 
-/* When customers may be contacted, from the start of the contact day on: the zones of the policy,
- * opened once. For one thread. */
+/* When customers may be contacted: from a moment on, and where a contact is planned, not before its
+ * day begins on the customer's own clock. The zones of the policy, opened once. For one thread. */
 struct cvm_run_windows {
     const struct cvm_contact_policy *policy;
     const struct cvm_zone *deployment;
@@ -31,6 +31,7 @@ struct cvm_run_windows {
     struct cvm_zone **zones; /* owned, by word of the zone feature */
     size_t zone_count;
     int64_t from_ms;
+    int32_t contact_day;               /* CVM_DAY_NONE: from_ms alone counts */
     struct cvm_run_window_slot *slots; /* windows already worked out */
 };
 
@@ -128,8 +129,8 @@ CVM_MUST_CHECK enum cvm_status cvm_run_windows_open(struct cvm_run_windows *wind
                                                     const struct cvm_zone *zone,
                                                     struct cvm_error *err);
 void cvm_run_windows_close(struct cvm_run_windows *windows);
-/* The start of the day in the deployment's zone. */
-int64_t cvm_run_windows_start(const struct cvm_run_windows *windows, int32_t day);
+/* Plan contacts for this day: from its start in the deployment's zone on, and in the customer's. */
+void cvm_run_windows_plan(struct cvm_run_windows *windows, int32_t day);
 /* Zeros where there is no contact. */
 struct cvm_contact_window cvm_run_window(struct cvm_run_windows *windows, enum cvm_channel channel,
                                          const struct cvm_contact_facts *facts);

@@ -38,7 +38,8 @@ enum cvm_status cvm_run_windows_open(struct cvm_run_windows *windows,
                                      const struct cvm_catalogue *catalogue,
                                      const struct cvm_zone *zone, struct cvm_error *err)
 {
-    *windows = (struct cvm_run_windows){.policy = &catalogue->policy, .deployment = zone};
+    *windows = (struct cvm_run_windows){
+        .policy = &catalogue->policy, .deployment = zone, .contact_day = CVM_DAY_NONE};
     enum cvm_status status = CVM_OK;
     windows->slots = calloc(SLOTS, sizeof(*windows->slots));
     if (windows->slots == NULL) {
@@ -62,9 +63,20 @@ void cvm_run_windows_close(struct cvm_run_windows *windows)
     *windows = (struct cvm_run_windows){0};
 }
 
-int64_t cvm_run_windows_start(const struct cvm_run_windows *windows, int32_t day)
+void cvm_run_windows_plan(struct cvm_run_windows *windows, int32_t day)
 {
-    return cvm_zone_moment(windows->deployment, day, 0);
+    windows->from_ms = cvm_zone_moment(windows->deployment, day, 0);
+    windows->contact_day = day;
+}
+
+/* West of the deployment the contact day begins later: its evening before is not the day. East of
+ * it the day has begun when the plan is made. */
+static int64_t begin_in(const struct cvm_run_windows *windows, const struct cvm_zone *zone)
+{
+    int64_t begin = windows->contact_day == CVM_DAY_NONE
+                        ? windows->from_ms
+                        : cvm_zone_moment(zone, windows->contact_day, 0);
+    return begin > windows->from_ms ? begin : windows->from_ms;
 }
 
 struct cvm_contact_window cvm_run_window(struct cvm_run_windows *windows, enum cvm_channel channel,
@@ -84,7 +96,7 @@ struct cvm_contact_window cvm_run_window(struct cvm_run_windows *windows, enum c
             facts->zone < windows->zone_count ? windows->zones[facts->zone] : windows->deployment;
         slot->what = what;
         slot->window =
-            cvm_contact_window_from(windows->policy, zone, channel, facts, windows->from_ms);
+            cvm_contact_window_from(windows->policy, zone, channel, facts, begin_in(windows, zone));
     }
     return slot->window;
 }

@@ -294,6 +294,8 @@ struct cvm_treatment {
     struct cvm_resource_use uses[CVM_USES_MAX];
     size_t use_count;
     struct cvm_response response;
+    const char *const *languages; /* that its content is written in; none = nobody said */
+    size_t language_count;
     int response_days;      /* a response counts within so many days of the contact */
     int outcome_days;       /* churn is looked at after so many */
     const char *created_at; /* as given, or NULL */

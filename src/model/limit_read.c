@@ -178,19 +178,20 @@ static enum cvm_status add_rule(struct cvm_reading *reading, const struct cvm_ya
         return cvm_schema_fail(node, reading->err, "more than %d rules in the contact policy",
                                CVM_POLICY_RULES_MAX);
     }
-    for (size_t r = 0; part == NULL && r < policy->rule_count; r++) {
-        if (strcmp(policy->rules[r].name, item->name) == 0) {
-            return cvm_schema_fail(node, reading->err, "'%s' is defined twice", item->name);
+    enum cvm_status status = name_rule(reading, node, item, part, &rule);
+    for (size_t r = 0; status == CVM_OK && r < policy->rule_count; r++) {
+        if (strcmp(policy->rules[r].name, rule.name) == 0) {
+            status = cvm_schema_fail(node, reading->err, "'%s' is defined twice", item->name);
         }
+    }
+    if (status != CVM_OK) {
+        return status;
     }
     cvm_text_init(&text, 0);
     write_count(reading, item, actions, &text);
     cvm_text_add_format(&text, " < %d", (int)item->max);
     const char *kept = keep_text(reading, &text);
-    if (kept == NULL) {
-        return cvm_reading_fail_memory(reading, node);
-    }
-    enum cvm_status status = name_rule(reading, node, item, part, &rule);
+    status = kept == NULL ? cvm_reading_fail_memory(reading, node) : CVM_OK;
     if (status == CVM_OK) {
         status = cvm_reading_rule(reading, node, "", kept, &rule.allows);
     }
@@ -412,6 +413,11 @@ static enum cvm_status read_household_limit(struct cvm_reading *reading,
     if (status == CVM_OK && policy->household_feature == CVM_INDEX_NONE) {
         status = cvm_schema_fail(node, reading->err,
                                  "the contact policy names no feature for the household");
+    }
+    for (size_t l = 0; status == CVM_OK && l < policy->household_count; l++) {
+        if (strcmp(policy->household[l].name, item.name) == 0) {
+            status = cvm_schema_fail(node, reading->err, "'%s' is defined twice", item.name);
+        }
     }
     if (status != CVM_OK) {
         return status;

@@ -33,6 +33,7 @@ struct treatment_item {
     int64_t loaded_cost_micro;
     const struct cvm_yaml_node *uses;
     const struct cvm_yaml_node *response;
+    struct cvm_schema_texts languages;
     int64_t response_days;
     int64_t outcome_days;
     const char *created_at;
@@ -63,6 +64,7 @@ static const struct cvm_schema_field treatment_fields[] = {
             .max = MONEY_MAX),
     CVM_KEY(struct treatment_item, "uses", uses, CVM_SCHEMA_NODE),
     CVM_KEY(struct treatment_item, "response", response, CVM_SCHEMA_NODE),
+    CVM_KEY(struct treatment_item, "languages", languages, CVM_SCHEMA_TEXTS),
     CVM_KEY(struct treatment_item, "response_days", response_days, CVM_SCHEMA_INT, .min = 1,
             .max = DAYS_MAX),
     CVM_KEY(struct treatment_item, "outcome_days", outcome_days, CVM_SCHEMA_INT, .min = 1,
@@ -183,6 +185,36 @@ static enum cvm_status read_uses(struct cvm_reading *reading, const struct cvm_y
     return status;
 }
 
+/* ---- languages ---- */
+
+/* Codes of consent.yaml: what no customer can have is a mistake. */
+static enum cvm_status check_language(struct cvm_reading *reading, const struct cvm_yaml_node *node,
+                                      const char *code)
+{
+    const struct cvm_consent_words *words = &reading->catalogue->consent_words;
+    struct cvm_suggestion nearest = {.typed = code};
+    for (size_t l = 0; l < words->language_count; l++) {
+        if (strcmp(words->languages[l].code, code) == 0) {
+            return CVM_OK;
+        }
+        cvm_suggestion_try(&nearest, words->languages[l].code);
+    }
+    return cvm_reading_fail_unknown(reading, node, "language", &nearest);
+}
+
+static enum cvm_status read_languages(struct cvm_reading *reading, const struct cvm_yaml_node *root,
+                                      const struct cvm_schema_texts *languages,
+                                      struct cvm_treatment *treatment)
+{
+    enum cvm_status status = CVM_OK;
+    for (size_t l = 0; status == CVM_OK && l < languages->count; l++) {
+        status = check_language(reading, cvm_yaml_member(root, "languages"), languages->items[l]);
+    }
+    treatment->languages = languages->items;
+    treatment->language_count = languages->count;
+    return status;
+}
+
 /* ---- the treatment ---- */
 
 static enum cvm_status read_conditions(struct cvm_reading *reading,
@@ -230,7 +262,8 @@ static enum cvm_status check_ignore(struct cvm_reading *reading, const struct cv
 {
     static const char *const banned[] = {"eligible", "applicable",    "suitable",     "max_per_day",
                                          "cost",     "uses",          "response",     "valid_from",
-                                         "valid_to", "response_days", "outcome_days", NULL};
+                                         "valid_to", "response_days", "outcome_days", "languages",
+                                         NULL};
     for (size_t i = 0; banned[i] != NULL; i++) {
         const struct cvm_yaml_node *node = cvm_yaml_member(root, banned[i]);
         if (node != NULL) {
@@ -300,6 +333,9 @@ enum cvm_status cvm_read_treatment(struct cvm_reading *reading, const struct cvm
     }
     if (status == CVM_OK) {
         status = read_response(reading, item.response, &treatment.response);
+    }
+    if (status == CVM_OK) {
+        status = read_languages(reading, root, &item.languages, &treatment);
     }
     if (status != CVM_OK) {
         return status;
@@ -422,6 +458,15 @@ static void write_limits(struct cvm_text *out, const struct cvm_treatment *treat
     }
 }
 
+static void write_languages(struct cvm_text *out, const struct cvm_treatment *treatment)
+{
+    for (size_t l = 0; l < treatment->language_count; l++) {
+        cvm_text_add(out, l == 0 ? "languages: [" : ", ");
+        cvm_yaml_add_scalar(out, treatment->languages[l]);
+    }
+    cvm_text_add(out, treatment->language_count > 0 ? "]\n" : "");
+}
+
 enum cvm_status cvm_treatment_write(const struct cvm_treatment *treatment,
                                     const struct cvm_catalogue *catalogue, struct cvm_text *out,
                                     struct cvm_error *err)
@@ -445,6 +490,7 @@ enum cvm_status cvm_treatment_write(const struct cvm_treatment *treatment,
     write_limits(out, treatment, catalogue);
     if (strcmp(treatment->id, "ignore") != 0) {
         write_response(out, &treatment->response);
+        write_languages(out, treatment);
         write_days(out, "response_days", treatment->response_days, RESPONSE_DAYS_DEFAULT);
         write_days(out, "outcome_days", treatment->outcome_days, OUTCOME_DAYS_DEFAULT);
     }

@@ -31,25 +31,6 @@ static const char *type_name(int type)
     return names[type];
 }
 
-/* "a, b or c", as much as fits. */
-static void list_words(const char *const *words, char text[256])
-{
-    size_t used = 0;
-
-    text[0] = '\0';
-    for (size_t i = 0; words[i] != NULL; i++) {
-        const char *glue = i == 0 ? "" : words[i + 1] == NULL ? " or " : ", ";
-        size_t length = strlen(glue) + strlen(words[i]);
-        if (used + length + 6 >= 256) {
-            memcpy(text + used, ", ...", 6);
-            return;
-        }
-        memcpy(text + used, glue, strlen(glue));
-        memcpy(text + used + strlen(glue), words[i], strlen(words[i]) + 1);
-        used += length;
-    }
-}
-
 /* ---- what a place takes ---- */
 
 static enum cvm_status fail_type(const struct cvm_rule_reading *reading,
@@ -125,7 +106,7 @@ static enum cvm_status fail_word(const struct cvm_rule_reading *reading,
                                  const struct cvm_rule_node *left, const struct cvm_rule_node *text)
 {
     char shown[CVM_RULE_SHOWN_SIZE];
-    char allowed[256];
+    char allowed[CVM_WORD_LIST_SIZE];
     struct cvm_suggestion suggestion = {.typed = text->text};
 
     for (size_t i = 0; left->words[i] != NULL; i++) {
@@ -134,7 +115,7 @@ static enum cvm_status fail_word(const struct cvm_rule_reading *reading,
             cvm_suggestion_try(&suggestion, left->words[i]);
         }
     }
-    list_words(left->words, allowed);
+    cvm_word_list(left->words, allowed);
     cvm_rule_shown(left, shown);
     return suggestion.best == NULL
                ? CVM_RULE_FAIL(reading, text->from, "'%s' is never '%.60s'; it is %s", shown,
@@ -215,12 +196,12 @@ static enum cvm_status fail_mixed(const struct cvm_rule_reading *reading,
 {
     char a[CVM_RULE_SHOWN_SIZE];
     char b[CVM_RULE_SHOWN_SIZE];
-    char allowed[256];
+    char allowed[CVM_WORD_LIST_SIZE];
 
     cvm_rule_shown(left, a);
     cvm_rule_shown(right, b);
     if (left->type == CVM_RULE_WORD && right->type == CVM_RULE_NUMBER && left->words != NULL) {
-        list_words(left->words, allowed);
+        cvm_word_list(left->words, allowed);
         return CVM_RULE_FAIL(reading, right->outer_from, "'%s' is a word, not a number; it is %s",
                              a, allowed);
     }

@@ -582,6 +582,7 @@ static void add_counts(struct importing *im, struct cvm_import_source_report *ou
         out->read += counts->read;
         out->rejected += counts->rejected;
         out->bytes += counts->bytes;
+        out->unclear_quiet_hours += counts->unclear_quiet_hours;
         if (counts->first_day != CVM_DAY_NONE &&
             (out->first_day == CVM_DAY_NONE || counts->first_day < out->first_day)) {
             out->first_day = counts->first_day;

@@ -78,7 +78,8 @@ struct cvm_import_source_report {
     int source;
     int64_t read, stored, duplicate, rejected, changed; /* changed: new versions, part of stored */
     int32_t first_day, last_day;
-    int64_t *attribute_missing; /* per mapped field of the source: records without a value */
+    int64_t unclear_quiet_hours; /* consent: given, and not understood */
+    int64_t *attribute_missing;  /* per mapped field of the source: records without a value */
     int64_t bytes;
 };
 

@@ -136,18 +136,32 @@ static bool read_language(const struct cvm_consent_words *words, struct cvm_slic
     return true;
 }
 
+/* Those that are not understood are counted: without them the customer may be woken. */
+static void read_quiet_hours(struct cvm_mapper *mapper, struct cvm_consent *consent)
+{
+    const struct cvm_import_path *path = mapper->source->quiet;
+    const struct cvm_json_value *value = path == NULL ? NULL : cvm_import_find(mapper, path);
+    struct cvm_slice text = {0};
+    char copy[32] = "";
+    if (value == NULL || value->type == CVM_JSON_NULL) {
+        return;
+    }
+    if (find_text(mapper, path, &text) && text.length < sizeof(copy)) {
+        memcpy(copy, text.data, text.length);
+    }
+    if (cvm_quiet_hours_parse(copy, &consent->quiet_start_min, &consent->quiet_end_min)) {
+        set_used(mapper, path);
+    } else {
+        cvm_mapper_counts(mapper, mapper->source_number)->unclear_quiet_hours++;
+    }
+}
+
 static void read_preferences(struct cvm_mapper *mapper, struct cvm_consent *consent)
 {
     const struct cvm_consent_words *words = &mapper->plan->catalogue->consent_words;
     const struct cvm_import_source *source = mapper->source;
     struct cvm_slice text = {0};
-    if (find_text(mapper, source->quiet, &text) && text.length < 32) {
-        char copy[32] = "";
-        memcpy(copy, text.data, text.length);
-        if (cvm_quiet_hours_parse(copy, &consent->quiet_start_min, &consent->quiet_end_min)) {
-            set_used(mapper, source->quiet);
-        }
-    }
+    read_quiet_hours(mapper, consent);
     if (find_text(mapper, source->preferred, &text)) {
         int time = find_alias(words->preferred_times, words->preferred_time_count,
                               cvm_preferred_time_words, CVM_TIME_BUSINESS_HOURS + 1, text);

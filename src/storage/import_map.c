@@ -562,10 +562,18 @@ static enum cvm_status check_required(struct cvm_mapper *mapper, struct cvm_erro
 {
     const struct cvm_import_source *source = mapper->source;
     for (size_t f = 0; f < source->source->field_count; f++) {
-        if (source->fields[f].field->required && !mapper->values[f].is_present) {
-            return CVM_FAIL(err, CVM_E_INVALID, "no value for the required attribute '%s'",
-                            source->fields[f].attribute->name);
+        const struct cvm_attribute *attribute = source->fields[f].attribute;
+        char words[CVM_WORD_LIST_SIZE];
+        if (!source->fields[f].field->required || mapper->values[f].is_present) {
+            continue;
         }
+        if (attribute->words == NULL) {
+            return CVM_FAIL(err, CVM_E_INVALID, "no value for the required attribute '%s'",
+                            attribute->name);
+        }
+        cvm_word_list(attribute->words, words);
+        return CVM_FAIL(err, CVM_E_INVALID, "no value for the required attribute '%s': %s",
+                        attribute->name, words);
     }
     return CVM_OK;
 }

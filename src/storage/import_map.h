@@ -40,6 +40,7 @@ struct cvm_import_counts {
     int64_t read;
     int64_t rejected;
     int64_t unmapped_fields;
+    int64_t unclear_quiet_hours;
     int64_t bytes;
     int32_t first_day; /* CVM_DAY_NONE: no dated record */
     int32_t last_day;

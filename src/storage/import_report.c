@@ -50,6 +50,9 @@ static void write_source(struct cvm_json_writer *writer, const struct cvm_catalo
         cvm_json_key_double(writer, "expected_rows_min", source->expected_rows_min);
         cvm_json_key_bool(writer, "too_few", (double)report->read < source->expected_rows_min);
     }
+    if (source->kind == CVM_SOURCE_CONSENT) {
+        cvm_json_key_int(writer, "unclear_quiet_hours", report->unclear_quiet_hours);
+    }
     write_missing(writer, catalogue, report);
     cvm_json_object_end(writer);
 }

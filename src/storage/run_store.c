@@ -136,6 +136,22 @@ enum cvm_status cvm_run_get(struct cvm_store *store, struct cvm_arena *arena, co
     return CVM_OK;
 }
 
+enum cvm_status cvm_run_for_everybody(struct cvm_store *store, struct cvm_arena *arena,
+                                      struct cvm_run_record *out_run, struct cvm_error *err)
+{
+    struct cvm_db *db = cvm_store_db(store);
+    struct finding finding = {.arena = arena};
+    enum cvm_status status = cvm_db_query(db, cvm_db_sql(db, CVM_SQL_RUN_FOR_EVERYBODY), NULL, 0,
+                                          find_run, &finding, err);
+    if (status == CVM_OK && finding.count == 0) {
+        return fail_none(err);
+    }
+    if (status == CVM_OK) {
+        *out_run = finding.run;
+    }
+    return status;
+}
+
 struct listing {
     struct cvm_arena *arena;
     cvm_run_fn on_run;

@@ -308,6 +308,27 @@ static void a_star_matches_any_run(void **state)
         cvm_text_matches_pattern("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "*a*a*a*a*a*a*b"));
 }
 
+static void words_are_listed_as_far_as_they_fit(void **state)
+{
+    static const char *const none[] = {NULL};
+    static const char *const one[] = {"a", NULL};
+    static const char *const three[] = {"a", "b", "c", NULL};
+    char longest[CVM_WORD_LIST_SIZE];
+    const char *const many[] = {"a", longest, "b", NULL};
+    char found[CVM_WORD_LIST_SIZE];
+    (void)state;
+    cvm_word_list(none, found);
+    assert_string_equal(found, "");
+    cvm_word_list(one, found);
+    assert_string_equal(found, "a");
+    cvm_word_list(three, found);
+    assert_string_equal(found, "a, b or c");
+    memset(longest, 'x', sizeof(longest) - 1);
+    longest[sizeof(longest) - 1] = '\0';
+    cvm_word_list(many, found);
+    assert_string_equal(found, "a, ...");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -324,6 +345,7 @@ int main(void)
         cmocka_unit_test(a_snippet_has_dots_only_where_something_was_cut_off),
         cmocka_unit_test(a_snippet_counts_characters_and_not_bytes),
         cmocka_unit_test(a_star_matches_any_run),
+        cmocka_unit_test(words_are_listed_as_far_as_they_fit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

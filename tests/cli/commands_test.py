@@ -17,6 +17,7 @@ import cvm_program  # noqa: E402
 from cvm_program import expect, same  # noqa: E402
 
 DAY = "2026-03-02"
+NEXT_DAY = "2026-03-03"
 CUSTOMERS = 300
 TREATMENTS = 11
 
@@ -290,6 +291,40 @@ def a_decision_takes_capacity_once(world):
     same(used["confirmed"], 1, "used")
     world.json("decide", customer, "--channel", "pigeon", allowed=(2,))
     expect("Customer" in world.cvm("decide", customer, "--as-of", DAY).out, "for people")
+
+
+def what_came_to_nothing_is_decided_anew_on_the_same_day(world):
+    world.json("run", "--as-of", DAY, "--dry-run", "--out", world.path("o.json"))
+    with open(world.path("o.json"), encoding="utf-8") as stream:
+        customer = json.load(stream)["results"][0]["customer_id"]
+    seen = set()
+    for state in ("not_sent", "withdrawn", "not_sent", "bounced"):
+        entry = world.json("decide", customer, "--as-of", DAY)
+        expect(entry["decision_id"] and entry["decision_id"] not in seen, f"anew: {entry}")
+        seen.add(entry["decision_id"])
+        same(world.json("decide", customer, "--as-of", DAY)["decision_id"], entry["decision_id"], "asked twice")
+        used = world.json("capacity", "show", "--as-of", DAY)["treatments"][entry["selected_treatment"]]
+        same(used["confirmed"], 1, "what was not sent or withdrawn gave its capacity back")
+        if state == "withdrawn":
+            world.json("run", "--as-of", DAY, "--replace", "--allowed", "ignore")
+        else:
+            with open(world.path("o.ndjson"), "w", encoding="utf-8") as stream:
+                json.dump({"decision_id": entry["decision_id"], "state": state, "date": DAY}, stream)
+            same(world.json("outcome", "import", world.path("o.ndjson"))["applied"], 1, state)
+    # What bounced was a contact: the contact policy says whether there is another.
+    expect(world.json("decide", customer, "--as-of", DAY)["decision_id"] not in seen, "after it bounced")
+
+
+def one_customer_pays_the_prices_of_the_last_run_for_everybody(world):
+    for treatment in ("loyalty_points", "personalized_offer", "data_boost"):
+        world.json("treatment", "update", treatment, "limit 2")
+    state = world.json("run", "--as-of", DAY)["summary"]["constraints_final_state"]
+    scarce = {name for name, treatment in state.items() if treatment["shadow_price"] > 0}
+    customers = [row[0] for row in world.query("SELECT customer_id FROM customer ORDER BY customer_id LIMIT 60")]
+    world.json("run", "--as-of", NEXT_DAY, "--customers", customers[0], "--allowed", "ignore")
+    entries = [world.json("decide", customer, "--as-of", NEXT_DAY) for customer in customers]
+    prices = [e["price"] for e in entries if e["selected_treatment"] in scarce]
+    expect(prices and min(prices) > 0, f"prices of what is scarce ({scarce}): {prices}")
 
 
 # ---- treatments and capacity ----

@@ -128,6 +128,24 @@ def unusable_treatments_are_named(world):
     same(world.find("treatment", "zero"), [], "a disabled one")
 
 
+def content_that_is_missing_in_a_language_is_named(world):
+    languages = {"en", "de", "fr", "es", "it", "pt", "pl"}
+    read = {row[0]: row[1] for row in world.deployment.query(
+        "SELECT language, count(*) FROM consent GROUP BY 1")}
+    expect(len(languages & set(read)) >= 2, f"languages of the base: {read}")
+    same(world.find("content"), [], "nobody said what is written")
+    world.write("treatments/letter.yaml", TREATMENT.format(name="letter", channel="none", rules="") + "languages: [en]\n")
+    world.json("apply")
+    same(world.find("content"), [], "what makes no contact has no content")
+    world.write("treatments/letter.yaml", TREATMENT.format(name="letter", channel="any", rules="") + "languages: [en]\n")
+    world.json("apply")
+    found = world.find("content", "letter")
+    same({f["what"].split("'")[1] for f in found}, set(read) & languages - {"en"}, f"languages: {found}")
+    expect(all("add that to `languages` in treatments/letter.yaml" in f["fix"] for f in found), found)
+    world.json("treatment", "update", "letter", '{"languages": ["en", "' + '", "'.join(sorted(languages - {"en"})) + '"]}')
+    same(world.find("content"), [], "written in all")
+
+
 def triggers_for_nobody_and_for_everybody_are_named(world):
     for name, when in (("nobody", "tenure_months > 100000"), ("everybody", "event_count >= 0")):
         feature = "tenure_months >= 0 || !has(tenure_months)" if name == "everybody" else when

@@ -7,6 +7,7 @@ Rules are functions whose names state them; WORDs choose those whose names conta
 import csv
 import json
 import os
+import sqlite3
 import struct
 import sys
 from decimal import Decimal, getcontext
@@ -38,7 +39,7 @@ class World:
         """A customer per reason; all of them are worth a text, for they are about to leave."""
         yes = {"marketing": "Y", "service_updates": "Y", "billing": "Y"}
         no = dict(yes, marketing="N")
-        people = "ABCDEFGH"
+        people = "ABCDEFGHI"
         records = {
             "customers": [{"customer_id": c, "plan_type": "contract"} for c in people],
             "churn_score": [{"customer_id": c, "date": "2024-03-01", "churn_probability": 0.9} for c in people],
@@ -55,6 +56,9 @@ class World:
                 {"customer_id": "D", "kind": "vulnerable"},
                 {"customer_id": "G", "kind": "vulnerable", "until": "2024-03-19"},
                 {"customer_id": "H", "kind": "vulnerable", "active": False},
+                # Two words for one kind are two records.
+                {"customer_id": "I", "kind": "fraud"},
+                {"customer_id": "I", "kind": "suspected_fraud", "active": False},
             ],
             "contact_history": [
                 {"customer_id": "E", "date": day, "channel": "email", "purpose": "marketing", "action": "loyalty_offers"}
@@ -117,7 +121,7 @@ def explain_and_csv_tell_the_same_parts(world):
 
 def checks_of(world, treatment):
     document = world.small.json("explain", "latest", "--all-reasons")
-    same(document["customers"], 8, "customers")
+    same(document["customers"], 9, "customers")
     found = next(t for t in document["treatments"] if t["treatment"] == treatment)
     return found, {c["name"] or c["rule"] or c["reason"]: (c["alone"], c["together"]) for c in found["checks"]}
 
@@ -129,6 +133,7 @@ def reasons_are_counted_alone_and_together(world):
     same(checks["marketing_30d"], (1, 1), "E")
     same(checks["same_action:retention_offer"], (0, 1), "F, who is resting too")
     same(checks["marketing_rest"], (0, 1), "F")
+    same(checks["fraud"], (1, 1), "I: one record in force is enough")
     same(checks["minor"], (0, 0), "nobody")
     same(found["passed"], 3, "A, G and H")
     same(found["given"], 3, "given")
@@ -144,6 +149,7 @@ def every_refusal_names_stage_check_and_number(world):
         "F": ("contact_policy", "same_action:retention_offer", "below 1 (it is 1)"),
         "G": ("forced", None, None),
         "H": ("forced", None, None),
+        "I": ("suppressed", "fraud", "the end of the suppression 'Suspected fraud'"),
     }
     for customer, (reason, name, change) in expected.items():
         document = world.small.json("explain", "latest", customer)
@@ -178,6 +184,18 @@ def a_prior_says_that_it_is_one(world):
     same(item["parts"]["source"], "prior", "source")
     same(item["parts"]["outcomes"], 0, "outcomes")
     same(item["parts"]["tiring"], 1, "without contacts")
+
+
+def a_customer_whom_the_run_did_not_look_at_is_refused(world):
+    other = world.small.copy(world.path("other"))
+    run = other.json("run", "--as-of", "2024-03-21", "--customers", "A,B")["run_id"]
+    same(other.json("explain", run, "A")["run_id"], run, "one of them")
+    error = other.json("explain", run, "E", allowed=(1,))["error"]
+    same((error["status"], error["message"]), ("not_found", f"run '{run}' did not look at customer 'E'"), "another")
+    with sqlite3.connect(other.databases[0]) as connection:
+        connection.execute("DELETE FROM value_block")
+    connection.close()
+    same(other.json("explain", run, "E")["customer_id"], "E", "a run that keeps no values can not know")
 
 
 def one_thing_is_asked_for_at_a_time(world):

@@ -168,6 +168,14 @@ def contacts_of_other_teams_come_in_under_any_name(world):
     result = world.cvm("contact", "import", path, "--json", allowed=(3,)).document
     same((result["stored"], result["rejected"]), (1, 1), "contacts")
     same(list(result["by_source"]), ["contact_history"], "source")
+    unknown = world.write("april.csv", f"customer_id,date,channel,purpose\n{customer},2024-03-19,fax,marketing\n"
+                          f"{customer},2024-03-18,email,promo\n")
+    result = world.cvm("contact", "import", unknown, "--json", allowed=(3,)).document
+    with open(result["rejects_file"], encoding="utf-8") as stream:
+        reasons = [json.loads(line)["reason"] for line in stream]
+    same((result["stored"], result["rejected"]), (0, 2), "contacts that no limit on a channel or purpose would count")
+    expect("'outreach.channel': call, email, sms, push or none" in reasons[0], reasons)
+    expect("'outreach.purpose': marketing, service or billing" in reasons[1], reasons)
     world.cvm("outcome", "import", world.path("nowhere.ndjson"), allowed=(1,))
     world.cvm("outcome", "import", allowed=(2,))
     world.cvm("outcome", "import", path, "--today", "soon", allowed=(2,))

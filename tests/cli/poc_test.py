@@ -321,6 +321,28 @@ def case_15_service_contacts_are_permitted_for_everybody(world):
         same([e["selected_treatment"] for e in entries.values()], [treatment] * 11, treatment)
 
 
+def marketing_verdicts_of_all_customers_are_those_worked_out_by_hand(world):
+    """Marketing by call, e-mail, text and app; the channel of an offer on any channel, None where there is none."""
+    by_hand = {
+        "U123": ("yyyy", "call"), "U124": ("yynn", "call"), "U125": ("nyyy", "email"), "U126": ("nnnn", None),
+        "U127": ("ynyn", "call"), "U128": ("yyyy", "call"), "U129": ("nyny", "email"), "U130": ("yyyy", "call"),
+        "U131": ("yyyy", "call"), "U132": ("yyyn", "call"), "U999": ("yyyy", "call"),
+    }
+    treatments = ("marketing_call_back", "retention_email", "retention_sms", "loyalty_app", "personalized_offer")
+    world.limits(**{t: 20 for t in treatments})
+    for number, treatment in enumerate(treatments):
+        _, entries = world.run("--treatment", treatment, "--customers", ",".join(by_hand), "--dry-run")
+        for customer, (letters, any_channel) in by_hand.items():
+            entry = entries[customer]
+            if number < 4:
+                expected = treatment if letters[number] == "y" else "ignore"
+            else:
+                expected = treatment if any_channel else "ignore"
+                same(entry["channel"], any_channel, f"{customer} channel of {treatment}")
+            same(entry["selected_treatment"], expected, f"{customer} {treatment}")
+            same(entry["reason"] == "no_consent", expected == "ignore", f"{customer} {treatment}: {entry['reason']}")
+
+
 def case_18_without_a_permission_record_only_ignore_is_left(world):
     with open(world.path("usage_data.json"), "w", encoding="utf-8") as stream:
         json.dump([{"customer_id": "U777", "date": "2024-03-10", "data_usage_gb": 5}], stream)

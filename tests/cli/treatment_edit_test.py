@@ -152,6 +152,8 @@ def without_channel_or_purpose_it_is_stored_and_not_usable(world):
     same((document["usable"], document["changed"]), (False, True), "stored")
     shown = world.cvm("treatment", "add", "Invite families to the winter event").out
     expect("Not usable for contact: it has no channel and no purpose" in shown, shown)
+    shown = world.cvm("treatment", "add", "Text whoever roams, limit 5", "--dry-run").out
+    expect("has no purpose" in shown and "\"channel\"" not in shown, f"the channel that was said stays: {shown}")
     expect("not usable" in world.cvm("treatment", "list").out, "list")
 
 

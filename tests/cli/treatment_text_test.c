@@ -125,6 +125,7 @@ static void what_is_negated_or_quoted_is_not_taken(void **state)
         {"Say \"call us, limit 5\" in an email", NULL, NULL, NULL, CVM_CHANNEL_EMAIL, OPEN_PURPOSE},
         {"Say \u2018call us\u2019 by sms; don't sell", NULL, NULL, NULL, CVM_CHANNEL_SMS,
          OPEN_PURPOSE},
+        {"No limit sms about the bill", NULL, NULL, NULL, CVM_CHANNEL_SMS, CVM_PURPOSE_BILLING},
         {"Repair help by sms, without any offer", NULL, NULL, NULL, CVM_CHANNEL_SMS,
          CVM_PURPOSE_SERVICE},
     };
@@ -148,6 +149,25 @@ static void of_several_candidates_both_are_told(void **state)
     assert_non_null(strstr(cvm_text_string(&found.not_taken), "'app': not said to be the channel"));
     assert_non_null(strstr(cvm_text_string(&found.not_taken), "'bill': marketing was taken"));
     assert_non_null(strstr(cvm_text_string(&found.not_taken), "'max 9': a limit was taken before"));
+    cvm_treatment_text_finish(&found);
+    cvm_arena_destroy(arena);
+}
+
+static void a_rate_without_the_word_limit_is_told(void **state)
+{
+    struct cvm_arena *arena = cvm_arena_create(1 << 20);
+    struct cvm_treatment_text found;
+    struct cvm_error err;
+    (void)state;
+    assert_int_equal(cvm_treatment_text_read(arena,
+                                             "Call 20 customers a day, 3 GB a day, at most 7 a day",
+                                             &found, &err),
+                     CVM_OK);
+    assert_string_equal(found.max_per_day, "7");
+    assert_non_null(strstr(cvm_text_string(&found.not_taken),
+                           "'20 customers a day': a number without the word limit"));
+    assert_null(strstr(cvm_text_string(&found.not_taken), "3 GB"));
+    assert_string_equal(found.description, "Call 20 customers a day, 3 GB a day");
     cvm_treatment_text_finish(&found);
     cvm_arena_destroy(arena);
 }
@@ -222,6 +242,7 @@ int main(void)
         cmocka_unit_test(channel_and_purpose_are_known_by_words),
         cmocka_unit_test(what_is_negated_or_quoted_is_not_taken),
         cmocka_unit_test(of_several_candidates_both_are_told),
+        cmocka_unit_test(a_rate_without_the_word_limit_is_told),
         cmocka_unit_test(the_description_is_the_text_without_its_settings),
         cmocka_unit_test(a_text_that_is_none_is_refused_and_leaves_the_output),
         cmocka_unit_test(any_bytes_are_read_to_the_end),

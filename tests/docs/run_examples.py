@@ -2,7 +2,8 @@
 """Execute the examples of a document as written: every ```sh block, in order, in one fresh folder per document.
 
 Usage: run_examples.py PROGRAM DOCUMENT. A block runs under `set -eu` and starts in the document's folder; blocks marked
-```shell are for a person (they install or build) and are not run here.
+```shell are for a person (they install or build) and are not run here. A line `! COMMAND` has to fail: a shell by itself would
+take either end.
 
 `<!-- needs: data/poc -->` names a folder below $CVM_SHARED (else ../shared beside the source) without which the document is
 skipped (exit 77). With `<!-- outputs are checked -->` the lines of a ```text block behind a ```sh block must be in that block's
@@ -58,7 +59,8 @@ def main():
                     return 1
                 continue
             count += 1
-            result = subprocess.run(["sh", "-eu", "-c", block], cwd=folder, text=True, capture_output=True,
+            script = re.sub(r"^! (.*)$", r"if \1; then echo 'this was to fail' >&2; exit 1; fi", block, flags=re.M)
+            result = subprocess.run(["sh", "-eu", "-c", script], cwd=folder, text=True, capture_output=True,
                                     env=environment)
             output = result.stdout
             if result.returncode != 0:

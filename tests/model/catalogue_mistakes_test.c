@@ -262,6 +262,10 @@ static void mistakes_of_treatments_are_refused(void **state)
         {"treatments/data_boost.yaml", "class: service\n", "", -7, "key 'class' is missing"},
         {"treatments/ignore.yaml", "channel: none", "channel: sms", -4,
          "the treatment 'ignore' is enabled and has channel none"},
+        {"treatments/data_boost.yaml", "priority: 4", "languages: [en, frr]", 0,
+         "unknown language 'frr'; did you mean 'fr'?"},
+        {"treatments/ignore.yaml", "priority: 99", "languages: [en]", 0,
+         "not for the treatment 'ignore'"},
         {"treatments/ignore.yaml", "priority: 99", "max_per_day: 5", 0,
          "not for the treatment 'ignore'"},
     };

@@ -569,6 +569,10 @@ static void assert_same_treatment(const struct cvm_treatment *a, const struct cv
     for (size_t i = 0; i < a->use_count; i++) {
         assert_true(a->uses[i].units == b->uses[i].units);
     }
+    assert_int_equal(a->language_count, b->language_count);
+    for (size_t l = 0; l < a->language_count; l++) {
+        assert_string_equal(a->languages[l], b->languages[l]);
+    }
     const struct cvm_response *x = &a->response;
     const struct cvm_response *y = &b->response;
     assert_true(x->reach == y->reach && x->reach_sd == y->reach_sd && x->accept == y->accept &&
@@ -634,6 +638,8 @@ static void odd_values_read_back_as_they_were_written(void **state)
     odd.response.reach = 1.0 / 3.0;
     odd.response.churn_cut = -1e-7;
     odd.response.extra_margin = -12.5;
+    odd.languages = (const char *const[]){"en", "pl"};
+    odd.language_count = 2;
     assert_round_trip(*state, &odd, c);
 }
 

@@ -249,10 +249,6 @@ static void mistakes_of_the_policy_are_refused(void **state)
          "no 'each'"},
         {POLICY, HEAD "limits:\n  - {limit: a, max: 4, window_days: 9, each: channel}\n", 8,
          "one of action is allowed"},
-        {POLICY,
-         HEAD "limits:\n  - {limit: a, max: 4, window_days: 9}\n"
-              "  - {limit: a, max: 2, window_days: 3}\n",
-         9, "'a' is defined twice"},
         {POLICY, HEAD "rests:\n  - {rest: a}\n", 8, "key 'days' is missing"},
         {POLICY,
          HEAD "sequences:\n  - {sequence: a, never: [early_upgrad], after: [solve_problem], "
@@ -274,6 +270,25 @@ static void mistakes_of_the_policy_are_refused(void **state)
          "contact_policy: {source: contact_history, channel: outreach.channel, purpose: "
          "outreach.purpose}\nhousehold_limits:\n  - {limit: a, max: 1, window_days: 9}\n",
          3, "names no feature for the household"},
+    };
+    check_mistakes(*state, mistakes, sizeof(mistakes) / sizeof(mistakes[0]));
+}
+
+static void two_limits_of_one_name_are_refused(void **state)
+{
+    static const struct mistake mistakes[] = {
+        {POLICY,
+         HEAD "limits:\n  - {limit: a, max: 4, window_days: 9}\n"
+              "  - {limit: a, max: 2, window_days: 3}\n",
+         9, "'a' is defined twice"},
+        {POLICY,
+         HEAD "limits:\n  - {limit: a, max: 4, window_days: 9, each: action}\n"
+              "  - {limit: a, max: 2, window_days: 3, each: action}\n",
+         9, "'a' is defined twice"},
+        {POLICY,
+         HEAD "household_limits:\n  - {limit: a, max: 4, window_days: 9}\n"
+              "  - {limit: a, max: 2, window_days: 3}\n",
+         9, "'a' is defined twice"},
     };
     check_mistakes(*state, mistakes, sizeof(mistakes) / sizeof(mistakes[0]));
 }
@@ -324,6 +339,7 @@ int main(void)
         cmocka_unit_test(a_folder_without_the_files_has_no_policy_and_no_suppressions),
         cmocka_unit_test(the_shipped_suppressions_withhold_what_they_say),
         cmocka_unit_test(mistakes_of_the_policy_are_refused),
+        cmocka_unit_test(two_limits_of_one_name_are_refused),
         cmocka_unit_test(mistakes_of_suppressions_are_refused),
         cmocka_unit_test(what_suppresses_may_not_enter_a_value),
     };

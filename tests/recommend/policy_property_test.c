@@ -49,6 +49,7 @@ struct limit {
     int window;
     const char *never; /* sequences */
     const char *after;
+    const char *together[2]; /* exclusions */
 };
 
 struct property {
@@ -66,8 +67,18 @@ struct property {
 
 /* ---- the slow count ---- */
 
+/* One of the two that exclude each other, and not the other one. */
+static bool is_rival(const struct limit *limit, const char *old, const char *next)
+{
+    return (strcmp(old, limit->together[0]) == 0 && strcmp(next, limit->together[1]) == 0) ||
+           (strcmp(old, limit->together[1]) == 0 && strcmp(next, limit->together[0]) == 0);
+}
+
 static bool counts(const struct limit *limit, const struct contact *old, const struct contact *next)
 {
+    if (limit->together[0] != NULL) {
+        return is_rival(limit, old->action, next->action);
+    }
     if (limit->never != NULL) {
         return strcmp(old->action, limit->after) == 0;
     }
@@ -79,6 +90,9 @@ static bool counts(const struct limit *limit, const struct contact *old, const s
 
 static bool governs(const struct limit *limit, const struct contact *next)
 {
+    if (limit->together[0] != NULL) {
+        return true; /* counts() asks for both */
+    }
     if (limit->never != NULL) {
         return strcmp(next->action, limit->never) == 0;
     }
@@ -157,10 +171,60 @@ static const char *random_action(struct property *property)
     return actions[below(property, 5)];
 }
 
+static void add_limit(struct property *property, struct limit limit)
+{
+    assert_true(property->limit_count < LIMITS_MAX);
+    property->limits[property->limit_count++] = limit;
+}
+
+static void write_rests(struct property *property, struct cvm_text *out)
+{
+    int rests = below(property, 3);
+    cvm_text_add(out, rests > 0 ? "rests:\n" : "");
+    for (int r = 0; r < rests; r++) {
+        struct limit limit = {.purpose = below(property, 3) == 0 ? ANYTHING : below(property, 2),
+                              .channel = ANYTHING,
+                              .max = 1,
+                              .window = 1 + below(property, 10)};
+        cvm_text_add_format(out, "  - {rest: r%d, days: %d%s%s}\n", r, limit.window,
+                            limit.purpose == ANYTHING ? "" : ", purpose: ",
+                            limit.purpose == ANYTHING ? "" : cvm_purpose_words[limit.purpose]);
+        add_limit(property, limit);
+    }
+}
+
+static void write_sequences(struct property *property, struct cvm_text *out)
+{
+    int sequences = below(property, 3);
+    cvm_text_add(out, sequences > 0 ? "sequences:\n" : "");
+    for (int s = 0; s < sequences; s++) {
+        struct limit limit = {.never = random_action(property),
+                              .after = random_action(property),
+                              .max = 1,
+                              .window = 1 + below(property, 30)};
+        cvm_text_add_format(out, "  - {sequence: s%d, never: %s, after: %s, within_days: %d}\n", s,
+                            limit.never, limit.after, limit.window);
+        add_limit(property, limit);
+    }
+}
+
+static void write_exclusions(struct property *property, struct cvm_text *out)
+{
+    struct limit limit = {.together = {random_action(property), random_action(property)},
+                          .max = 1,
+                          .window = 1 + below(property, 20)};
+    if (strcmp(limit.together[0], limit.together[1]) != 0) {
+        cvm_text_add_format(out,
+                            "exclusions:\n"
+                            "  - {exclusion: e, never_together: [%s, %s], within_days: %d}\n",
+                            limit.together[0], limit.together[1], limit.window);
+        add_limit(property, limit);
+    }
+}
+
 static void write_policy(struct property *property, struct cvm_text *out)
 {
     size_t limits = 2 + (size_t)below(property, 6);
-    size_t sequences = (size_t)below(property, 3);
     property->lead_days = below(property, 3);
     property->limit_count = 0;
     cvm_text_add_format(out,
@@ -171,18 +235,11 @@ static void write_policy(struct property *property, struct cvm_text *out)
     for (size_t l = 0; l < limits; l++) {
         struct limit limit = random_limit(property);
         write_limit(&limit, l, out);
-        property->limits[property->limit_count++] = limit;
+        add_limit(property, limit);
     }
-    cvm_text_add(out, sequences > 0 ? "sequences:\n" : "");
-    for (size_t s = 0; s < sequences; s++) {
-        struct limit limit = {.never = random_action(property),
-                              .after = random_action(property),
-                              .max = 1,
-                              .window = 1 + below(property, 30)};
-        cvm_text_add_format(out, "  - {sequence: s%zu, never: %s, after: %s, within_days: %d}\n", s,
-                            limit.never, limit.after, limit.window);
-        property->limits[property->limit_count++] = limit;
-    }
+    write_rests(property, out);
+    write_sequences(property, out);
+    write_exclusions(property, out);
 }
 
 /* The shipped catalogue with this policy, and without what else would refuse. */

@@ -271,6 +271,29 @@ static void unknown_consent_is_kept_and_a_refusal_wins_over_a_second_word_for_it
     import_stop();
 }
 
+static void quiet_hours_that_are_not_understood_are_counted_and_kept(void **state)
+{
+    (void)state;
+    import_start();
+    struct cvm_store *store = support_fresh();
+#define QUIET(id, hours)                                                                           \
+    "{\"customer_id\":\"" id "\",\"permissions\":{\"sms\":{\"marketing\":\"Y\"}},"                 \
+    "\"do_not_disturb\":" hours "}\n"
+    import_text("permissions.ndjson",
+                QUIET("A", "\"22:00-08:00\"") QUIET("B", "\"25:00-08:00\"") QUIET("C", "[22, 8]")
+                    QUIET("D", "null") QUIET("E", "\"10pm-8am\""));
+#undef QUIET
+    struct cvm_import_report report = import_run(store, &plain);
+    assert_int_equal(report.stored, 5);
+    assert_int_equal(report.sources[0].unclear_quiet_hours, 3);
+    assert_int_equal(NUMBER(store, "SELECT count(*) FROM consent WHERE quiet_start_min = 1320"), 1);
+    assert_int_equal(
+        NUMBER(store, "SELECT count(*) FROM consent WHERE CAST(private AS TEXT) LIKE '%10pm-8am%'"),
+        1);
+    cvm_store_close(store);
+    import_stop();
+}
+
 /* ---- mapping ---- */
 
 static void values_are_mapped_by_path_type_unit_and_word(void **state)
@@ -334,7 +357,7 @@ static void an_unknown_word_rejects_only_where_the_attribute_is_required(void **
     struct cvm_import_report report = import_run(store, &plain);
     assert_int_equal(report.rejected, 1);
     assert_int_equal(report.stored, 1);
-    assert_non_null(strstr(import_rejects(), "test.mood"));
+    assert_non_null(strstr(import_rejects(), "attribute 'test.mood': good or bad"));
     cvm_store_close(store);
     import_stop();
 }
@@ -630,6 +653,7 @@ int main(void)
         cmocka_unit_test(undated_facts_with_key_fields_are_one_line_each),
         cmocka_unit_test(the_newest_consent_counts_whatever_the_order_of_records_and_imports),
         cmocka_unit_test(unknown_consent_is_kept_and_a_refusal_wins_over_a_second_word_for_it),
+        cmocka_unit_test(quiet_hours_that_are_not_understood_are_counted_and_kept),
         cmocka_unit_test(values_are_mapped_by_path_type_unit_and_word),
         cmocka_unit_test(csv_becomes_what_the_same_json_becomes),
         cmocka_unit_test(an_unknown_word_rejects_only_where_the_attribute_is_required),

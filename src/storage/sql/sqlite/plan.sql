@@ -30,6 +30,24 @@ WHERE r.state = 'done' AND r.summary IS NOT NULL
 ORDER BY r.created_at DESC, r.run_id DESC
 LIMIT 1
 
+-- Chose for everybody among everything: its options name nothing that narrows it. A day is told by its largest plan.
+-- name: run_for_everybody
+SELECT r.run_id, r.request, r.state, p.state, r.epoch, r.as_of_day, r.seed, r.catalogue_version,
+    r.last_batch, r.options, r.created_at, r.finished_at, r.summary, p.plan_digest, p.decisions,
+    p.value, p.dual_bound, p.spend_micro, r.created_by, r.responses, p.hold_reasons
+FROM run r
+JOIN plan p ON p.run_id = r.run_id
+WHERE r.run_id = (
+    SELECT o.run_id
+    FROM run o
+    JOIN plan q ON q.run_id = o.run_id
+    WHERE o.state = 'done' AND o.summary IS NOT NULL AND o.options NOT LIKE '%"customers":%'
+        AND o.options NOT LIKE '%"trigger":%' AND o.options NOT LIKE '%"treatment":%'
+        AND o.options NOT LIKE '%"allowed":%'
+    ORDER BY o.as_of_day DESC, q.state = 'recalled', q.decisions DESC, o.run_id DESC
+    LIMIT 1
+)
+
 -- A run of single decisions grows during its day, so what its plan holds is counted.
 -- name: run_list
 SELECT r.run_id, r.request, r.state, p.state, r.epoch, r.as_of_day, r.seed, r.catalogue_version,
