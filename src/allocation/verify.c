@@ -412,12 +412,15 @@ static void fill_plan(const struct cvm_problem *problem, const struct cvm_plan_s
                       double gain, struct cvm_plan *plan)
 {
     double bound = gain;
+    double terms = fabs(gain) + fabs(sums->value); /* what rounding is a share of */
     plan->slack = 0.0;
     plan->is_feasible = true;
     for (size_t r = 0; r < problem->row_count; r++) {
         const struct cvm_row *row = &problem->rows[r];
         int64_t over = sums->used[r] - row->limit;
-        bound += plan->prices[r] * cvm_row_natural(row, row->limit);
+        double limit = plan->prices[r] * cvm_row_natural(row, row->limit);
+        bound += limit;
+        terms += fabs(limit);
         plan->slack += plan->prices[r] * cvm_row_natural(row, -over);
         plan->shortfall[r] = over > 0 ? over : 0;
         plan->is_feasible = plan->is_feasible && over <= 0;
@@ -430,7 +433,7 @@ static void fill_plan(const struct cvm_problem *problem, const struct cvm_plan_s
     plan->value = sums->value;
     /* An optimal plan's value and bound are the same number summed in two ways: what rounding makes
      * of their order is no gap. A forced plan is not a choice among values: it is its own bound. */
-    bool is_rounding = plan->value > bound && plan->value - bound <= 1e-12 * fabs(plan->value);
+    bool is_rounding = plan->value > bound && plan->value - bound <= 1e-12 * terms;
     plan->dual_bound = problem->forced_treatment >= 0 || is_rounding ? plan->value : bound;
     plan->gap =
         plan->dual_bound == 0.0 ? 0.0 : (plan->dual_bound - plan->value) / fabs(plan->dual_bound);
