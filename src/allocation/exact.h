@@ -5,7 +5,7 @@
 
 #include "allocation/moves.h"
 
-/* Depth first over the units of choice, bounded by the prices. A plan that is better than that of
+/* Depth first over the customers, bounded by the prices. A plan that is better than that of
  * `moves`, or keeps minimums that it misses, replaces it. Does nothing where there are too many
  * customers, and gives up where it takes too long. */
 CVM_MUST_CHECK enum cvm_status cvm_exact_run(struct cvm_moves *moves, const double *prices,
