@@ -33,7 +33,9 @@ static inline void read_block(const struct cvm_kernel_pass *pass, size_t first, 
         memcpy(block->class_numbers, table->classes + first, count * sizeof(uint16_t));
         block->classes = ints_of_shorts(block->class_numbers);
     }
-    if (pass->is_jittered) {
+    if (pass->is_jittered && table->jitters != NULL) {
+        block->jitters = floats_load(table->jitters + first);
+    } else if (pass->is_jittered) {
         float jitters[BLOCK] = {0};
         for (size_t i = 0; i < count; i++) {
             jitters[i] = cvm_jitter(table->keys[first + i]);
@@ -239,6 +241,9 @@ static void bound(const struct cvm_exact_pass *pass, size_t first, size_t end, d
             double flats[BLOCK];
             for (size_t i = 0; i < BLOCK; i++) {
                 values[i] = (double)problem->values[at + i];
+                flats[i] = fare->flat[0];
+            }
+            for (size_t i = 0; pass->class_count > 1 && i < BLOCK; i++) {
                 flats[i] = fare->flat[classes[i]];
             }
             if (problem->exact_values != NULL) {

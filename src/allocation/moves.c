@@ -210,6 +210,18 @@ static void apply(struct cvm_moves *moves, const struct cvm_move *move, const st
     for (size_t k = 0; k < change->count; k++) {
         moves->used[change->rows[k]] += sign * change->deltas[k];
     }
+    moves->regret += sign * move->regret;
+}
+
+/* Bound minus value: regret, and what is left of priced rows. */
+static bool is_near_bound(const struct cvm_moves *moves)
+{
+    double gap = moves->regret;
+    for (size_t r = 0; r < moves->solve->problem->row_count; r++) {
+        const struct cvm_row *row = &moves->solve->problem->rows[r];
+        gap += moves->prices[r] * cvm_row_natural(row, row->limit - moves->used[r]);
+    }
+    return gap <= moves->tolerance;
 }
 
 /* ---- units ---- */
@@ -573,18 +585,21 @@ static enum cvm_status make_pairs(struct cvm_moves *moves, enum cvm_moves_goal g
 
 /* ---- both ---- */
 
+static bool is_reached(const struct cvm_moves *moves, enum cvm_moves_goal goal)
+{
+    return goal == CVM_MOVES_VALUE ? is_near_bound(moves) : cvm_moves_keep_limits(moves, goal);
+}
+
 enum cvm_status cvm_moves_make(struct cvm_moves *moves, enum cvm_moves_goal goal,
                                struct cvm_error *err)
 {
     enum cvm_status status = reserve_list(moves, err);
     for (int round = 0; status == CVM_OK && round < PAIR_ROUNDS_MAX; round++) {
         size_t count = 1;
-        bool is_done = false;
-        for (int i = 0; count > 0 && !is_done && i < ROUNDS_MAX; i++) {
-            is_done = goal != CVM_MOVES_VALUE && cvm_moves_keep_limits(moves, goal);
-            count = is_done ? 0 : sweep(moves, goal);
+        for (int i = 0; count > 0 && !is_reached(moves, goal) && i < ROUNDS_MAX; i++) {
+            count = sweep(moves, goal);
         }
-        if (goal != CVM_MOVES_VALUE && cvm_moves_keep_limits(moves, goal)) {
+        if (is_reached(moves, goal)) {
             break;
         }
         status = make_pairs(moves, goal, &count, err);
@@ -601,6 +616,7 @@ void cvm_moves_clear(struct cvm_moves *moves)
     memset(moves->treatments, CVM_NOTHING,
            problem->customer_count * cvm_problem_per_customer(problem));
     memset(moves->used, 0, sizeof(moves->used));
+    moves->regret = HUGE_VAL; /* not known, and never small enough */
 }
 
 /* ---- looking only ---- */

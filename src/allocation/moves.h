@@ -29,6 +29,9 @@ struct cvm_moves {
     struct cvm_solve *solve;   /* its tariff is set at the plan's prices */
     unsigned char *treatments; /* the plan */
     int64_t used[CVM_PROBLEM_ROWS_MAX];
+    double regret;    /* of all moves made */
+    double tolerance; /* a gap that is small enough, in money */
+    const double *prices;
     struct cvm_touches touches;
     const uint32_t *units; /* that may be moved; customers in the simple form */
     size_t unit_count;

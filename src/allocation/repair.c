@@ -13,6 +13,8 @@
 #define LIST_NEED_SHARE 3.0
 #define LIST_NEED_MIN   192.0
 #define LIST_WIDER      16.0
+/* Nothing is sought that is a smaller share of the bound. */
+#define GAP_SMALL 1e-7
 /* More than this many are never looked at one by one. */
 #define LIST_MAX ((size_t)400000)
 
@@ -252,6 +254,7 @@ static enum cvm_status start_again(struct cvm_moves *moves, struct cvm_error *er
     unsigned char *kept = cvm_arena_alloc_raw(moves->solve->arena, count + 1, 1);
     int64_t used[CVM_PROBLEM_ROWS_MAX];
     double shortfall = shortfall_of(moves);
+    double regret = moves->regret;
     if (kept == NULL) {
         return CVM_FAIL(err, CVM_E_LIMIT, "no memory to repair a plan");
     }
@@ -262,6 +265,7 @@ static enum cvm_status start_again(struct cvm_moves *moves, struct cvm_error *er
     if (status == CVM_OK && shortfall_of(moves) >= shortfall) {
         memcpy(moves->treatments, kept, count);
         memcpy(moves->used, used, sizeof(used));
+        moves->regret = regret;
     }
     return status;
 }
@@ -276,6 +280,8 @@ enum cvm_status cvm_repair_run(struct cvm_solve *solve, const struct cvm_narrowe
     }
     moves->solve = solve;
     moves->treatments = plan->treatments;
+    moves->prices = narrowed->prices;
+    moves->tolerance = GAP_SMALL * fabs(narrowed->bound);
     cvm_touches_init(solve->problem, &moves->touches);
     enum cvm_status status =
         cvm_plan_count(solve->problem, plan->treatments, solve->pool, solve->arena, sums, err);
