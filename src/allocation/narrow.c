@@ -18,7 +18,7 @@
 #define FULL_PASSES_MAX   400
 /* Every level has some eighths of the customers of the one before, down to so many. */
 #define LEVEL_STEP  0.125
-#define LEVEL_LEAST ((size_t)6144)
+#define LEVEL_LEAST ((size_t)3072)
 #define ATTEMPTS_MAX      5
 /* So many deviations of a sample's count, and some more, is how many of it may change their choice.
  */
