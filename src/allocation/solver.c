@@ -228,19 +228,21 @@ static enum cvm_status finish(struct cvm_solve *solve, const struct cvm_narrowed
     return status;
 }
 
-/* The last unit of a priced row may find no taker that fits: as much gap is nobody's fault. */
+/* The last unit of a priced row may find no taker that fits: as much gap is nobody's fault. More
+ * means that many values are equal. */
 static bool is_explained(const struct cvm_problem *problem, const struct cvm_plan *plan)
 {
-    double loose = 0.0;
+    double rest = plan->dual_bound - plan->value;
     for (size_t r = 0; r < problem->row_count; r++) {
         const struct cvm_row *row = &problem->rows[r];
+        double left = cvm_row_natural(row, row->limit - plan->used[r]);
         double most = 0.0;
         for (size_t t = 0; t < problem->treatment_count; t++) {
             most = fmax(most, fabs(cvm_row_natural(row, row->units[t])));
         }
-        loose += row->limit == 0 ? 0.0 : plan->prices[r] * most;
+        rest -= left < most ? plan->prices[r] * left : 0.0;
     }
-    return plan->dual_bound - plan->value <= loose;
+    return rest <= RETRY_GAP * fabs(plan->dual_bound);
 }
 
 /* A gap that integers do not explain means that many values are equal: once more with a blur. The
@@ -300,7 +302,7 @@ static enum cvm_status solve_free(struct cvm_solve *solve, const double *warm_pr
         return solve_blurred(solve, &choices, plan, err);
     }
     status = finish(solve, &narrowed, &choices, plan, err);
-    if (status == CVM_OK && plan->gap > RETRY_GAP && !is_explained(solve->problem, plan)) {
+    if (status == CVM_OK && !is_explained(solve->problem, plan)) {
         status = solve_blurred(solve, &choices, plan, err);
     }
     return status;
