@@ -440,7 +440,7 @@ static enum cvm_status descend(struct narrowing *narrowing, const struct cvm_tab
     return status;
 }
 
-enum cvm_status cvm_search_everybody(struct cvm_solve *solve, const double *prices, bool is_blurred,
+enum cvm_status cvm_search_everybody(struct cvm_solve *solve, const struct cvm_retry *retry,
                                      struct cvm_narrowed *out_narrowed, struct cvm_error *err)
 {
     struct cvm_search *search = CVM_NEW(solve->arena, struct cvm_search);
@@ -450,10 +450,13 @@ enum cvm_status cvm_search_everybody(struct cvm_solve *solve, const double *pric
     search_init(search, solve, &solve->everybody);
     search->tolerance = LAST_TOLERANCE;
     search->passes_max = FULL_PASSES_MAX;
-    search->is_blurred = is_blurred;
-    if (prices != NULL) {
+    search->is_blurred = retry->is_blurred;
+    if (retry->frozen != NULL) {
+        memcpy(search->is_frozen, retry->frozen, sizeof(search->is_frozen));
+    }
+    if (retry->prices != NULL) {
         search->is_near = true;
-        memcpy(search->prices, prices, sizeof(search->prices));
+        memcpy(search->prices, retry->prices, sizeof(search->prices));
     }
     enum cvm_status status = cvm_search_run(search, err);
     if (status == CVM_OK) {
@@ -501,7 +504,8 @@ static enum cvm_status narrow(struct narrowing *narrowing, const double *warm_pr
     }
     if (status == CVM_OK && is_done) {
         /* Too many are near to indifference: equal values, mostly. */
-        return cvm_search_everybody(solve, narrowed->prices, false, narrowed, err);
+        return cvm_search_everybody(solve, &(struct cvm_retry){.prices = narrowed->prices},
+                                    narrowed, err);
     }
     while (status == CVM_OK && !is_done && narrowing->level.table->count > LEVEL_LEAST &&
            narrowed->level_count < CVM_LEVELS_MAX) {
@@ -522,7 +526,8 @@ enum cvm_status cvm_narrow_run(struct cvm_solve *solve, const double *warm_price
 {
     memset(out_narrowed, 0, sizeof(*out_narrowed));
     if (solve->everybody.count < EVERYBODY_BELOW) {
-        return cvm_search_everybody(solve, warm_prices, false, out_narrowed, err);
+        return cvm_search_everybody(solve, &(struct cvm_retry){.prices = warm_prices},
+                                    out_narrowed, err);
     }
     struct narrowing *narrowing = CVM_NEW(solve->arena, struct narrowing);
     if (narrowing != NULL) {

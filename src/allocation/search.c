@@ -179,7 +179,7 @@ static void step_row(struct stage *stage, size_t row)
     double excess = stage->sums.uses[row] - stage->search->limits[row];
     int sign = excess > 0.0 ? 1 : excess < 0.0 ? -1 : 0;
     double price = stage->prices[row];
-    if (sign == 0 || (sign < 0 && price == 0.0)) {
+    if (sign == 0 || (sign < 0 && price == 0.0) || stage->search->is_frozen[row]) {
         return;
     }
     double step = stage->steps[row];
