@@ -12,13 +12,14 @@
 #define SAMPLE_SEED       UINT64_C(0x73616d706c65)
 #define SAMPLE_TOLERANCE  1e-6
 #define SAMPLE_PASSES_MAX 320
+#define ROUGH_IMBALANCE_MAX 2e-3
 #define OPEN_PASSES_MAX   400
 #define LEVEL_TOLERANCE   1e-7
 #define LAST_TOLERANCE    1e-9
 #define FULL_PASSES_MAX   400
 /* Every level has some eighths of the customers of the one before, down to so many. */
 #define LEVEL_STEP  0.125
-#define LEVEL_LEAST ((size_t)6144)
+#define LEVEL_LEAST ((size_t)3072)
 #define ATTEMPTS_MAX      5
 /* So many deviations of a sample's count, and some more, is how many of it may change their choice.
  */
@@ -222,13 +223,22 @@ static enum cvm_status search_sample(struct cvm_search *search, const double *wa
     if (status != CVM_OK) {
         return status;
     }
+    search->is_rough = true;
     search->tolerance = SAMPLE_TOLERANCE;
     search->passes_max = SAMPLE_PASSES_MAX;
     if (warm_prices != NULL) {
         memcpy(search->prices, warm_prices, sizeof(search->prices));
         search->passes_max = 1;
+        return cvm_search_run(search, err);
     }
-    return cvm_search_run(search, err);
+    status = cvm_search_run(search, err);
+    if (status == CVM_OK && search->imbalance > ROUGH_IMBALANCE_MAX) {
+        /* Equal values: thousands change their mind at once. */
+        search->is_rough = false;
+        search->is_near = true;
+        status = cvm_search_run(search, err);
+    }
+    return status;
 }
 
 /* ---- the region ---- */
@@ -295,6 +305,7 @@ struct narrowing {
     double ranks[CVM_PROBLEM_TREATMENTS_MAX]; /* of the level's customers */
     struct cvm_margins margins;
     double amount_max;
+    bool is_rough; /* ties need not be broken before the last level */
 };
 
 static void search_level(struct narrowing *narrowing, const struct level *level)
@@ -383,6 +394,7 @@ static enum cvm_status attempt(struct narrowing *narrowing, const struct cvm_tab
     }
     search_level(narrowing, &next);
     narrowing->search->region = &narrowing->margins;
+    narrowing->search->is_rough = narrowing->is_rough && open->count > LEVEL_LEAST;
     narrowing->search->tolerance = open->count > LEVEL_LEAST ? LEVEL_TOLERANCE : LAST_TOLERANCE;
     status = cvm_search_run(narrowing->search, err);
     if (status == CVM_OK) {
@@ -479,6 +491,7 @@ static enum cvm_status narrow(struct narrowing *narrowing, const double *warm_pr
     memcpy(narrowing->level.limits, narrowing->search->limits, sizeof(narrowing->level.limits));
     search_init(narrowing->search, solve, &sample);
     status = search_sample(narrowing->search, warm_prices, err);
+    narrowing->is_rough = narrowing->search->is_rough;
     set_ranks(narrowing->search, narrowing->ranks);
     keep_found(narrowing);
     narrowed->levels[0] = &solve->everybody;

@@ -100,10 +100,13 @@ static void set_scales(struct stage *stage)
     const struct cvm_problem *problem = stage->search->solve->problem;
     struct column_means means;
     find_means(stage->search->table, &means);
-    memcpy(stage->worths, means.values, sizeof(stage->worths));
+    /* Where only minimums make anybody take anything, values are not positive. */
+    for (size_t t = 0; t < problem->treatment_count; t++) {
+        stage->worths[t] = means.values[t] > 0.0 ? means.values[t] : means.sizes[t];
+    }
     for (size_t r = 0; r < problem->row_count; r++) {
         const struct cvm_row *row = &problem->rows[r];
-        const double *worths = cvm_row_is_minimum(row) ? means.sizes : means.values;
+        const double *worths = cvm_row_is_minimum(row) ? means.sizes : stage->worths;
         double scale = 0.0;
         for (size_t t = 0; t < problem->treatment_count; t++) {
             double use = typical_use(row, t, means.amount);
@@ -367,6 +370,7 @@ static void set_region_steps(struct stage *stage)
 enum cvm_status cvm_search_run(struct cvm_search *search, struct cvm_error *err)
 {
     struct stage stage;
+    search->solve->is_rough = search->is_rough;
     stage_init(&stage, search);
     enum cvm_status status = CVM_OK;
     if (search->region != NULL) {
@@ -379,6 +383,7 @@ enum cvm_status cvm_search_run(struct cvm_search *search, struct cvm_error *err)
         status = follow_blur(&stage, err);
     }
     status = status == CVM_OK ? descend(&stage, err) : status;
+    search->solve->is_rough = false;
     if (status == CVM_OK) {
         cvm_tariff_set(&search->solve->tariff, search->prices);
     }
