@@ -21,7 +21,7 @@ struct mark {
 
 struct counting {
     const struct cvm_problem *problem;
-    uint64_t *masks; /* per customer */
+    uint64_t *masks;  /* per customer */
     uint64_t serving; /* treatments that may serve a row */
     bool has_amounts;
     unsigned dropped_bits;
@@ -44,8 +44,8 @@ static void look_at_rows(struct counting *counting)
         const struct cvm_row *row = &problem->rows[r];
         for (size_t t = 0; t < problem->treatment_count; t++) {
             bool is_share = row->kind == CVM_ROW_SHARE_MIN || row->kind == CVM_ROW_SHARE_MAX;
-            bool serves = row->units[t] < 0 || row->outside[t] < 0 ||
-                          (is_share && cvm_row_touches(row, t));
+            bool serves =
+                row->units[t] < 0 || row->outside[t] < 0 || (is_share && cvm_row_touches(row, t));
             counting->serving |= (uint64_t)serves << t;
             counting->has_amounts =
                 counting->has_amounts || (cvm_row_is_money(row) && row->rate[t] != 0.0);

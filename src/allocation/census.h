@@ -1,8 +1,8 @@
 /* census.h - how many customers are alike, as far as it matters to which rows can be kept together:
  * their values do not.
  *
- * For files of allocation/ only. Alike are units of choice (customers, households) whose members are
- * of the same class, eligible for the same treatments and of the same amount.
+ * For files of allocation/ only. Alike are units of choice (customers, households) whose members
+ * are of the same class, eligible for the same treatments and of the same amount.
  */
 #ifndef CVM_ALLOCATION_CENSUS_H
 #define CVM_ALLOCATION_CENSUS_H

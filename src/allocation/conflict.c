@@ -8,7 +8,7 @@
 #include "allocation/conflict_text.h"
 #include "allocation/phase_one.h"
 
-#define MONEY_STEP 10000                       /* micros: limits are told in hundredths */
+#define MONEY_STEP 10000                         /* micros: limits are told in hundredths */
 #define SHARE_STEP (CVM_ROW_SHARE_SCALE / 10000) /* and shares in hundredths of a per cent */
 
 struct finder {
@@ -19,8 +19,10 @@ struct finder {
     struct cvm_arena *arena; /* of the caller, for texts */
     struct cvm_arena *own;
     struct cvm_phase_one *phase;
-    struct cvm_census census;
-    struct cvm_question open; /* rows that are in no conflict found so far */
+    struct cvm_census alike;
+    struct cvm_census everybody; /* when it was asked for */
+    bool is_rounded;             /* customers taken as alike are asked now */
+    struct cvm_question open;    /* rows that are in no conflict found so far */
     struct cvm_conflict *conflicts;
     size_t count;
 };
@@ -93,6 +95,11 @@ static struct scale scale_of(const struct cvm_row *row)
     } else if (cvm_row_is_money(row)) {
         scale.step = MONEY_STEP;
     }
+    /* Four digits will do; the last ones cost most of the work. */
+    int64_t size = level < 0 ? -level : level;
+    while (!cvm_row_is_share(row) && size / scale.step >= 10000) {
+        scale.step *= 10;
+    }
     scale.first = scale.sign > 0 ? -floor_to(-level, scale.step) : floor_to(level, scale.step);
     return scale;
 }
@@ -132,27 +139,83 @@ static int64_t steps_max(const struct scale *scale, double use)
     return steps_for(scale, use);
 }
 
-/* The fewest steps of one row at which the set is kept; -1 where that is not known. */
+struct way_out {
+    size_t row;
+    int64_t level;
+    double change; /* as a share of the limit; infinite = none */
+};
+
+static double change_of(const struct scale *scale, int64_t steps)
+{
+    double own = (double)cvm_row_level(scale->row);
+    double size = fmax(fabs(own), (double)scale->step);
+    return fabs((double)level_at(scale, steps) - own) / size;
+}
+
+/* The most steps that are a smaller change than this one. */
+static int64_t steps_below(const struct scale *scale, double change)
+{
+    double size = fmax(fabs((double)cvm_row_level(scale->row)), (double)scale->step);
+    int64_t steps = (int64_t)fmin(change * size / (double)scale->step, 1e15) + 1;
+    while (steps >= 0 && !(change_of(scale, steps) < change)) {
+        steps--;
+    }
+    return steps;
+}
+
+static enum cvm_status ask_at(struct finder *finder, struct cvm_question *question, size_t row,
+                              int64_t steps, struct cvm_reply *reply, struct cvm_error *err)
+{
+    const struct scale scale = scale_of(&finder->problem->rows[row]);
+    set_level(&scale, row, steps, question);
+    return cvm_phase_one_ask(finder->phase, question, reply, err);
+}
+
+/* Steps that are known to be enough: those of a plan without the row, or fewer than the best way so
+ * far takes; -1 where they are not. */
+static enum cvm_status start_steps(struct finder *finder, struct cvm_question *question,
+                                   const struct way_out *best, size_t row, int64_t *out_most,
+                                   struct cvm_error *err)
+{
+    const struct scale scale = scale_of(&finder->problem->rows[row]);
+    struct cvm_reply reply;
+    enum cvm_status status = CVM_OK;
+    *out_most = -1;
+    if (best->change < HUGE_VAL) {
+        int64_t most = steps_below(&scale, best->change);
+        int64_t limit = steps_max(&scale, HUGE_VAL);
+        most = most < limit ? most : limit;
+        if (most >= 0) {
+            status = ask_at(finder, question, row, most, &reply, err);
+            *out_most = status == CVM_OK && reply.answer == CVM_ANSWER_YES ? most : -1;
+        }
+        return status;
+    }
+    question->is_asked[row] = false;
+    status = cvm_phase_one_ask(finder->phase, question, &reply, err);
+    question->is_asked[row] = true;
+    if (status == CVM_OK && reply.answer == CVM_ANSWER_YES) {
+        *out_most = steps_max(&scale, reply.uses[row]);
+    }
+    return status;
+}
+
+/* The fewest steps of one row at which the set is kept, if they are a smaller change than the best
+ * way so far. */
 static enum cvm_status relax(struct finder *finder, const struct cvm_question *set, size_t row,
-                             int64_t *out_steps, struct cvm_error *err)
+                             struct way_out *best, struct cvm_error *err)
 {
     const struct scale scale = scale_of(&finder->problem->rows[row]);
     bool is_share = cvm_row_is_share(scale.row);
     struct cvm_question question = *set;
     struct cvm_reply reply;
-    question.is_asked[row] = false;
-    enum cvm_status status = cvm_phase_one_ask(finder->phase, &question, &reply, err);
-    if (status != CVM_OK || reply.answer != CVM_ANSWER_YES) {
-        *out_steps = -1;
-        return status;
-    }
-    int64_t most = steps_max(&scale, reply.uses[row]);
+    int64_t most = -1;
     int64_t least = -1; /* not enough */
-    question.is_asked[row] = true;
+    enum cvm_status status = start_steps(finder, &question, best, row, &most, err);
+    bool is_way = status == CVM_OK && most >= 0;
     while (status == CVM_OK && most - least > 1) {
         int64_t middle = least + (most - least) / 2;
-        set_level(&scale, row, middle, &question);
-        status = cvm_phase_one_ask(finder->phase, &question, &reply, err);
+        status = ask_at(finder, &question, row, middle, &reply, err);
         if (status == CVM_OK && reply.answer == CVM_ANSWER_YES) {
             int64_t enough = is_share ? middle : steps_for(&scale, reply.uses[row]);
             most = enough > least && enough < middle ? enough : middle;
@@ -163,25 +226,10 @@ static enum cvm_status relax(struct finder *finder, const struct cvm_question *s
             least = short_of > middle && short_of < most ? short_of : middle;
         }
     }
-    *out_steps = most;
-    return status;
-}
-
-struct way_out {
-    size_t row;
-    int64_t level;
-    double change; /* as a share of the limit; infinite = none */
-};
-
-static void consider(struct way_out *best, const struct scale *scale, size_t row, int64_t steps)
-{
-    int64_t own = cvm_row_level(scale->row);
-    int64_t level = level_at(scale, steps);
-    double size = fmax(fabs((double)own), (double)scale->step);
-    double change = fabs((double)level - (double)own) / size;
-    if (steps >= 0 && change < best->change) {
-        *best = (struct way_out){row, level, change};
+    if (is_way) {
+        *best = (struct way_out){row, level_at(&scale, most), change_of(&scale, most)};
     }
+    return status;
 }
 
 /* ---- telling ---- */
@@ -223,34 +271,48 @@ static void tell_ways(const struct finder *finder, const struct way_out *lower,
     }
 }
 
+/* The cheapest ways out among the rows of a set, while `kept` is kept. */
+static enum cvm_status find_ways(struct finder *finder, const struct cvm_conflict *conflict,
+                                 const struct cvm_question *kept, struct way_out ways[2],
+                                 struct cvm_error *err)
+{
+    enum cvm_status status = CVM_OK;
+    ways[0].change = ways[1].change = HUGE_VAL;
+    for (size_t k = 0; status == CVM_OK && k < conflict->row_count; k++) {
+        size_t r = conflict->rows[k];
+        bool is_minimum = cvm_row_is_minimum(&finder->problem->rows[r]);
+        status = relax(finder, kept, r, &ways[is_minimum ? 0 : 1], err);
+    }
+    return status;
+}
+
 static enum cvm_status add_conflict(struct finder *finder, const struct cvm_question *set,
                                     struct cvm_error *err)
 {
     struct cvm_conflict *conflict = &finder->conflicts[finder->count];
-    struct way_out lower = {0, 0, HUGE_VAL};
-    struct way_out raise = {0, 0, HUGE_VAL};
+    struct cvm_question kept = *set;
+    struct way_out ways[2] = {{0}}; /* to lower, to raise */
     struct cvm_text message;
     struct cvm_text relaxation;
-    enum cvm_status status = CVM_OK;
     memset(conflict, 0, sizeof(*conflict));
-    for (size_t r = 0; status == CVM_OK && r < finder->problem->row_count; r++) {
-        const struct cvm_row *row = &finder->problem->rows[r];
-        const struct scale scale = scale_of(row);
-        int64_t steps = -1;
-        if (!set->is_asked[r]) {
-            continue;
+    for (size_t r = 0; r < finder->problem->row_count; r++) {
+        if (set->is_asked[r]) {
+            conflict->rows[conflict->row_count++] = r;
         }
-        conflict->rows[conflict->row_count++] = r;
-        status = relax(finder, set, r, &steps, err);
-        consider(cvm_row_is_minimum(row) ? &lower : &raise, &scale, r, steps);
+        /* The other limits stay: a way that only leads into them is none. */
+        kept.is_asked[r] = set->is_asked[r] || !cvm_row_is_minimum(&finder->problem->rows[r]);
+    }
+    enum cvm_status status = find_ways(finder, conflict, &kept, ways, err);
+    if (status == CVM_OK && !(ways[0].change < HUGE_VAL) && !(ways[1].change < HUGE_VAL)) {
+        status = find_ways(finder, conflict, set, ways, err); /* no single one does it all */
     }
     if (status != CVM_OK) {
         return status;
     }
     cvm_text_init(&message, 0);
     cvm_text_init(&relaxation, 0);
-    tell_set(finder, conflict, &lower, &message);
-    tell_ways(finder, &lower, &raise, &relaxation);
+    tell_set(finder, conflict, &ways[0], &message);
+    tell_ways(finder, &ways[0], &ways[1], &relaxation);
     finder->count++;
     return cvm_conflict_set_texts(conflict, &message, &relaxation, finder->arena, err);
 }
@@ -292,46 +354,51 @@ static enum cvm_status add_shortfall(struct finder *finder, struct cvm_error *er
 
 /* ---- one after the other ---- */
 
+/* From now on customers are asked as they are in this census; it is taken once. */
 static enum cvm_status use_census(struct finder *finder, bool is_exact, struct cvm_error *err)
 {
-    enum cvm_status status = cvm_census_take(finder->problem, is_exact, finder->pool, finder->own,
-                                             &finder->census, err);
-    return status == CVM_OK ? cvm_phase_one_use(finder->phase, &finder->census, err) : status;
+    struct cvm_census *census = is_exact ? &finder->everybody : &finder->alike;
+    enum cvm_status status = CVM_OK;
+    if (census->first == NULL) {
+        status = cvm_census_take(finder->problem, is_exact, finder->pool, finder->own, census, err);
+    }
+    return status == CVM_OK ? cvm_phase_one_use(finder->phase, census, err) : status;
+}
+
+static enum cvm_status find_smallest(struct finder *finder, struct cvm_question *set,
+                                     bool *out_is_found, struct cvm_error *err)
+{
+    struct cvm_reply reply;
+    *set = finder->open;
+    *out_is_found = false;
+    enum cvm_status status = cvm_phase_one_ask(finder->phase, set, &reply, err);
+    if (status == CVM_OK && reply.answer == CVM_ANSWER_NO) {
+        *out_is_found = true;
+        keep_needed(set, &reply);
+        status = make_smallest(finder, set, err);
+    }
+    return status;
 }
 
 /* A set found among customers taken as alike is asked of everybody; where they can keep it, the
  * search goes on among everybody. */
-static enum cvm_status find_set(struct finder *finder, struct cvm_question *set,
-                                bool *out_is_found, struct cvm_error *err)
+static enum cvm_status find_set(struct finder *finder, struct cvm_question *set, bool *out_is_found,
+                                struct cvm_error *err)
 {
     struct cvm_reply reply;
-    *out_is_found = false;
-    for (;;) {
-        *set = finder->open;
-        enum cvm_status status = cvm_phase_one_ask(finder->phase, set, &reply, err);
-        if (status != CVM_OK || reply.answer != CVM_ANSWER_NO) {
-            return status;
-        }
-        keep_needed(set, &reply);
-        status = make_smallest(finder, set, err);
-        if (status != CVM_OK || !finder->census.is_rounded) {
-            *out_is_found = status == CVM_OK;
-            return status;
-        }
-        struct cvm_census rounded = finder->census;
-        status = use_census(finder, true, err);
-        if (status == CVM_OK) {
-            status = cvm_phase_one_ask(finder->phase, set, &reply, err);
-        }
-        if (status == CVM_OK && reply.answer == CVM_ANSWER_NO) {
-            finder->census = rounded;
-            *out_is_found = true;
-            return cvm_phase_one_use(finder->phase, &finder->census, err);
-        }
-        if (status != CVM_OK) {
-            return status;
-        }
+    enum cvm_status status = find_smallest(finder, set, out_is_found, err);
+    if (status != CVM_OK || !*out_is_found || !finder->is_rounded) {
+        return status;
     }
+    status = use_census(finder, true, err);
+    if (status == CVM_OK) {
+        status = cvm_phase_one_ask(finder->phase, set, &reply, err);
+    }
+    if (status == CVM_OK && reply.answer == CVM_ANSWER_NO) {
+        return use_census(finder, false, err);
+    }
+    finder->is_rounded = false;
+    return status == CVM_OK ? find_smallest(finder, set, out_is_found, err) : status;
 }
 
 static enum cvm_status find_all(struct finder *finder, struct cvm_error *err)
@@ -342,6 +409,7 @@ static enum cvm_status find_all(struct finder *finder, struct cvm_error *err)
         cvm_phase_one_create(finder->problem, finder->context, finder->own, &finder->phase, err);
     if (status == CVM_OK) {
         status = use_census(finder, false, err);
+        finder->is_rounded = finder->alike.is_rounded;
     }
     cvm_question_init(finder->problem, &finder->open);
     while (status == CVM_OK && is_found && finder->count < CVM_CONFLICTS_MAX) {
@@ -352,8 +420,7 @@ static enum cvm_status find_all(struct finder *finder, struct cvm_error *err)
         status = add_conflict(finder, &set, err);
         for (size_t r = 0; r < finder->problem->row_count; r++) {
             bool is_minimum = cvm_row_is_minimum(&finder->problem->rows[r]);
-            finder->open.is_asked[r] =
-                finder->open.is_asked[r] && !(is_minimum && set.is_asked[r]);
+            finder->open.is_asked[r] = finder->open.is_asked[r] && !(is_minimum && set.is_asked[r]);
         }
     }
     return status == CVM_OK && finder->count == 0 ? add_shortfall(finder, err) : status;

@@ -27,12 +27,10 @@ CVM_MUST_CHECK enum cvm_status cvm_conflicts_before(const struct cvm_problem *pr
                                                     size_t *out_count, struct cvm_error *err);
 
 /* Of a plan that fell short. */
-CVM_MUST_CHECK enum cvm_status cvm_conflicts_after(const struct cvm_problem *problem,
-                                                   const struct cvm_plan *plan,
-                                                   struct cvm_pool *pool,
-                                                   const struct cvm_context *context,
-                                                   struct cvm_arena *arena,
-                                                   struct cvm_conflict *out_conflicts,
-                                                   size_t *out_count, struct cvm_error *err);
+CVM_MUST_CHECK enum cvm_status
+cvm_conflicts_after(const struct cvm_problem *problem, const struct cvm_plan *plan,
+                    struct cvm_pool *pool, const struct cvm_context *context,
+                    struct cvm_arena *arena, struct cvm_conflict *out_conflicts, size_t *out_count,
+                    struct cvm_error *err);
 
 #endif

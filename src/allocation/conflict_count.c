@@ -19,10 +19,10 @@ struct counter {
     struct cvm_arena *arena; /* of the caller, for texts */
     size_t class_count;
     struct cvm_census census;
-    struct offer *offers; /* per kind */
-    bool is_told[CVM_PROBLEM_ROWS_MAX]; /* minimums that stand in a conflict */
+    struct offer *offers;                /* per kind */
+    bool is_told[CVM_PROBLEM_ROWS_MAX];  /* minimums that stand in a conflict */
     int64_t needs[CVM_PROBLEM_ROWS_MAX]; /* pairs that a segment's minimum asks for; 0 = no such */
-    double (*least)[CVM_PROBLEM_ROWS_MAX]; /* [minimum][limit]: what it needs, natural */
+    double (*least)[CVM_PROBLEM_ROWS_MAX];           /* [minimum][limit]: what it needs, natural */
     int64_t (*eligible)[CVM_PROBLEM_TREATMENTS_MAX]; /* [minimum][treatment] */
     struct cvm_conflict *conflicts;
     size_t count;
@@ -79,8 +79,8 @@ static double cheapest_of(const struct counter *counter, const struct cvm_row *m
         const struct cvm_kind *member = &census->members[k];
         uint64_t left = is_inside(minimum, member->customer_class) ? member->mask & covered : 0;
         for (; left != 0; left &= left - 1) {
-            int64_t use = cvm_row_use(limit, member->customer_class,
-                                      (size_t)__builtin_ctzll(left), member->amount_min);
+            int64_t use = cvm_row_use(limit, member->customer_class, (size_t)__builtin_ctzll(left),
+                                      member->amount_min);
             least = fmin(least, cvm_row_natural(limit, use));
         }
     }
@@ -184,7 +184,8 @@ static enum cvm_status check_supply(struct counter *counter, size_t r, struct cv
         for (size_t k = counter->census.first[u]; k < counter->census.first[u + 1]; k++) {
             const struct cvm_kind *member = &counter->census.members[k];
             bool is_meant = is_inside(row, member->customer_class);
-            for (uint64_t left = is_meant ? member->mask & covered : 0; left != 0; left &= left - 1) {
+            for (uint64_t left = is_meant ? member->mask & covered : 0; left != 0;
+                 left &= left - 1) {
                 counter->eligible[r][__builtin_ctzll(left)] += counter->census.weights[u];
             }
         }
@@ -197,7 +198,8 @@ static enum cvm_status check_supply(struct counter *counter, size_t r, struct cv
     cvm_text_init(&message, 0);
     cvm_text_init(&relaxation, 0);
     cvm_text_add_demand(&message, row);
-    cvm_text_add_format(&message, " asks for more than there is: its customers can get %lld at most",
+    cvm_text_add_format(&message,
+                        " asks for more than there is: its customers can get %lld at most",
                         (long long)supply);
     cvm_text_add_change(&relaxation, row, minimum_of(row, supply));
     return cvm_conflict_set_texts(conflict, &message, &relaxation, counter->arena, err);
@@ -229,8 +231,9 @@ static enum cvm_status check_pair(struct counter *counter, size_t r, size_t q,
     cvm_text_add_level(&message, limit, level_of(limit, need));
     cvm_text_add(&message, " of ");
     cvm_text_add_demand(&message, limit);
-    cvm_text_add_format(&message, " even with the customers who use least of it, and gets %lld at "
-                                  "most",
+    cvm_text_add_format(&message,
+                        " even with the customers who use least of it, and gets %lld at "
+                        "most",
                         (long long)reach);
     cvm_text_add_change(&relaxation, row, minimum_of(row, reach));
     cvm_text_add(&relaxation, ", or ");
@@ -459,7 +462,8 @@ static enum cvm_status check_share(struct counter *counter, size_t s, struct cvm
     cvm_text_init(&message, 0);
     cvm_text_init(&relaxation, 0);
     cvm_text_add_demand(&message, &rows[s]);
-    cvm_text_add(&message, " is a share of treatments, but no customer of its segment is eligible; ");
+    cvm_text_add(&message,
+                 " is a share of treatments, but no customer of its segment is eligible; ");
     cvm_text_add_demand(&message, &rows[r]);
     cvm_text_add(&message, " asks for treatments of others");
     cvm_text_add_change(&relaxation, &rows[s], 0);
@@ -508,14 +512,12 @@ static enum cvm_status counter_init(struct counter *counter, struct cvm_pool *po
                                     struct cvm_arena *arena, struct cvm_error *err)
 {
     const struct cvm_problem *problem = counter->problem;
-    enum cvm_status status =
-        cvm_census_take(problem, false, pool, arena, &counter->census, err);
+    enum cvm_status status = cvm_census_take(problem, false, pool, arena, &counter->census, err);
     if (status != CVM_OK) {
         return status;
     }
     counter->class_count = problem->class_count > 0 ? problem->class_count : 1;
-    counter->offers =
-        cvm_arena_alloc_raw(arena, counter->census.count + 1, sizeof(struct offer));
+    counter->offers = cvm_arena_alloc_raw(arena, counter->census.count + 1, sizeof(struct offer));
     counter->least = cvm_arena_alloc(arena, problem->row_count + 1, sizeof(counter->least[0]));
     counter->eligible =
         cvm_arena_alloc(arena, problem->row_count + 1, sizeof(counter->eligible[0]));

@@ -27,10 +27,8 @@ void cvm_text_add_demand(struct cvm_text *text, const struct cvm_row *row);
 void cvm_text_add_change(struct cvm_text *text, const struct cvm_row *row, int64_t level);
 
 /* Moves both texts into the arena and finishes them. */
-CVM_MUST_CHECK enum cvm_status cvm_conflict_set_texts(struct cvm_conflict *conflict,
-                                                      struct cvm_text *message,
-                                                      struct cvm_text *relaxation,
-                                                      struct cvm_arena *arena,
-                                                      struct cvm_error *err);
+CVM_MUST_CHECK enum cvm_status
+cvm_conflict_set_texts(struct cvm_conflict *conflict, struct cvm_text *message,
+                       struct cvm_text *relaxation, struct cvm_arena *arena, struct cvm_error *err);
 
 #endif

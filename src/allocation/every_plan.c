@@ -16,7 +16,7 @@ struct every {
     int64_t limits[CVM_PROBLEM_ROWS_MAX];
     size_t choice_count[CUSTOMERS_MAX];
     uint64_t choices[CUSTOMERS_MAX][CHOICES_MAX];
-    int64_t *uses; /* [customer][choice][row asked] */
+    int64_t *uses;                                          /* [customer][choice][row asked] */
     int64_t least[CUSTOMERS_MAX + 1][CVM_PROBLEM_ROWS_MAX]; /* of this customer and those behind */
     uint64_t picked[CUSTOMERS_MAX];
     unsigned char *group_counts;
@@ -69,8 +69,8 @@ static void prepare_customer(struct every *every, const struct cvm_question *que
     for (size_t k = 0; k < every->row_count; k++) {
         int64_t least = 0;
         for (size_t c = 0; c < every->choice_count[customer]; c++) {
-            int64_t use = use_of_set(every, question, customer, every->rows[k],
-                                     every->choices[customer][c]);
+            int64_t use =
+                use_of_set(every, question, customer, every->rows[k], every->choices[customer][c]);
             uses_of(every, customer, c)[k] = use;
             least = use < least ? use : least;
         }
@@ -158,9 +158,7 @@ static enum cvm_status ask(const struct cvm_problem *problem, const struct cvm_q
     }
     bool is_found = search_from(every, 0, nothing);
     bool is_done = every->steps < STEPS_MAX;
-    out_reply->answer = is_found  ? CVM_ANSWER_YES
-                        : is_done ? CVM_ANSWER_NO
-                                  : CVM_ANSWER_UNKNOWN;
+    out_reply->answer = is_found ? CVM_ANSWER_YES : is_done ? CVM_ANSWER_NO : CVM_ANSWER_UNKNOWN;
     if (is_found) {
         tell_uses(every, question, out_reply);
     }
@@ -168,8 +166,8 @@ static enum cvm_status ask(const struct cvm_problem *problem, const struct cvm_q
 }
 
 enum cvm_status cvm_every_plan_ask(const struct cvm_problem *problem,
-                                   const struct cvm_question *question,
-                                   struct cvm_reply *out_reply, struct cvm_error *err)
+                                   const struct cvm_question *question, struct cvm_reply *out_reply,
+                                   struct cvm_error *err)
 {
     if (problem->customer_count > CUSTOMERS_MAX) {
         out_reply->answer = CVM_ANSWER_UNKNOWN;

@@ -1,7 +1,7 @@
 /* A matrix game. Every plan is a column: by how much of a limit it breaks each row asked. Whoever
- * mixes plans wants the worst row low, whoever sets prices wants the best plan dear. Columns are made
- * as they are needed, each the cheapest plan at the prices of the mix so far; the mix is found by a
- * dense simplex method with as many rows as there are rows asked, and one. */
+ * mixes plans wants the worst row low, whoever sets prices wants the best plan dear. Columns are
+ * made as they are needed, each the cheapest plan at the prices of the mix so far; the mix is found
+ * by a dense simplex method with as many rows as there are rows asked, and one. */
 #include "allocation/phase_one.h"
 
 #include <math.h>
@@ -15,7 +15,7 @@
 #define PIVOTS_MAX  20000
 /* Of one question; customers looked at by all of them together. */
 #define PASSES_MAX 400
-#define LOOKS_MAX  INT64_C(400000000)
+#define LOOKS_MAX  INT64_C(1000000000)
 /* A row is kept if it is broken by less than this share of its limit. */
 #define KEPT      1e-9
 #define TOLERANCE 1e-10
@@ -37,11 +37,12 @@ struct cvm_phase_one {
     struct column **columns;
     int64_t looks;
     struct cvm_chooser chooser;
-    unsigned char order[CVM_PROBLEM_TREATMENTS_MAX];
+    unsigned char order[CVM_PROBLEM_TREATMENTS_MAX]; /* welcome treatments */
     uint64_t *sets;
-    double *flats; /* what a pair costs at the prices: [treatment x classes + class] + rate x amount */
-    double rates[CVM_PROBLEM_TREATMENTS_MAX];
-    int64_t *counts; /* pairs of a plan, as flats */
+    double *flats; /* what a pair costs at the prices: [treatment x classes + class], and */
+    double rates[CVM_PROBLEM_TREATMENTS_MAX]; /* so much per amount */
+    uint64_t *welcome; /* per class: treatments that may cost less than nothing */
+    int64_t *counts;   /* pairs of a plan, as flats */
     double amounts[CVM_PROBLEM_TREATMENTS_MAX];
 };
 
@@ -83,6 +84,23 @@ static void set_prices(struct cvm_phase_one *phase, const struct cvm_question *q
     }
 }
 
+static void find_welcome(struct cvm_phase_one *phase)
+{
+    phase->chooser.order_count = 0;
+    memset(phase->welcome, 0, phase->class_count * sizeof(uint64_t));
+    for (size_t t = 0; t < phase->problem->treatment_count; t++) {
+        bool is_any = false;
+        for (size_t c = 0; c < phase->class_count; c++) {
+            bool is_welcome = phase->flats[t * phase->class_count + c] < 0.0;
+            phase->welcome[c] |= (uint64_t)is_welcome << t;
+            is_any = is_any || is_welcome;
+        }
+        if (is_any) {
+            phase->order[phase->chooser.order_count++] = (unsigned char)t;
+        }
+    }
+}
+
 static void take(struct cvm_phase_one *phase, const struct cvm_kind *kind, int64_t weight,
                  uint64_t set)
 {
@@ -97,7 +115,8 @@ static uint64_t cheapest_of_one(const struct cvm_phase_one *phase, const struct 
 {
     double best = 0.0;
     uint64_t set = 0;
-    for (uint64_t left = kind->mask; left != 0; left &= left - 1) {
+    uint64_t left = kind->mask & phase->welcome[kind->customer_class];
+    for (; left != 0; left &= left - 1) {
         size_t t = (size_t)__builtin_ctzll(left);
         double cost = phase->flats[t * phase->class_count + kind->customer_class] +
                       phase->rates[t] * kind->amount;
@@ -113,22 +132,29 @@ static void choose_unit(struct cvm_phase_one *phase, size_t unit)
     size_t treatments = phase->problem->treatment_count;
     const struct cvm_kind *members = census->members + census->first[unit];
     size_t size = census->first[unit + 1] - census->first[unit];
-    bool is_simple = size == 1 && census->max[unit] >= 1 &&
-                     cvm_problem_per_customer(phase->problem) == 1;
+    bool is_simple =
+        size == 1 && census->max[unit] >= 1 && cvm_problem_per_customer(phase->problem) == 1;
     if (is_simple) {
         take(phase, members, census->weights[unit], cheapest_of_one(phase, members));
         return;
     }
+    uint64_t any = 0;
     for (size_t k = 0; k < size; k++) {
-        for (size_t t = 0; t < treatments; t++) {
+        any |= members[k].mask & phase->welcome[members[k].customer_class];
+    }
+    for (size_t k = 0; any != 0 && k < size; k++) {
+        for (size_t place = 0; place < phase->chooser.order_count; place++) {
+            size_t t = phase->order[place];
             double cost = phase->flats[t * phase->class_count + members[k].customer_class] +
                           phase->rates[t] * members[k].amount;
             bool is_eligible = (members[k].mask >> t & 1) != 0;
             phase->chooser.scores[k * treatments + t] = is_eligible ? -cost : -HUGE_VAL;
         }
     }
-    (void)cvm_choose_unit(&phase->chooser, size, census->max[unit], phase->sets);
-    for (size_t k = 0; k < size; k++) {
+    if (any != 0) {
+        (void)cvm_choose_unit(&phase->chooser, size, census->max[unit], phase->sets);
+    }
+    for (size_t k = 0; any != 0 && k < size; k++) {
         take(phase, &members[k], census->weights[unit], phase->sets[k]);
     }
 }
@@ -164,6 +190,7 @@ static enum cvm_status make_column(struct cvm_phase_one *phase, const struct cvm
         return CVM_FAIL(err, CVM_E_LIMIT, "no memory to look for rows in conflict");
     }
     set_prices(phase, question, prices);
+    find_welcome(phase);
     memset(phase->counts, 0, problem->treatment_count * phase->class_count * sizeof(int64_t));
     memset(phase->amounts, 0, sizeof(phase->amounts));
     for (size_t u = 0; u < phase->census->count; u++) {
@@ -349,8 +376,7 @@ static bool tell_mix(const struct game *game, struct cvm_reply *reply)
         const struct column *column = phase->columns[(size_t)game->basis[i] - game->count];
         for (size_t r = 0; r < phase->problem->row_count; r++) {
             double shift = cvm_row_natural(&phase->problem->rows[r], game->question->shifts[r]);
-            reply->uses[r] +=
-                game->x[i] / total * (column->uses[r] - shift * column->covered[r]);
+            reply->uses[r] += game->x[i] / total * (column->uses[r] - shift * column->covered[r]);
         }
     }
     for (size_t k = 0; k < game->count; k++) {
@@ -398,8 +424,8 @@ static void tell_proof(const struct game *game, double lack, struct cvm_reply *r
     }
 }
 
-/* At the prices of the mix: the cheapest plan of all, which proves that the rows can not be kept, or
- * joins the mix. Done when it does neither. */
+/* At the prices of the mix: the cheapest plan of all, which proves that the rows can not be kept,
+ * or joins the mix. Done when it does neither. */
 static enum cvm_status ask_customers(struct game *game, struct cvm_reply *reply, bool *out_is_done,
                                      struct cvm_error *err)
 {
@@ -474,8 +500,8 @@ static enum cvm_status game_init(struct game *game, struct cvm_phase_one *phase,
     game->x = cvm_arena_alloc_raw(arena, size, sizeof(double));
     game->basis = cvm_arena_alloc_raw(arena, size, sizeof(int));
     game->breaks = cvm_arena_alloc_raw(arena, COLUMNS_MAX * size, sizeof(double));
-    if (game->inverse == NULL || game->entering == NULL || game->x == NULL ||
-        game->basis == NULL || game->breaks == NULL) {
+    if (game->inverse == NULL || game->entering == NULL || game->x == NULL || game->basis == NULL ||
+        game->breaks == NULL) {
         return CVM_FAIL(err, CVM_E_LIMIT, "no memory to look for rows in conflict");
     }
     return CVM_OK;
@@ -526,10 +552,11 @@ enum cvm_status cvm_phase_one_create(const struct cvm_problem *problem,
     if (phase != NULL) {
         phase->columns = CVM_NEW_ARRAY(arena, COLUMNS_MAX, struct column *);
         phase->flats = CVM_NEW_ARRAY(arena, slots, double);
+        phase->welcome = CVM_NEW_ARRAY(arena, class_count, uint64_t);
         phase->counts = CVM_NEW_ARRAY(arena, slots, int64_t);
     }
     if (phase == NULL || nobody == NULL || phase->columns == NULL || phase->flats == NULL ||
-        phase->counts == NULL) {
+        phase->welcome == NULL || phase->counts == NULL) {
         return CVM_FAIL(err, CVM_E_LIMIT, "no memory to look for rows in conflict");
     }
     phase->problem = problem;
@@ -537,9 +564,6 @@ enum cvm_status cvm_phase_one_create(const struct cvm_problem *problem,
     phase->arena = arena;
     phase->class_count = class_count;
     phase->columns[phase->column_count++] = nobody;
-    for (size_t t = 0; t < problem->treatment_count; t++) {
-        phase->order[t] = (unsigned char)t;
-    }
     *out_phase = phase;
     return CVM_OK;
 }

@@ -1,8 +1,8 @@
 /* phase_one.h - can these rows be kept together by any plan, whatever it is worth?
  *
  * For files of allocation/ only. "No" comes with a proof: prices p >= 0 at which the cheapest plan
- * of all costs more than the limits are worth (Farkas). "Yes" is of plans in fractions of customers,
- * but of whole ones where the problem is small enough to try every plan.
+ * of all costs more than the limits are worth (Farkas). "Yes" is of plans in fractions of
+ * customers, but of whole ones where the problem is small enough to try every plan.
  */
 #ifndef CVM_ALLOCATION_PHASE_ONE_H
 #define CVM_ALLOCATION_PHASE_ONE_H
