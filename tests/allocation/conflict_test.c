@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "allocation/conflict.h"
+#include "allocation/solver.h"
 #include "base/random.h"
 
 #define CLASSES   4
@@ -438,6 +439,38 @@ static void a_shortfall_without_a_proof_is_told_as_that(void **state)
     release(made);
 }
 
+static void a_plan_of_the_solver_is_told_as_it_falls_short(void **state)
+{
+    struct made *made = make(300, 2);
+    struct cvm_error err;
+    (void)state;
+    made->plan.treatments = cvm_arena_alloc(made->arena, 300, 1);
+    for (size_t i = 0; i < 300; i++) {
+        made->classes[i] = (uint16_t)(i % 3);
+    }
+    add_minimum(made, "north", 1, 80);
+    add_limit(made, "call", 1, 20);
+    add_limit(made, "mail", 2, 30);
+    if (cvm_solve(&made->problem, NULL, NULL, NULL, &made->plan, &err) != CVM_OK) {
+        fail_msg("%s", err.message);
+    }
+    assert_false(made->plan.is_feasible);
+    after(made);
+    assert_int_equal(made->count, 1);
+    assert_conflict(made, 0, 7,
+                    "'north' (at least 80), 'call' (at most 20) and 'mail' (at most 30) can not be "
+                    "kept together: with the rest kept, 'north' gets 50 at most",
+                    "lower 'north' from 80 to 50, or raise 'mail' from 30 to 60");
+    made->rows[0].limit = -50;
+    if (cvm_solve(&made->problem, NULL, NULL, NULL, &made->plan, &err) != CVM_OK) {
+        fail_msg("%s", err.message);
+    }
+    assert_true(made->plan.is_feasible);
+    after(made);
+    assert_int_equal(made->count, 0);
+    release(made);
+}
+
 /* ---- small ones, against every plan ---- */
 
 static struct made *make_small(uint64_t seed)
@@ -665,7 +698,7 @@ static void make_large_rows(struct made *made)
     }
     add_row(made, "money",
             (struct cvm_row_terms){.kind = CVM_ROW_BUDGET,
-                                   .treatments = ALL,
+                                   .treatments = 63,
                                    .limit = 60000 * INT64_C(1000000),
                                    .flat = flat,
                                    .rate = rate},
@@ -731,6 +764,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(what_is_left_of_a_capacity_is_told_as_such),
         cmocka_unit_test(conflicts_of_different_minimums_are_all_told),
         cmocka_unit_test(a_shortfall_without_a_proof_is_told_as_that),
+        cmocka_unit_test(a_plan_of_the_solver_is_told_as_it_falls_short),
         cmocka_unit_test(sets_of_small_problems_are_the_smallest),
         cmocka_unit_test(sets_of_a_large_problem_are_found_too),
     };
