@@ -43,6 +43,14 @@ CVM_MUST_CHECK enum cvm_status cvm_allocation_write_plan(const struct cvm_alloca
                                                          const struct cvm_allocation *allocation,
                                                          const char *path, struct cvm_error *err);
 
+/* A row as its writer speaks of it: both sides of what it says, and what a minimum lacks. Shares
+ * are shares; a reserve's are what others got, and what its capacity leaves them. */
+struct cvm_row_report {
+    double used, limit, shortfall;
+};
+struct cvm_row_report cvm_allocation_row(const struct cvm_allocations *all,
+                                         const struct cvm_allocation *allocation, size_t row);
+
 /* What a person or a program gets to see. */
 CVM_MUST_CHECK enum cvm_status cvm_allocations_print(const struct cvm_allocations *all,
                                                      struct cvm_error *err);

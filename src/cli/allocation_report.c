@@ -4,32 +4,9 @@
 #include "cli/allocation.h"
 #include "cli/document.h"
 
-/* ---- a row as its writer speaks of it ---- */
-
-struct row_report {
-    double used, limit, shortfall;
-};
-
 static bool is_share(enum cvm_row_kind kind)
 {
     return kind == CVM_ROW_SHARE_MIN || kind == CVM_ROW_SHARE_MAX;
-}
-
-static struct row_report report_row(const struct cvm_allocations *all,
-                                    const struct cvm_allocation *a, size_t r)
-{
-    const struct cvm_row *row = &a->rows[r];
-    struct row_report report = {.limit = cvm_problem_right_side(all->file, a->limits, r)};
-    if (is_share(row->kind)) {
-        int64_t covered = a->plan.covered[r];
-        report.used = covered == 0 ? 0.0 : (double)a->plan.inside[r] / (double)covered;
-        report.shortfall = a->plan.shortfall[r] > 0 ? report.limit - report.used : 0.0;
-        return report;
-    }
-    int sign = row->kind == CVM_ROW_SEGMENT_MIN ? -1 : 1;
-    report.used = cvm_row_natural(row, sign * a->plan.used[r]);
-    report.shortfall = cvm_row_natural(row, a->plan.shortfall[r]);
-    return report;
 }
 
 /* ---- JSON ---- */
@@ -40,7 +17,7 @@ static void write_rows(const struct cvm_allocations *all, const struct cvm_alloc
     cvm_json_key_array(json, "rows");
     for (size_t k = 0; k < all->file->row_count; k++) {
         size_t r = all->file->rows_listed[k];
-        const struct row_report report = report_row(all, a, r);
+        const struct cvm_row_report report = cvm_allocation_row(all, a, r);
         cvm_json_object(json);
         cvm_json_key_string(json, "name", all->file->rows[r].name);
         cvm_json_key_string(json, "kind", cvm_problem_kind_words[all->file->rows[r].kind]);
@@ -204,7 +181,7 @@ static void print_rows(const struct cvm_allocations *all)
     for (size_t k = 0; k < all->file->row_count; k++) {
         size_t r = all->file->rows_listed[k];
         enum cvm_row_kind kind = all->file->rows[r].kind;
-        const struct row_report report = report_row(all, all->base, r);
+        const struct cvm_row_report report = cvm_allocation_row(all, all->base, r);
         cvm_table_add(&table, all->file->rows[r].name);
         cvm_table_add(&table, cvm_problem_kind_words[kind]);
         cvm_table_add(&table, amount_text(kind, report.used, text));

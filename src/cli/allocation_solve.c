@@ -92,10 +92,34 @@ static int64_t count_changed(const struct cvm_allocations *all, const struct cvm
 
 /* ---- one solve ---- */
 
+struct cvm_row_report cvm_allocation_row(const struct cvm_allocations *all,
+                                         const struct cvm_allocation *allocation, size_t row)
+{
+    const struct cvm_plan *plan = &allocation->plan;
+    const struct cvm_row *terms = &allocation->rows[row];
+    struct cvm_row_report report = {.limit =
+                                        cvm_problem_right_side(all->file, allocation->limits, row)};
+    if (terms->kind == CVM_ROW_SHARE_MIN || terms->kind == CVM_ROW_SHARE_MAX) {
+        int64_t covered = plan->covered[row];
+        report.used = covered == 0 ? 0.0 : (double)plan->inside[row] / (double)covered;
+        report.shortfall = plan->shortfall[row] > 0 ? report.limit - report.used : 0.0;
+        return report;
+    }
+    int sign = terms->kind == CVM_ROW_SEGMENT_MIN ? -1 : 1;
+    report.used = cvm_row_natural(terms, sign * plan->used[row]);
+    report.shortfall = cvm_row_natural(terms, plan->shortfall[row]);
+    return report;
+}
+
 static bool is_same_set(const struct cvm_conflict *a, const struct cvm_conflict *b)
 {
-    return a->row_count == b->row_count &&
-           memcmp(a->rows, b->rows, a->row_count * sizeof(a->rows[0])) == 0;
+    size_t shared = 0;
+    for (size_t i = 0; i < a->row_count; i++) {
+        for (size_t k = 0; k < b->row_count; k++) {
+            shared += a->rows[i] == b->rows[k];
+        }
+    }
+    return shared == a->row_count && shared == b->row_count;
 }
 
 /* What counting found before the solve need not be told again after it. */
@@ -111,6 +135,38 @@ static void add_conflicts(struct cvm_allocation *a, const struct cvm_conflict *m
             a->conflicts[a->conflict_count++] = more[i];
         }
     }
+}
+
+/* Where nothing is proved to contradict each other, at least what this plan lacks is told. */
+static enum cvm_status add_shortfalls(const struct cvm_allocations *all, struct cvm_allocation *a,
+                                      struct cvm_error *err)
+{
+    struct cvm_conflict *conflict = &a->conflicts[0];
+    struct cvm_text message;
+    struct cvm_text relaxation;
+    cvm_text_init(&message, 0);
+    cvm_text_init(&relaxation, 0);
+    cvm_text_add(&message, "no plan was found that keeps ");
+    for (size_t r = 0; r < all->file->row_count; r++) {
+        if (a->plan.shortfall[r] > 0) {
+            const struct cvm_row_report report = cvm_allocation_row(all, a, r);
+            const char *name = all->file->rows[r].name;
+            bool is_first = conflict->row_count == 0;
+            conflict->rows[conflict->row_count++] = r;
+            cvm_text_add_format(&message, "%s'%s' (%.15g instead of %.15g)", is_first ? "" : ", ",
+                                name, report.used, report.limit);
+            cvm_text_add_format(&relaxation, "%slower '%s' to %.15g", is_first ? "" : " and ", name,
+                                report.used);
+        }
+    }
+    conflict->message = cvm_arena_string(all->session->arena, cvm_text_string(&message));
+    conflict->relaxation = cvm_arena_string(all->session->arena, cvm_text_string(&relaxation));
+    cvm_text_finish(&message);
+    cvm_text_finish(&relaxation);
+    a->conflict_count = 1;
+    return conflict->message == NULL || conflict->relaxation == NULL
+               ? CVM_FAIL(err, CVM_E_LIMIT, "no memory for conflicts between rows")
+               : CVM_OK;
 }
 
 static enum cvm_status explain(struct cvm_allocations *all, const struct cvm_problem *problem,
@@ -137,7 +193,7 @@ static enum cvm_status explain(struct cvm_allocations *all, const struct cvm_pro
     if (status == CVM_OK) {
         add_conflicts(a, found, count);
     }
-    return status;
+    return status == CVM_OK && a->conflict_count == 0 ? add_shortfalls(all, a, err) : status;
 }
 
 /* The solver's limits are whole numbers of a scale; a limit with more digits than that had room was

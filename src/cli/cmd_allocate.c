@@ -93,7 +93,7 @@ static enum cvm_status read_input(struct allocate_job *job, struct cvm_error *er
         status = cvm_session_usage(session, check_plan_path(job, err));
     }
     if (status == CVM_OK) {
-        status = cvm_problem_values_read(&job->file, &session->context, job->values, err);
+        status = cvm_problem_values_read(session, &job->file, job->values, err);
     }
     job->all.read_s = cvm_context_seconds(&session->context) - start;
     return status;

@@ -396,7 +396,8 @@ static enum cvm_status check_keys(const struct row_reading *row, enum cvm_row_ki
     };
     for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++) {
         const struct cvm_json_value *value = row->found[rules[i].key];
-        if (value != NULL && !rules[i].is_used) {
+        bool is_empty = value != NULL && value->type == CVM_JSON_OBJECT && value->child_count == 0;
+        if (value != NULL && !is_empty && !rules[i].is_used) {
             enum cvm_status status =
                 cvm_json_file_fail(&r->json, value, r->err, "%s is of kind %s, which has no '%s'",
                                    row->what, cvm_problem_kind_words[kind], row_keys[rules[i].key]);

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/csv.h"
@@ -554,22 +555,30 @@ static enum cvm_status fail_too_long(const struct cvm_values_reader *r, struct c
     return cvm_error_hint(err, status, "Is a quote never closed?");
 }
 
-static enum cvm_status read_windows(struct cvm_values_reader *r, int fd, char *window,
-                                    const struct cvm_context *context, struct cvm_error *err)
+/* One file being read. */
+struct values_input {
+    struct cvm_session *session;
+    struct cvm_values_reader *reader;
+    int fd;
+    double size; /* in bytes; 0 = not known */
+    double done;
+};
+
+static enum cvm_status read_windows(struct values_input *input, char *window, struct cvm_error *err)
 {
     size_t held = 0;
     for (;;) {
-        enum cvm_status status = cvm_context_check(context, err);
+        enum cvm_status status = cvm_context_check(&input->session->context, err);
         if (status != CVM_OK) {
             return status;
         }
-        ssize_t more = read(fd, window + held, WINDOW_BYTES - held);
+        ssize_t more = read(input->fd, window + held, WINDOW_BYTES - held);
         if (more < 0 && errno == EINTR) {
             continue;
         }
         if (more < 0) {
-            return CVM_FAIL(err, CVM_E_UNAVAILABLE, "cannot read '%s': %s", r->file->values_path,
-                            strerror(errno));
+            return CVM_FAIL(err, CVM_E_UNAVAILABLE, "cannot read '%s': %s",
+                            input->reader->file->values_path, strerror(errno));
         }
         size_t used = 0;
         held += (size_t)more;
@@ -577,53 +586,60 @@ static enum cvm_status read_windows(struct cvm_values_reader *r, int fd, char *w
         if (more > 0 && held < WINDOW_BYTES) {
             continue;
         }
-        status = cvm_values_reader_add(r, window, held, more == 0, &used, err);
+        status = cvm_values_reader_add(input->reader, window, held, more == 0, &used, err);
         if (status != CVM_OK || more == 0) {
             return status;
         }
         if (used == 0) {
-            return fail_too_long(r, err);
+            return fail_too_long(input->reader, err);
         }
         memmove(window, window + used, held - used);
         held -= used;
+        input->done += (double)used;
+        cvm_session_progress(input->session, "read",
+                             input->size > 0 ? input->done / input->size : -1,
+                             (int64_t)input->reader->count);
     }
 }
 
-static enum cvm_status read_file(struct cvm_values_reader *r, const struct cvm_context *context,
-                                 struct cvm_error *err)
+static enum cvm_status read_file(struct values_input *input, struct cvm_error *err)
 {
+    const struct cvm_problem_file *file = input->reader->file;
     struct cvm_buffer window = {0};
-    int fd = open(r->file->values_path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-    if (fd < 0) {
+    struct stat info;
+    input->fd = open(file->values_path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    if (input->fd < 0) {
         enum cvm_status status =
             CVM_FAIL(err, errno == ENOENT ? CVM_E_NOT_FOUND : CVM_E_UNAVAILABLE,
-                     "cannot open '%s': %s", r->file->values_path, strerror(errno));
+                     "cannot open '%s': %s", file->values_path, strerror(errno));
         return cvm_error_hint(err, status, "'values' of '%s' names it, relative to that file.",
-                              r->file->name);
+                              file->name);
     }
+    input->size = fstat(input->fd, &info) == 0 && S_ISREG(info.st_mode) ? (double)info.st_size : 0;
     enum cvm_status status = cvm_buffer_reserve(&window, WINDOW_BYTES, err);
     if (status == CVM_OK) {
-        status = read_windows(r, fd, window.data, context, err);
+        status = read_windows(input, window.data, err);
     }
     cvm_buffer_finish(&window);
-    (void)close(fd); /* opened for reading: nothing left to lose */
+    (void)close(input->fd); /* opened for reading: nothing left to lose */
     return status;
 }
 
-enum cvm_status cvm_problem_values_read(const struct cvm_problem_file *file,
-                                        const struct cvm_context *context,
+enum cvm_status cvm_problem_values_read(struct cvm_session *session,
+                                        const struct cvm_problem_file *file,
                                         struct cvm_problem_values *out_values,
                                         struct cvm_error *err)
 {
-    struct cvm_values_reader *reader = cvm_values_reader_create(file, 0);
+    struct values_input input = {.session = session, .reader = cvm_values_reader_create(file, 0)};
     memset(out_values, 0, sizeof(*out_values));
-    if (reader == NULL) {
+    if (input.reader == NULL) {
         return CVM_FAIL(err, CVM_E_LIMIT, "no memory to read '%s'", file->values_path);
     }
-    enum cvm_status status = read_file(reader, context, err);
+    enum cvm_status status = read_file(&input, err);
     if (status == CVM_OK) {
-        status = cvm_values_reader_end(reader, out_values, err);
+        status = cvm_values_reader_end(input.reader, out_values, err);
     }
-    cvm_values_reader_destroy(reader);
+    cvm_values_reader_destroy(input.reader);
+    cvm_session_progress_end(session);
     return status;
 }

@@ -7,7 +7,7 @@
 #define CVM_CLI_PROBLEM_VALUES_H
 
 #include "base/columns.h"
-#include "base/context.h"
+#include "cli/command.h"
 #include "cli/problem_file.h"
 
 struct cvm_problem_values {
@@ -43,9 +43,9 @@ CVM_MUST_CHECK enum cvm_status cvm_values_reader_end(struct cvm_values_reader *r
                                                      struct cvm_problem_values *out_values,
                                                      struct cvm_error *err);
 
-/* All of file->values_path; *out_values as above. */
-CVM_MUST_CHECK enum cvm_status cvm_problem_values_read(const struct cvm_problem_file *file,
-                                                       const struct cvm_context *context,
+/* All of file->values_path, with progress; *out_values as above. */
+CVM_MUST_CHECK enum cvm_status cvm_problem_values_read(struct cvm_session *session,
+                                                       const struct cvm_problem_file *file,
                                                        struct cvm_problem_values *out_values,
                                                        struct cvm_error *err);
 void cvm_problem_values_finish(struct cvm_problem_values *values); /* a zeroed one is fine */
