@@ -27,13 +27,60 @@ static int compare_places(const void *a, const void *b, void *state)
     return strcmp(ordering->ids[left->customer], ordering->ids[right->customer]);
 }
 
+/* By one byte; whether anything may have moved, to `to`. */
+static bool sort_by_byte(const struct place *from, struct place *to, size_t count, int shift)
+{
+    size_t starts[257] = {0};
+    for (size_t i = 0; i < count; i++) {
+        starts[(from[i].word >> shift & 0xff) + 1]++;
+    }
+    for (size_t b = 1; b <= 256; b++) {
+        if (starts[b] == count) {
+            return false;
+        }
+        starts[b] += starts[b - 1];
+    }
+    for (size_t i = 0; i < count; i++) {
+        to[starts[from[i].word >> shift & 0xff]++] = from[i];
+    }
+    return true;
+}
+
+/* A byte of the word at a time, least first, which for millions of them beats comparing; then the
+ * few with equal words by id. `scratch` is as large as `places`. */
+static void sort_places(struct place *places, struct place *scratch, size_t count,
+                        const char *const *ids)
+{
+    struct ordering ordering = {ids};
+    struct place *from = places;
+    struct place *to = scratch;
+    for (int shift = 0; shift < 64; shift += 8) {
+        if (sort_by_byte(from, to, count, shift)) {
+            struct place *swapped = from;
+            from = to;
+            to = swapped;
+        }
+    }
+    if (from != places) {
+        memcpy(places, from, count * sizeof(*places));
+    }
+    for (size_t first = 0, end = 0; first < count; first = end) {
+        for (end = first + 1; end < count && places[end].word == places[first].word; end++) {
+        }
+        if (end - first > 1) {
+            qsort_r(places + first, end - first, sizeof(*places), compare_places, &ordering);
+        }
+    }
+}
+
 /* What building the columns needs beside the reader and the values. */
 struct building {
     struct cvm_values_reader *reader;
     struct cvm_problem_values *values;
     size_t count;
-    struct cvm_buffer places; /* struct place */
-    struct cvm_buffer ids;    /* const char *, per record of the file */
+    struct cvm_buffer places;  /* struct place */
+    struct cvm_buffer scratch; /* the same */
+    struct cvm_buffer ids;     /* const char *, per record of the file */
     struct cvm_error *err;
 };
 
@@ -49,7 +96,7 @@ static enum cvm_status sort_by_key(struct building *b)
         places[i].customer = (uint32_t)i;
     }
     struct ordering ordering = {ids};
-    qsort_r(places, b->count, sizeof(*places), compare_places, &ordering);
+    sort_places(places, b->scratch.data, b->count, ids);
     for (size_t i = 1; i < b->count; i++) {
         const uint32_t *lines = CVM_COLUMN_DATA(&r->lines, uint32_t);
         uint32_t one = lines[places[i - 1].customer];
@@ -107,8 +154,7 @@ static void fill_ids(struct building *b)
     for (size_t i = 0; i < b->count; i++) {
         places[i] = (struct place){word_behind(ids[i], prefix), (uint32_t)i};
     }
-    struct ordering ordering = {ids};
-    qsort_r(places, b->count, sizeof(*places), compare_places, &ordering);
+    sort_places(places, b->scratch.data, b->count, ids);
     for (size_t i = 0; i < b->count; i++) {
         by_id[i] = places[i].customer;
     }
@@ -124,9 +170,10 @@ static void fill_values(struct building *b)
     double *exact = b->values->exact.data;
     struct cvm_problem shape = {.treatment_count = treatments};
     for (size_t i = 0; i < padded; i++) {
-        for (size_t t = 0; t < treatments; t++) {
-            size_t at = cvm_problem_at(&shape, i, t);
-            double value = i < b->count ? from[(size_t)places[i].customer * treatments + t] : NAN;
+        size_t at = cvm_problem_at(&shape, i, 0);
+        const double *own = i < b->count ? from + (size_t)places[i].customer * treatments : NULL;
+        for (size_t t = 0; t < treatments; t++, at += CVM_PROBLEM_BLOCK) {
+            double value = own != NULL ? own[t] : NAN;
             exact[at] = isnan(value) ? (double)CVM_PROBLEM_INELIGIBLE : value;
             values[at] = (float)exact[at];
         }
@@ -219,6 +266,7 @@ static enum cvm_status reserve(struct building *b)
         size_t bytes;
     } parts[] = {
         {&b->places, (b->count + 1) * sizeof(struct place)},
+        {&b->scratch, (b->count + 1) * sizeof(struct place)},
         {&b->ids, (b->count + 1) * sizeof(char *)},
         {&v->values, pairs * sizeof(float)},
         {&v->exact, pairs * sizeof(double)},
@@ -283,6 +331,7 @@ enum cvm_status cvm_values_reader_end(struct cvm_values_reader *reader,
     out_values->class_count = 1;
     enum cvm_status status = build(&b);
     cvm_buffer_finish(&b.places);
+    cvm_buffer_finish(&b.scratch);
     cvm_buffer_finish(&b.ids);
     out_values->texts = reader->texts; /* the ids point into it */
     cvm_column_init(&reader->texts, 1);
