@@ -270,8 +270,12 @@ static enum cvm_status print_text(const struct cvm_allocations *all, struct cvm_
     fprintf(out, "%s customers, %s treated.\n",
             cvm_grouped((int64_t)all->values->customer_count, first),
             cvm_grouped(plan->treated, second));
-    fprintf(out, "Value %s; no plan is worth more than %s (gap %.1e).\n\n",
-            cvm_money(plan->value, first), cvm_money(plan->dual_bound, second), plan->gap);
+    fprintf(out, "Value %s", cvm_money(plan->value, first));
+    if (plan->is_feasible) {
+        fprintf(out, "; no plan is worth more than %s (gap %.1e)",
+                cvm_money(plan->dual_bound, second), plan->gap);
+    } /* else there is no plan that the bound would speak of */
+    fputs(".\n\n", out);
     if (all->file->row_count > 0) {
         print_rows(all);
         fputc('\n', out);
