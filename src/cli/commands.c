@@ -10,6 +10,7 @@ const struct cvm_command *const cvm_commands[] = {
     &cvm_command_explain,
     &cvm_command_report,
     &cvm_command_decide,
+    &cvm_command_allocate,
     &cvm_command_plan_list,
     &cvm_command_plan_show,
     &cvm_command_plan_diff,
