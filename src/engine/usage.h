@@ -19,7 +19,8 @@ int64_t cvm_usage_units(const struct cvm_catalogue *catalogue, size_t constraint
 size_t cvm_usage_of(const struct cvm_catalogue *catalogue, size_t treatment, double margin,
                     struct cvm_ledger_amount amounts[CVM_CONSTRAINTS_MAX]);
 
-/* What a limited constraint asks of every pair, in the solver's terms: one of its units, or money. */
+/* What a limited constraint asks of every pair, in the solver's terms: one of its units, or money.
+ */
 void cvm_usage_row(const struct cvm_catalogue *catalogue, size_t constraint, int64_t limit,
                    struct cvm_row *out_row);
 
