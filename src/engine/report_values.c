@@ -19,6 +19,7 @@ void cvm_report_base_finish(struct cvm_report_base *base)
     cvm_buffer_finish(&base->churns);
     cvm_buffer_finish(&base->segments);
     cvm_buffer_finish(&base->flags);
+    cvm_buffer_finish(&base->given);
 }
 
 /* Room for so many more customers, in whole blocks; doubles, so that it is rarely copied. */
@@ -39,6 +40,7 @@ static enum cvm_status reserve(struct cvm_report_base *base, size_t treatment_co
         {&base->margins, padded * sizeof(double)},
         {&base->churns, padded * sizeof(float)},
         {&base->flags, padded},
+        {&base->given, padded},
         {&base->segments, padded},
     };
     for (size_t i = 0; i < sizeof(columns) / sizeof(columns[0]); i++) {
@@ -105,6 +107,7 @@ static enum cvm_status take_customer(struct value_loading *loading,
     ((float *)base->churns.data)[at] = cvm_values_churn(view, i);
     ((unsigned char *)base->segments.data)[at] = (unsigned char)segment;
     ((unsigned char *)base->flags.data)[at] = flags;
+    ((unsigned char *)base->given.data)[at] = CVM_NOTHING;
     for (size_t t = 0; base->has_matrix && t < view->treatment_count; t++) {
         matrix[cvm_values_at(view->treatment_count, at, t)] = cvm_values_value(view, i, t);
     }

@@ -1,0 +1,112 @@
+/* The problem that a finished run solved, from the columns that it left behind. */
+#include "engine/control.h"
+#include "engine/report_internal.h"
+#include "engine/usage.h"
+#include "engine/values.h"
+#include "storage/control_store.h"
+
+static void withhold(struct cvm_report_base *base, size_t treatment_count, size_t customer,
+                     uint64_t treatments)
+{
+    float *matrix = base->matrix.data;
+    for (size_t t = 0; t < treatment_count; t++) {
+        if ((treatments >> t & 1) != 0) {
+            matrix[cvm_values_at(treatment_count, customer, t)] = CVM_VALUE_INELIGIBLE;
+        }
+    }
+}
+
+static void withhold_all(struct cvm_report_base *base, const struct cvm_control_groups *groups,
+                         enum cvm_report_ghosts ghosts)
+{
+    size_t treatment_count = groups->catalogue->treatment_count;
+    const unsigned char *flags = base->flags.data;
+    const uint64_t *keys = base->keys.data;
+    struct cvm_control_walk walk = cvm_control_walk_members(groups);
+    for (size_t i = 0; i < base->count; i++) {
+        bool is_member = cvm_control_walk_has(&walk, keys[i]);
+        bool is_idle =
+            ghosts == CVM_REPORT_GHOSTS_GET_NOTHING && (flags[i] & CVM_REPORT_GHOST) != 0;
+        withhold(base, treatment_count, i,
+                 is_idle ? UINT64_MAX : cvm_control_withheld(groups, is_member, keys[i]));
+    }
+}
+
+enum cvm_status cvm_report_control_load(struct cvm_store *store, struct cvm_arena *arena,
+                                        const struct cvm_run_result *summary,
+                                        struct cvm_control_groups *out_groups,
+                                        struct cvm_error *err)
+{
+    struct cvm_column members;
+    struct cvm_control_options options = {0};
+    cvm_column_init(&members, sizeof(uint64_t));
+    enum cvm_status status = cvm_customer_count(store, &options.customers, err);
+    /* A run that met no member was before the enrolment, or of others. */
+    if (status == CVM_OK && summary->control_members > 0) {
+        status = cvm_control_members(store, &members, err);
+    }
+    options.is_enrolled = members.count > 0;
+    if (status == CVM_OK) {
+        status = cvm_control_groups_init(out_groups, summary->catalogue, &options, arena, err);
+    }
+    if (status == CVM_OK) {
+        cvm_column_finish(&out_groups->members);
+        out_groups->members = members;
+        return CVM_OK;
+    }
+    cvm_column_finish(&members);
+    return status;
+}
+
+enum cvm_status cvm_report_problem_make(struct cvm_report_job *job, enum cvm_report_ghosts ghosts,
+                                        struct cvm_report_problem *out_problem,
+                                        struct cvm_error *err)
+{
+    const struct cvm_catalogue *catalogue = job->now->catalogue;
+    struct cvm_control_groups groups = {0};
+    struct cvm_row *rows = CVM_NEW_ARRAY(job->arena, CVM_PROBLEM_ROWS_MAX, struct cvm_row);
+    int64_t *ties = CVM_NEW_ARRAY(job->arena, 2 * CVM_TREATMENTS_MAX, int64_t);
+    if (rows == NULL || ties == NULL) {
+        return CVM_FAIL(err, CVM_E_LIMIT, "no memory for the problem of a run");
+    }
+    enum cvm_status status =
+        cvm_report_control_load(job->store, job->arena, &job->now->summary, &groups, err);
+    if (status != CVM_OK) {
+        return status;
+    }
+    withhold_all(&job->base, &groups, ghosts);
+    cvm_control_groups_finish(&groups);
+    for (size_t t = 0; t < catalogue->treatment_count; t++) {
+        ties[t] = catalogue->treatments[t].priority;
+        ties[CVM_TREATMENTS_MAX + t] = catalogue->treatments[t].cost_micro;
+    }
+    *out_problem = (struct cvm_report_problem){
+        .of =
+            {
+                .customer_count = job->base.count,
+                .treatment_count = catalogue->treatment_count,
+                .values = job->base.matrix.data,
+                .keys = job->base.keys.data,
+                .amounts = job->base.margins.data,
+                .priorities = ties,
+                .tie_cost_micro = ties + CVM_TREATMENTS_MAX,
+                .rows = rows,
+                .forced_treatment = CVM_INDEX_NONE,
+            },
+        .rows = rows,
+    };
+    return CVM_OK;
+}
+
+void cvm_report_problem_limit(struct cvm_report_problem *problem,
+                              const struct cvm_catalogue *catalogue, const int64_t *available)
+{
+    size_t count = 0;
+    for (size_t c = 0; c < catalogue->constraint_count && count < CVM_PROBLEM_ROWS_MAX; c++) {
+        if (available[c] >= 0) {
+            cvm_usage_row(catalogue, c, available[c], &problem->rows[count]);
+            problem->constraint[count++] = (int)c;
+        }
+    }
+    problem->of.row_count = count;
+}
