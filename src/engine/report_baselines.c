@@ -56,7 +56,7 @@ static size_t make_rows(const struct cvm_report_side *side, struct cvm_row *rows
         if (side->summary.limits[c] < 0) {
             continue;
         }
-        cvm_usage_row(catalogue, c, side->summary.remaining[c] + llrint(side->used[c]),
+        cvm_usage_row(catalogue, c, side->summary.remaining[c] + llrint(side->used[c]), NULL,
                       &rows[count++]);
     }
     return count;
