@@ -54,7 +54,7 @@ struct cvm_exact_fare {
     const double *flat; /* per class: all but */
     size_t rated_count; /* budgets that ask a share of the amount */
     struct cvm_rated {
-        double price, flat, rate;
+        double price_micro, flat, rate; /* the price of a millionth */
     } rated[CVM_PROBLEM_ROWS_MAX];
 };
 struct cvm_exact_pass {
@@ -83,11 +83,6 @@ extern const struct cvm_kernel cvm_kernel_plain;
 extern const struct cvm_kernel cvm_kernel_avx2;
 extern const struct cvm_kernel cvm_kernel_avx512;
 
-/* A customer's jitter, in [0, 1): keys are hashes, their low bits are as good as any. */
-static inline float cvm_jitter(uint64_t key)
-{
-    return (float)(uint32_t)(key & 0xffffff) * 0x1p-24f;
-}
 /* Thousands of customers may have exactly the same value, and then one price treats them all alike:
  * all in or all out. So each sees prices up to one part in 2^17 higher or lower, by its key and the
  * treatment. The bound is computed without it. */

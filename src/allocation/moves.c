@@ -90,17 +90,9 @@ static void change_of(const struct cvm_moves *moves, const struct cvm_move *move
     add_pair(moves, move->in_customer, move->in, 1, change);
 }
 
-/* No row ends over its limit that the change made worse. */
-static bool fits(const struct cvm_moves *moves, const struct cvm_change *change)
+static bool matters(const struct cvm_moves *moves, enum cvm_moves_goal goal, size_t row)
 {
-    for (size_t k = 0; k < change->count; k++) {
-        size_t r = change->rows[k];
-        if (change->deltas[k] > 0 &&
-            moves->used[r] + change->deltas[k] > moves->solve->problem->rows[r].limit) {
-            return false;
-        }
-    }
-    return true;
+    return goal != CVM_MOVES_HARD || !cvm_row_is_minimum(&moves->solve->problem->rows[row]);
 }
 
 static bool is_over(const struct cvm_moves *moves, size_t row)
@@ -108,20 +100,43 @@ static bool is_over(const struct cvm_moves *moves, size_t row)
     return moves->used[row] > moves->solve->problem->rows[row].limit;
 }
 
-static bool relieves(const struct cvm_moves *moves, const struct cvm_change *change)
+/* The first row that would end over its limit, and more so than now; ROWS_MAX: the change fits. */
+static size_t blocked_row(const struct cvm_moves *moves, enum cvm_moves_goal goal,
+                          const struct cvm_change *change)
 {
     for (size_t k = 0; k < change->count; k++) {
-        if (change->deltas[k] < 0 && is_over(moves, change->rows[k])) {
+        size_t r = change->rows[k];
+        if (change->deltas[k] > 0 &&
+            moves->used[r] + change->deltas[k] > moves->solve->problem->rows[r].limit &&
+            matters(moves, goal, r)) {
+            return r;
+        }
+    }
+    return CVM_PROBLEM_ROWS_MAX;
+}
+
+static bool fits(const struct cvm_moves *moves, enum cvm_moves_goal goal,
+                 const struct cvm_change *change)
+{
+    return blocked_row(moves, goal, change) == CVM_PROBLEM_ROWS_MAX;
+}
+
+static bool relieves(const struct cvm_moves *moves, enum cvm_moves_goal goal,
+                     const struct cvm_change *change)
+{
+    for (size_t k = 0; k < change->count; k++) {
+        size_t r = change->rows[k];
+        if (change->deltas[k] < 0 && is_over(moves, r) && matters(moves, goal, r)) {
             return true;
         }
     }
     return false;
 }
 
-bool cvm_moves_are_feasible(const struct cvm_moves *moves)
+bool cvm_moves_keep_limits(const struct cvm_moves *moves, enum cvm_moves_goal goal)
 {
     for (size_t r = 0; r < moves->solve->problem->row_count; r++) {
-        if (is_over(moves, r)) {
+        if (is_over(moves, r) && matters(moves, goal, r)) {
             return false;
         }
     }
@@ -195,6 +210,18 @@ static void apply(struct cvm_moves *moves, const struct cvm_move *move, const st
     for (size_t k = 0; k < change->count; k++) {
         moves->used[change->rows[k]] += sign * change->deltas[k];
     }
+    moves->regret += sign * move->regret;
+}
+
+/* Bound minus value: regret, and what is left of priced rows. */
+static bool is_near_bound(const struct cvm_moves *moves)
+{
+    double gap = moves->regret;
+    for (size_t r = 0; r < moves->solve->problem->row_count; r++) {
+        const struct cvm_row *row = &moves->solve->problem->rows[r];
+        gap += moves->prices[r] * cvm_row_natural(row, row->limit - moves->used[r]);
+    }
+    return gap <= moves->tolerance;
 }
 
 /* ---- units ---- */
@@ -311,7 +338,7 @@ static void offer_all(const struct cvm_moves *moves, size_t number, offer_fn off
             unsigned char t = tariff->treatments[place];
             bool is_open = cvm_problem_value(problem, customer, t) > CVM_PROBLEM_VALUE_MIN &&
                            (own >> t & 1) == 0 &&
-                           tariff->flat[t * tariff->class_count + customer_class] < 1e27;
+                           tariff->flat[t * tariff->class_count + customer_class] < CVM_TARIFF_FORBIDDEN;
             struct cvm_move move = {.unit = (uint32_t)number, .in_customer = customer, .in = t};
             if (is_open) {
                 offer_ins(moves, &unit, move, offer, state);
@@ -333,19 +360,20 @@ static void offer_all(const struct cvm_moves *moves, size_t number, offer_fn off
 /* ---- single moves ---- */
 
 struct listing {
-    bool is_relief; /* else of gains */
+    enum cvm_moves_goal goal;
     struct cvm_move best[MOVES_OF_UNIT_MAX];
     size_t count;
 };
 
-static bool is_wanted(const struct cvm_moves *moves, const struct cvm_move *move, bool is_relief,
-                      struct cvm_change *change)
+static bool is_wanted(const struct cvm_moves *moves, enum cvm_moves_goal goal,
+                      const struct cvm_move *move, struct cvm_change *change)
 {
-    if (!is_relief && !(gain_of(moves, move) > 0.0)) {
+    if (goal == CVM_MOVES_VALUE && !(gain_of(moves, move) > 0.0)) {
         return false;
     }
     change_of(moves, move, change);
-    return fits(moves, change) && (!is_relief || relieves(moves, change));
+    return fits(moves, goal, change) &&
+           (goal == CVM_MOVES_VALUE || relieves(moves, goal, change));
 }
 
 static void keep_best(struct cvm_move *list, size_t *count, size_t room,
@@ -367,7 +395,7 @@ static void list_single(void *state, const struct cvm_moves *moves, const struct
     set_regret(moves, move);
     bool is_full = listing->count == MOVES_OF_UNIT_MAX;
     if ((!is_full || compare_moves(move, &listing->best[listing->count - 1]) < 0) &&
-        is_wanted(moves, move, listing->is_relief, &change)) {
+        is_wanted(moves, listing->goal, move, &change)) {
         keep_best(listing->best, &listing->count, MOVES_OF_UNIT_MAX, move);
     }
 }
@@ -383,11 +411,11 @@ static enum cvm_status reserve_list(struct cvm_moves *moves, struct cvm_error *e
                                : CVM_FAIL(err, CVM_E_LIMIT, "no memory for %zu moves", room);
 }
 
-static size_t list_singles(struct cvm_moves *moves, bool is_relief)
+static size_t list_singles(struct cvm_moves *moves, enum cvm_moves_goal goal)
 {
     size_t count = 0;
     for (size_t u = 0; u < moves->unit_count; u++) {
-        struct listing listing = {.is_relief = is_relief};
+        struct listing listing = {.goal = goal};
         offer_all(moves, moves->units[u], list_single, &listing);
         memcpy(moves->list + count, listing.best, listing.count * sizeof(*moves->list));
         count += listing.count;
@@ -396,15 +424,15 @@ static size_t list_singles(struct cvm_moves *moves, bool is_relief)
     return count;
 }
 
-static size_t sweep(struct cvm_moves *moves, bool is_relief)
+static size_t sweep(struct cvm_moves *moves, enum cvm_moves_goal goal)
 {
-    size_t count = list_singles(moves, is_relief);
+    size_t count = list_singles(moves, goal);
     size_t applied = 0;
     for (size_t i = 0; i < count; i++) {
         struct unit unit = find_unit(moves, moves->list[i].unit);
         struct cvm_change change;
         if (is_legal(moves, &unit, &moves->list[i]) &&
-            is_wanted(moves, &moves->list[i], is_relief, &change)) {
+            is_wanted(moves, goal, &moves->list[i], &change)) {
             apply(moves, &moves->list[i], &change, 1);
             applied++;
         }
@@ -423,7 +451,7 @@ struct room_list {
     size_t count;
 };
 struct pairs {
-    bool is_relief;
+    enum cvm_moves_goal goal;
     struct short_list ins[CVM_PROBLEM_TREATMENTS_MAX + 1]; /* by what is given; last: nothing */
     struct room_list outs[CVM_PROBLEM_ROWS_MAX];           /* by the row that gets room */
 };
@@ -439,8 +467,9 @@ static void list_pair(void *state, const struct cvm_moves *moves, const struct u
     size_t slot = move->in == CVM_NOTHING ? CVM_PROBLEM_TREATMENTS_MAX : move->in;
     struct short_list *ins = &pairs->ins[slot];
     bool is_short = ins->count < INS_MAX || compare_moves(move, &ins->moves[INS_MAX - 1]) < 0;
-    bool is_in = pairs->is_relief ? relieves(moves, &change) : gain_of(moves, move) > 0.0;
-    if (is_in && is_short && !fits(moves, &change)) {
+    bool is_in = pairs->goal == CVM_MOVES_VALUE ? gain_of(moves, move) > 0.0
+                                                : relieves(moves, pairs->goal, &change);
+    if (is_in && is_short && !fits(moves, pairs->goal, &change)) {
         keep_best(ins->moves, &ins->count, INS_MAX, move);
     }
     for (size_t k = 0; k < change.count; k++) {
@@ -452,42 +481,44 @@ static void list_pair(void *state, const struct cvm_moves *moves, const struct u
     }
 }
 
-/* The row that stands most in the way of a change, or ROWS_MAX. */
-static size_t blocked_row(const struct cvm_moves *moves, const struct cvm_change *change)
+/* After both moves no row that matters is over its limit and worse than before. */
+static bool is_no_worse(const struct cvm_moves *moves, enum cvm_moves_goal goal,
+                        const int64_t *before)
 {
-    for (size_t k = 0; k < change->count; k++) {
-        size_t r = change->rows[k];
-        if (change->deltas[k] > 0 &&
-            moves->used[r] + change->deltas[k] > moves->solve->problem->rows[r].limit) {
-            return r;
+    for (size_t r = 0; r < moves->solve->problem->row_count; r++) {
+        if (is_over(moves, r) && moves->used[r] > before[r] && matters(moves, goal, r)) {
+            return false;
         }
     }
-    return CVM_PROBLEM_ROWS_MAX;
+    return true;
 }
 
-/* How far rows are over their limits, each in its own unit. */
-static double violation(const struct cvm_moves *moves)
+/* Some row that was over its limit is nearer to it. */
+static bool is_nearer(const struct cvm_moves *moves, enum cvm_moves_goal goal,
+                      const int64_t *before)
 {
-    double sum = 0.0;
     for (size_t r = 0; r < moves->solve->problem->row_count; r++) {
-        const struct cvm_row *row = &moves->solve->problem->rows[r];
-        sum += is_over(moves, r) ? cvm_row_natural(row, moves->used[r] - row->limit) : 0.0;
+        if (before[r] > moves->solve->problem->rows[r].limit && moves->used[r] < before[r] &&
+            matters(moves, goal, r)) {
+            return true;
+        }
     }
-    return sum;
+    return false;
 }
 
 /* With `in` made: the move that goes best with it. */
 static const struct cvm_move *find_partner(struct cvm_moves *moves, const struct pairs *pairs,
                                            const struct cvm_move *in, size_t row,
-                                           double violation_before)
+                                           const int64_t *before)
 {
     const struct room_list *outs = &pairs->outs[row];
     const struct cvm_move *best = NULL;
-    double best_gain = pairs->is_relief ? -INFINITY : 0.0;
+    bool is_for_value = pairs->goal == CVM_MOVES_VALUE;
+    double best_gain = is_for_value ? 0.0 : -INFINITY;
     double in_gain = gain_of(moves, in);
     for (size_t k = 0; k < outs->count; k++) {
         const struct cvm_move *out = &outs->moves[k];
-        double gain = pairs->is_relief ? -out->regret : in_gain + gain_of(moves, out);
+        double gain = is_for_value ? in_gain + gain_of(moves, out) : -out->regret;
         if (!(gain > best_gain)) {
             continue;
         }
@@ -498,9 +529,10 @@ static const struct cvm_move *find_partner(struct cvm_moves *moves, const struct
         }
         change_of(moves, out, &change);
         apply(moves, out, &change, 1);
-        double after = violation(moves);
+        bool is_good = is_no_worse(moves, pairs->goal, before) &&
+                       (is_for_value || is_nearer(moves, pairs->goal, before));
         apply(moves, out, &change, -1);
-        if (pairs->is_relief ? after < violation_before : after <= violation_before) {
+        if (is_good) {
             best_gain = gain;
             best = out;
         }
@@ -512,13 +544,14 @@ static bool make_pair(struct cvm_moves *moves, const struct pairs *pairs, const 
 {
     struct unit unit = find_unit(moves, in->unit);
     struct cvm_change change;
+    int64_t before[CVM_PROBLEM_ROWS_MAX];
     change_of(moves, in, &change);
-    size_t row = blocked_row(moves, &change);
+    size_t row = blocked_row(moves, pairs->goal, &change);
     if (!is_legal(moves, &unit, in) || row == CVM_PROBLEM_ROWS_MAX ||
-        (pairs->is_relief && !relieves(moves, &change))) {
+        (pairs->goal != CVM_MOVES_VALUE && !relieves(moves, pairs->goal, &change))) {
         return false;
     }
-    double before = violation(moves);
+    memcpy(before, moves->used, sizeof(before));
     apply(moves, in, &change, 1);
     const struct cvm_move *out = find_partner(moves, pairs, in, row, before);
     if (out == NULL) {
@@ -530,14 +563,14 @@ static bool make_pair(struct cvm_moves *moves, const struct pairs *pairs, const 
     return true;
 }
 
-static enum cvm_status make_pairs(struct cvm_moves *moves, bool is_relief, size_t *out_count,
-                                  struct cvm_error *err)
+static enum cvm_status make_pairs(struct cvm_moves *moves, enum cvm_moves_goal goal,
+                                  size_t *out_count, struct cvm_error *err)
 {
     struct pairs *pairs = CVM_NEW(moves->solve->arena, struct pairs);
     if (pairs == NULL) {
         return CVM_FAIL(err, CVM_E_LIMIT, "no memory for pairs of moves");
     }
-    pairs->is_relief = is_relief;
+    pairs->goal = goal;
     for (size_t u = 0; u < moves->unit_count; u++) {
         offer_all(moves, moves->units[u], list_pair, pairs);
     }
@@ -552,18 +585,24 @@ static enum cvm_status make_pairs(struct cvm_moves *moves, bool is_relief, size_
 
 /* ---- both ---- */
 
-static enum cvm_status work(struct cvm_moves *moves, bool is_relief, struct cvm_error *err)
+static bool is_reached(const struct cvm_moves *moves, enum cvm_moves_goal goal)
+{
+    return goal == CVM_MOVES_VALUE ? is_near_bound(moves) : cvm_moves_keep_limits(moves, goal);
+}
+
+enum cvm_status cvm_moves_make(struct cvm_moves *moves, enum cvm_moves_goal goal,
+                               struct cvm_error *err)
 {
     enum cvm_status status = reserve_list(moves, err);
     for (int round = 0; status == CVM_OK && round < PAIR_ROUNDS_MAX; round++) {
         size_t count = 1;
-        for (int i = 0; count > 0 && i < ROUNDS_MAX; i++) {
-            count = is_relief && cvm_moves_are_feasible(moves) ? 0 : sweep(moves, is_relief);
+        for (int i = 0; count > 0 && !is_reached(moves, goal) && i < ROUNDS_MAX; i++) {
+            count = sweep(moves, goal);
         }
-        if (is_relief && cvm_moves_are_feasible(moves)) {
+        if (is_reached(moves, goal)) {
             break;
         }
-        status = make_pairs(moves, is_relief, &count, err);
+        status = make_pairs(moves, goal, &count, err);
         if (count == 0) {
             break;
         }
@@ -571,14 +610,13 @@ static enum cvm_status work(struct cvm_moves *moves, bool is_relief, struct cvm_
     return status;
 }
 
-enum cvm_status cvm_moves_relieve(struct cvm_moves *moves, struct cvm_error *err)
+void cvm_moves_clear(struct cvm_moves *moves)
 {
-    return work(moves, true, err);
-}
-
-enum cvm_status cvm_moves_improve(struct cvm_moves *moves, struct cvm_error *err)
-{
-    return work(moves, false, err);
+    const struct cvm_problem *problem = moves->solve->problem;
+    memset(moves->treatments, CVM_NOTHING,
+           problem->customer_count * cvm_problem_per_customer(problem));
+    memset(moves->used, 0, sizeof(moves->used));
+    moves->regret = HUGE_VAL; /* not known, and never small enough */
 }
 
 /* ---- looking only ---- */

@@ -29,6 +29,9 @@ struct cvm_moves {
     struct cvm_solve *solve;   /* its tariff is set at the plan's prices */
     unsigned char *treatments; /* the plan */
     int64_t used[CVM_PROBLEM_ROWS_MAX];
+    double regret;    /* of all moves made */
+    double tolerance; /* a gap that is small enough, in money */
+    const double *prices;
     struct cvm_touches touches;
     const uint32_t *units; /* that may be moved; customers in the simple form */
     size_t unit_count;
@@ -36,12 +39,23 @@ struct cvm_moves {
     size_t list_room;
 };
 
-bool cvm_moves_are_feasible(const struct cvm_moves *moves);
+/* Is the plan over no limit that the goal is for? */
+/* What moves are made for. */
+enum cvm_moves_goal {
+    CVM_MOVES_LIMITS, /* towards the limits that the plan is over, and towards minimums */
+    CVM_MOVES_HARD,   /* the same, whatever it costs the minimums */
+    CVM_MOVES_VALUE   /* whatever adds value and fits */
+};
 
-/* Towards the limits where the plan is over them (or under a minimum), at the least cost. */
-CVM_MUST_CHECK enum cvm_status cvm_moves_relieve(struct cvm_moves *moves, struct cvm_error *err);
-/* Whatever adds value and fits. */
-CVM_MUST_CHECK enum cvm_status cvm_moves_improve(struct cvm_moves *moves, struct cvm_error *err);
+/* Is the plan over no limit that the goal is for? */
+bool cvm_moves_keep_limits(const struct cvm_moves *moves, enum cvm_moves_goal goal);
+
+/* The moves of least regret first; where none fits alone, pairs of them. */
+CVM_MUST_CHECK enum cvm_status cvm_moves_make(struct cvm_moves *moves, enum cvm_moves_goal goal,
+                                              struct cvm_error *err);
+
+/* Everything is taken from everybody: what keeps every limit but minimums. */
+void cvm_moves_clear(struct cvm_moves *moves);
 
 /* What a move changes of each row that it touches. */
 struct cvm_change {

@@ -222,6 +222,7 @@ static enum cvm_status search_sample(struct cvm_search *search, const double *wa
     if (status != CVM_OK) {
         return status;
     }
+    search->is_rough = true;
     search->tolerance = SAMPLE_TOLERANCE;
     search->passes_max = SAMPLE_PASSES_MAX;
     if (warm_prices != NULL) {
@@ -383,6 +384,7 @@ static enum cvm_status attempt(struct narrowing *narrowing, const struct cvm_tab
     }
     search_level(narrowing, &next);
     narrowing->search->region = &narrowing->margins;
+    narrowing->search->is_rough = open->count > LEVEL_LEAST;
     narrowing->search->tolerance = open->count > LEVEL_LEAST ? LEVEL_TOLERANCE : LAST_TOLERANCE;
     status = cvm_search_run(narrowing->search, err);
     if (status == CVM_OK) {

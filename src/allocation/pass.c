@@ -161,7 +161,7 @@ static void score_unit(const struct pass *pass, struct cvm_chooser *chooser, siz
             size_t t = tariff->treatments[place];
             double price = cvm_tariff_price(tariff, member.customer_class, t, member.amount);
             scores[t] = (double)table->values[cvm_table_at(table, member.customer, t)] - price;
-            if (pass->margins == NULL) {
+            if (pass->margins == NULL && !pass->solve->is_rough) {
                 scores[t] -= cvm_tariff_jitter(tariff, table->keys[member.customer], t, price);
             }
         }
@@ -337,7 +337,7 @@ static struct cvm_kernel_pass kernel_pass_of(struct cvm_solve *solve, const stru
         .fares = solve->tariff.fares,
         .fare_count = solve->tariff.count,
         .class_count = solve->tariff.class_count,
-        .is_jittered = true,
+        .is_jittered = !solve->is_rough,
         .choices = choices != NULL ? choices->treatments : NULL,
     };
 }

@@ -17,6 +17,7 @@ struct cvm_solve {
     const struct cvm_context *context; /* NULL = never cancelled */
     struct cvm_arena *arena;
     bool is_mapped;
+    bool is_rough; /* ties are not broken: that matters near the end only */
     struct cvm_tariff tariff;
     struct cvm_table everybody;
     struct cvm_chooser *choosers;        /* per worker; NULL: customers with one treatment each */

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "allocation/exact.h"
 #include "allocation/moves.h"
 #include "allocation/verify.h"
 
@@ -12,6 +13,8 @@
 #define LIST_NEED_SHARE 3.0
 #define LIST_NEED_MIN   192.0
 #define LIST_WIDER      16.0
+/* Nothing is sought that is a smaller share of the bound. */
+#define GAP_SMALL 1e-7
 /* More than this many are never looked at one by one. */
 #define LIST_MAX ((size_t)400000)
 
@@ -201,6 +204,72 @@ static enum cvm_status list_for(struct cvm_moves *moves, const struct cvm_narrow
     return list_near(moves, table, prices, attempt == last ? 1.0 : LIST_WIDER, err);
 }
 
+/* How far minimums are missed, each in its own unit. */
+static double shortfall_of(const struct cvm_moves *moves)
+{
+    double sum = 0.0;
+    for (size_t r = 0; r < moves->solve->problem->row_count; r++) {
+        const struct cvm_row *row = &moves->solve->problem->rows[r];
+        int64_t over = moves->used[r] - row->limit;
+        sum += over > 0 ? cvm_row_natural(row, over) : 0.0;
+    }
+    return sum;
+}
+
+static enum cvm_status relieve(struct cvm_moves *moves, const struct cvm_narrowed *narrowed,
+                               struct cvm_error *err)
+{
+    const struct cvm_context *context = moves->solve->context;
+    enum cvm_status status = CVM_OK;
+    bool is_last = false;
+    for (size_t attempt = 0; status == CVM_OK && !is_last; attempt++) {
+        if (context != NULL) {
+            status = cvm_context_check(context, err);
+        }
+        if (status == CVM_OK) {
+            status = list_for(moves, narrowed, attempt, &is_last, err);
+        }
+        if (status == CVM_OK) {
+            status = cvm_moves_make(moves, CVM_MOVES_LIMITS, err);
+        }
+        if (status == CVM_OK && cvm_moves_keep_limits(moves, CVM_MOVES_LIMITS)) {
+            return CVM_OK;
+        }
+    }
+    /* What is a limit is kept, whatever becomes of minimums. */
+    if (status == CVM_OK && !cvm_moves_keep_limits(moves, CVM_MOVES_HARD)) {
+        status = cvm_moves_make(moves, CVM_MOVES_HARD, err);
+    }
+    if (status == CVM_OK && !cvm_moves_keep_limits(moves, CVM_MOVES_HARD)) {
+        cvm_moves_clear(moves);
+    }
+    return status == CVM_OK ? cvm_moves_make(moves, CVM_MOVES_LIMITS, err) : status;
+}
+
+/* Where minimums are missed: once more from nothing, which misses none that is a share. */
+static enum cvm_status start_again(struct cvm_moves *moves, struct cvm_error *err)
+{
+    const struct cvm_problem *problem = moves->solve->problem;
+    size_t count = problem->customer_count * cvm_problem_per_customer(problem);
+    unsigned char *kept = cvm_arena_alloc_raw(moves->solve->arena, count + 1, 1);
+    int64_t used[CVM_PROBLEM_ROWS_MAX];
+    double shortfall = shortfall_of(moves);
+    double regret = moves->regret;
+    if (kept == NULL) {
+        return CVM_FAIL(err, CVM_E_LIMIT, "no memory to repair a plan");
+    }
+    memcpy(kept, moves->treatments, count);
+    memcpy(used, moves->used, sizeof(used));
+    cvm_moves_clear(moves);
+    enum cvm_status status = cvm_moves_make(moves, CVM_MOVES_LIMITS, err);
+    if (status == CVM_OK && shortfall_of(moves) >= shortfall) {
+        memcpy(moves->treatments, kept, count);
+        memcpy(moves->used, used, sizeof(used));
+        moves->regret = regret;
+    }
+    return status;
+}
+
 enum cvm_status cvm_repair_run(struct cvm_solve *solve, const struct cvm_narrowed *narrowed,
                                struct cvm_plan *plan, struct cvm_error *err)
 {
@@ -211,27 +280,23 @@ enum cvm_status cvm_repair_run(struct cvm_solve *solve, const struct cvm_narrowe
     }
     moves->solve = solve;
     moves->treatments = plan->treatments;
+    moves->prices = narrowed->prices;
+    moves->tolerance = GAP_SMALL * fabs(narrowed->bound);
     cvm_touches_init(solve->problem, &moves->touches);
     enum cvm_status status =
         cvm_plan_count(solve->problem, plan->treatments, solve->pool, solve->arena, sums, err);
     memcpy(moves->used, sums->used, sizeof(moves->used));
-    bool is_last = false;
-    for (size_t attempt = 0; status == CVM_OK && !is_last; attempt++) {
-        if (solve->context != NULL) {
-            status = cvm_context_check(solve->context, err);
-        }
-        if (status == CVM_OK) {
-            status = list_for(moves, narrowed, attempt, &is_last, err);
-        }
-        if (status == CVM_OK) {
-            status = cvm_moves_relieve(moves, err);
-        }
-        if (status == CVM_OK && cvm_moves_are_feasible(moves)) {
-            break;
-        }
+    if (status == CVM_OK) {
+        status = relieve(moves, narrowed, err);
+    }
+    if (status == CVM_OK && !cvm_moves_keep_limits(moves, CVM_MOVES_LIMITS)) {
+        status = start_again(moves, err);
     }
     if (status == CVM_OK) {
-        status = cvm_moves_improve(moves, err);
+        status = cvm_moves_make(moves, CVM_MOVES_VALUE, err);
+    }
+    if (status == CVM_OK) {
+        status = cvm_exact_run(moves, narrowed->prices, err);
     }
     if (status == CVM_OK) {
         set_ranges(moves, plan);

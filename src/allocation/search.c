@@ -367,6 +367,7 @@ static void set_region_steps(struct stage *stage)
 enum cvm_status cvm_search_run(struct cvm_search *search, struct cvm_error *err)
 {
     struct stage stage;
+    search->solve->is_rough = search->is_rough;
     stage_init(&stage, search);
     enum cvm_status status = CVM_OK;
     if (search->region != NULL) {
@@ -379,6 +380,7 @@ enum cvm_status cvm_search_run(struct cvm_search *search, struct cvm_error *err)
         status = follow_blur(&stage, err);
     }
     status = status == CVM_OK ? descend(&stage, err) : status;
+    search->solve->is_rough = false;
     if (status == CVM_OK) {
         cvm_tariff_set(&search->solve->tariff, search->prices);
     }

@@ -11,6 +11,7 @@ struct cvm_search {
     double limits[CVM_PROBLEM_ROWS_MAX]; /* what is left for this table, in units of the scale */
     double value;                        /* of customers decided elsewhere: part of the bound */
     bool is_near;    /* the prices are nearly right already */
+    bool is_rough;   /* ties need not be broken yet */
     bool is_blurred; /* values lie on a grid: break ties from wide to narrow first */
     double tolerance; /* stop when a window of passes gains no more than this share of the bound */
     int passes_max;

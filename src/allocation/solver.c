@@ -128,15 +128,18 @@ static enum cvm_status make_choices(struct cvm_solve *solve, size_t count,
                : CVM_FAIL(err, CVM_E_LIMIT, "no memory for the choices of %zu customers", count);
 }
 
-static void store_choice(const struct cvm_solve *solve, const struct cvm_choices *choices,
-                         size_t at, size_t customer, unsigned char *treatments)
+static void store_choices(const struct cvm_solve *solve, const struct cvm_choices *choices,
+                          unsigned char *treatments)
 {
     const struct cvm_tariff *tariff = &solve->tariff;
-    if (choices->sets != NULL) {
-        cvm_plan_set_to(solve->problem, treatments, customer, choices->sets[at]);
-    } else {
-        size_t place = choices->treatments[at];
-        treatments[customer] = place < tariff->count ? tariff->treatments[place] : CVM_NOTHING;
+    unsigned char by_place[256];
+    memset(by_place, CVM_NOTHING, sizeof(by_place));
+    memcpy(by_place, tariff->treatments, tariff->count);
+    for (size_t i = 0; choices->sets == NULL && i < solve->everybody.count; i++) {
+        treatments[i] = by_place[choices->treatments[i]];
+    }
+    for (size_t i = 0; choices->sets != NULL && i < solve->everybody.count; i++) {
+        cvm_plan_set_to(solve->problem, treatments, i, choices->sets[i]);
     }
 }
 
@@ -151,21 +154,24 @@ static enum cvm_status choose_all(struct cvm_solve *solve, const struct cvm_narr
     if (narrowed->level_count == 1) {
         cvm_pass_choose(solve, &solve->everybody, decided, &sums);
     }
-    for (size_t i = 0; i < solve->everybody.count; i++) {
-        store_choice(solve, decided, i, i, plan->treatments);
-    }
-    if (narrowed->level_count == 1) {
-        return CVM_OK;
-    }
     struct cvm_choices open;
-    enum cvm_status status = make_choices(solve, last->count, &open, err);
-    if (status == CVM_OK) {
+    enum cvm_status status = CVM_OK;
+    if (narrowed->level_count > 1) {
+        status = make_choices(solve, last->count, &open, err);
+        if (status != CVM_OK) {
+            return status;
+        }
         cvm_pass_choose(solve, last, &open, &sums);
         for (size_t k = 0; k < last->count; k++) {
-            store_choice(solve, &open, k, last->origins[k], plan->treatments);
+            if (open.sets != NULL) {
+                decided->sets[last->origins[k]] = open.sets[k];
+            } else {
+                decided->treatments[last->origins[k]] = open.treatments[k];
+            }
         }
     }
-    return status;
+    store_choices(solve, decided, plan->treatments);
+    return CVM_OK;
 }
 
 /* A row with a limit of 0 forbids its pairs in the search; the bound wants a price at which nobody

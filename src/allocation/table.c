@@ -5,7 +5,7 @@
 
 #define BLOCK CVM_PROBLEM_BLOCK
 /* Waking threads costs more than a pass over fewer groups than this. */
-#define GROUPS_PARALLEL_MIN 4
+#define GROUPS_PARALLEL_MIN 6
 
 /* ---- groups ---- */
 
@@ -137,10 +137,12 @@ enum cvm_status cvm_table_empty(const struct cvm_table *like, size_t count,
     size_t padded = (count + BLOCK - 1) / BLOCK * BLOCK;
     size_t treatment_count = like->treatment_count;
     float *values = cvm_arena_alloc_raw(arena, padded * treatment_count + 1, sizeof(float));
+    float *jitters = cvm_arena_alloc_raw(arena, padded + 1, sizeof(float));
     struct cvm_table table = {
         .count = count,
         .treatment_count = treatment_count,
         .values = values,
+        .jitters = jitters,
         .keys = cvm_arena_alloc_raw(arena, count + 1, sizeof(uint64_t)),
         .origins = cvm_arena_alloc_raw(arena, count + 1, sizeof(uint32_t)),
     };
@@ -150,12 +152,13 @@ enum cvm_status cvm_table_empty(const struct cvm_table *like, size_t count,
     if (like->classes != NULL) {
         table.classes = cvm_arena_alloc_raw(arena, count + 1, sizeof(uint16_t));
     }
-    if (values == NULL || table.keys == NULL || table.origins == NULL ||
+    if (values == NULL || jitters == NULL || table.keys == NULL || table.origins == NULL ||
         (like->amounts != NULL && table.amounts == NULL) ||
         (like->classes != NULL && table.classes == NULL)) {
         return CVM_FAIL(err, CVM_E_LIMIT, "no memory for %zu customers", count);
     }
     for (size_t i = count; i < padded; i++) {
+        jitters[i] = 0.0f;
         for (size_t t = 0; t < treatment_count; t++) {
             values[cvm_table_at(&table, i, t)] = CVM_PROBLEM_INELIGIBLE;
         }
@@ -173,6 +176,7 @@ void cvm_table_copy(const struct cvm_table *from, size_t customer, const float *
         to_values[cvm_table_at(to, at, t)] = values[t * stride];
     }
     ((uint64_t *)to->keys)[at] = from->keys[customer];
+    ((float *)to->jitters)[at] = cvm_jitter(from->keys[customer]);
     ((uint32_t *)to->origins)[at] = (uint32_t)cvm_table_origin(from, customer);
     if (from->amounts != NULL) {
         ((double *)to->amounts)[at] = from->amounts[customer];

@@ -31,9 +31,16 @@ struct cvm_table {
     const double *amounts;   /* NULL = 0 */
     const uint16_t *classes; /* NULL = 0 */
     const uint64_t *keys;
+    const float *jitters;          /* of the keys, in whole blocks; NULL = not made */
     const uint32_t *origins;       /* per customer, where it stands in the problem; NULL = here */
     const struct cvm_units *units; /* NULL: every customer is one, with one treatment */
 };
+
+/* A customer's jitter, in [0, 1): keys are hashes, their low bits are as good as any. */
+static inline float cvm_jitter(uint64_t key)
+{
+    return (float)(uint32_t)(key & 0xffffff) * 0x1p-24f;
+}
 
 /* The whole problem as a table, with its units in the arena. */
 CVM_MUST_CHECK enum cvm_status cvm_table_of_problem(const struct cvm_problem *problem,

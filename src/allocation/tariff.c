@@ -3,9 +3,6 @@
 #include <math.h>
 #include <string.h>
 
-/* Above every value: what is forbidden is never chosen. */
-#define FORBIDDEN 1e28
-
 bool cvm_row_forbids(const struct cvm_row *row, size_t customer_class, size_t treatment)
 {
     switch (row->kind) {
@@ -131,7 +128,7 @@ static void set_fare(struct cvm_tariff *tariff, size_t place)
     for (size_t c = 0; c < tariff->class_count; c++) {
         double *flat = &tariff->flat[t * tariff->class_count + c];
         if (is_forbidden(tariff->problem, c, t)) {
-            *flat = FORBIDDEN;
+            *flat = CVM_TARIFF_FORBIDDEN;
         }
         flats[c] = (float)*flat;
         is_free = is_free && *flat == 0.0;

@@ -7,6 +7,9 @@
 
 #include "allocation/kernel.h"
 
+/* The price of what a row with a limit of 0 forbids: above every value. */
+#define CVM_TARIFF_FORBIDDEN 1e28
+
 struct cvm_tariff {
     const struct cvm_problem *problem;
     size_t count; /* treatments that can be given at all, in the order that breaks ties: cost,

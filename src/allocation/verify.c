@@ -24,6 +24,7 @@ struct count_group {
 struct count {
     const struct cvm_problem *problem;
     const unsigned char *treatments;
+    bool with_values; /* else only use, which costs less to look up */
     size_t class_count;
     size_t worker_count;
     size_t rated_count;
@@ -49,33 +50,41 @@ static bool is_rated(const struct cvm_row *row, size_t treatment_count)
     return false;
 }
 
-/* Of one customer with several treatments, or with any: what the plain count below can not tell. */
-static void count_customer(const struct count *count, size_t customer, struct count_group *sums)
+/* One pair of the plan: its value, and its use of budgets that ask a share of the amount. */
+static inline bool count_pair(const struct count *count, size_t customer, size_t t,
+                              struct count_group *sums)
+{
+    const struct cvm_problem *problem = count->problem;
+    if (count->with_values) {
+        if (t >= problem->treatment_count ||
+            !(cvm_problem_value(problem, customer, t) > CVM_PROBLEM_VALUE_MIN)) {
+            return false;
+        }
+        sums->value += cvm_problem_exact(problem, customer, t);
+    }
+    double amount = cvm_problem_amount(problem, customer);
+    for (size_t r = 0; r < count->rated_count; r++) {
+        const struct cvm_row *row = &problem->rows[count->rated_rows[r]];
+        int64_t micro = micro_of(row->flat[t] + row->rate[t] * amount);
+        sums->rated[r] = cvm_micro_add(sums->rated[r], micro);
+    }
+    return true;
+}
+
+static bool count_customer(const struct count *count, size_t customer, struct count_group *sums)
 {
     const struct cvm_problem *problem = count->problem;
     size_t per_customer = cvm_problem_per_customer(problem);
     const unsigned char *own = count->treatments + customer * per_customer;
-    double amount = cvm_problem_amount(problem, customer);
     uint64_t set = 0;
     for (size_t k = 0; k < per_customer && own[k] != CVM_NOTHING; k++) {
-        size_t t = own[k];
-        bool is_sound = t < problem->treatment_count && (set >> t & 1) == 0 &&
-                        cvm_problem_value(problem, customer, t) > CVM_PROBLEM_VALUE_MIN;
-        if (!is_sound) {
-            sums->fault = sums->fault == 0 ? customer + 1 : sums->fault;
-            return;
+        if ((own[k] < 64 && (set >> own[k] & 1) != 0) ||
+            !count_pair(count, customer, own[k], sums)) {
+            return false;
         }
-        set |= UINT64_C(1) << t;
-        sums->value += cvm_problem_exact(problem, customer, t);
-        for (size_t r = 0; r < count->rated_count; r++) {
-            const struct cvm_row *row = &problem->rows[count->rated_rows[r]];
-            int64_t micro = micro_of(row->flat[t] + row->rate[t] * amount);
-            sums->rated[r] = cvm_micro_add(sums->rated[r], micro);
-        }
+        set |= UINT64_C(1) << own[k];
     }
-    if (per_customer > 1 && !cvm_set_is_allowed(problem, set)) {
-        sums->fault = sums->fault == 0 ? customer + 1 : sums->fault;
-    }
+    return per_customer == 1 || cvm_set_is_allowed(problem, set);
 }
 
 static void count_group(const struct count *count, size_t group, size_t worker)
@@ -93,14 +102,18 @@ static void count_group(const struct count *count, size_t group, size_t worker)
     for (size_t i = first; i < end; i++) {
         treated[treated_count] = (uint32_t)i;
         treated_count += count->treatments[i * per_customer] != CVM_NOTHING;
-        for (size_t k = 0; k < per_customer; k++) {
-            counts[cvm_problem_class(problem, i) * COUNT_STRIDE +
-                   count->treatments[i * per_customer + k]]++;
-        }
     }
     sums->treated = (int64_t)treated_count;
     for (size_t k = 0; k < treated_count; k++) {
-        count_customer(count, treated[k], sums);
+        size_t customer = treated[k];
+        const unsigned char *own = count->treatments + customer * per_customer;
+        int64_t *row = counts + cvm_problem_class(problem, customer) * COUNT_STRIDE;
+        for (size_t slot = 0; slot < per_customer; slot++) {
+            row[own[slot]]++;
+        }
+        if (!count_customer(count, customer, sums)) {
+            sums->fault = sums->fault == 0 ? customer + 1 : sums->fault;
+        }
     }
 }
 
@@ -160,6 +173,7 @@ static enum cvm_status count_init(struct count *count, const struct cvm_problem 
     memset(count, 0, sizeof(*count));
     count->problem = problem;
     count->treatments = treatments;
+    count->with_values = true;
     count->class_count = problem->class_count > 0 ? problem->class_count : 1;
     count->worker_count = cvm_worker_count(pool);
     count->groups = CVM_NEW_ARRAY(arena, cvm_group_count(problem->customer_count) + 1,
@@ -228,6 +242,7 @@ enum cvm_status cvm_plan_count(const struct cvm_problem *problem, const unsigned
     }
     enum cvm_status status = count_init(count, problem, treatments, pool, arena, err);
     if (status == CVM_OK) {
+        count->with_values = false;
         cvm_groups_run(pool, cvm_group_count(problem->customer_count), count_one, count);
         status = add_groups(count, arena, out_sums, err);
     }
@@ -280,7 +295,7 @@ static void set_fares(struct bound *bound, const double *prices, double *flats, 
             }
             if (is_share) {
                 fare->rated[fare->rated_count++] =
-                    (struct cvm_rated){prices[r], row->flat[t], row->rate[t]};
+                    (struct cvm_rated){prices[r] / CVM_MICRO_PER_UNIT, row->flat[t], row->rate[t]};
                 continue;
             }
             for (size_t c = 0; c < class_count; c++) {
@@ -299,7 +314,7 @@ static double pair_score(const struct bound *bound, size_t customer, size_t t)
     for (size_t k = 0; k < fare->rated_count; k++) {
         int64_t micro =
             cvm_micro_from_double(fare->rated[k].flat + fare->rated[k].rate * amount);
-        cost += fare->rated[k].price * ((double)micro / CVM_MICRO_PER_UNIT);
+        cost += fare->rated[k].price_micro * (double)micro;
     }
     return cvm_problem_exact(problem, customer, t) - cost;
 }
@@ -412,12 +427,15 @@ static void fill_plan(const struct cvm_problem *problem, const struct cvm_plan_s
                       double gain, struct cvm_plan *plan)
 {
     double bound = gain;
+    double terms = fabs(gain) + fabs(sums->value); /* what rounding is a share of */
     plan->slack = 0.0;
     plan->is_feasible = true;
     for (size_t r = 0; r < problem->row_count; r++) {
         const struct cvm_row *row = &problem->rows[r];
         int64_t over = sums->used[r] - row->limit;
-        bound += plan->prices[r] * cvm_row_natural(row, row->limit);
+        double limit = plan->prices[r] * cvm_row_natural(row, row->limit);
+        bound += limit;
+        terms += fabs(limit);
         plan->slack += plan->prices[r] * cvm_row_natural(row, -over);
         plan->shortfall[r] = over > 0 ? over : 0;
         plan->is_feasible = plan->is_feasible && over <= 0;
@@ -430,7 +448,7 @@ static void fill_plan(const struct cvm_problem *problem, const struct cvm_plan_s
     plan->value = sums->value;
     /* An optimal plan's value and bound are the same number summed in two ways: what rounding makes
      * of their order is no gap. A forced plan is not a choice among values: it is its own bound. */
-    bool is_rounding = plan->value > bound && plan->value - bound <= 1e-12 * fabs(plan->value);
+    bool is_rounding = plan->value > bound && plan->value - bound <= 1e-12 * terms;
     plan->dual_bound = problem->forced_treatment >= 0 || is_rounding ? plan->value : bound;
     plan->gap =
         plan->dual_bound == 0.0 ? 0.0 : (plan->dual_bound - plan->value) / fabs(plan->dual_bound);

@@ -14,7 +14,7 @@ struct cvm_plan_sums {
     int64_t inside[CVM_PROBLEM_ROWS_MAX];
 };
 
-/* CVM_E_INTERNAL for a pair or a combination that may not be. */
+/* What a plan of sound pairs uses; its value is left at 0. */
 CVM_MUST_CHECK enum cvm_status cvm_plan_count(const struct cvm_problem *problem,
                                               const unsigned char *treatments,
                                               struct cvm_pool *pool, struct cvm_arena *arena,
