@@ -54,7 +54,7 @@ struct cvm_exact_fare {
     const double *flat; /* per class: all but */
     size_t rated_count; /* budgets that ask a share of the amount */
     struct cvm_rated {
-        double price, flat, rate;
+        double price_micro, flat, rate; /* the price of a millionth */
     } rated[CVM_PROBLEM_ROWS_MAX];
 };
 struct cvm_exact_pass {

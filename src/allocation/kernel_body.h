@@ -14,9 +14,24 @@ struct block {
     floats amounts;
     floats jitters;
     ints classes;
-    uint16_t class_numbers[BLOCK];
-    double exact_amounts[BLOCK];
+    const uint16_t *class_numbers;
+    const double *exact_amounts;
+    uint16_t class_room[BLOCK];
+    double amount_room[BLOCK];
 };
+
+/* Sixteen of a column: where it stands, or a copy with zeros behind its end. */
+static inline const void *sixteen(const void *column, size_t element, size_t first, size_t count,
+                                  void *room)
+{
+    const unsigned char *from = (const unsigned char *)column + first * element;
+    if (count == BLOCK) {
+        return from;
+    }
+    memset(room, 0, BLOCK * element);
+    memcpy(room, from, count * element);
+    return room;
+}
 
 static inline void read_block(const struct cvm_kernel_pass *pass, size_t first, size_t count,
                               struct block *block)
@@ -24,13 +39,13 @@ static inline void read_block(const struct cvm_kernel_pass *pass, size_t first, 
     const struct cvm_table *table = pass->table;
     block->values = table->values + first * table->treatment_count;
     if (table->amounts != NULL) {
-        memset(block->exact_amounts, 0, sizeof(block->exact_amounts));
-        memcpy(block->exact_amounts, table->amounts + first, count * sizeof(double));
+        block->exact_amounts =
+            sixteen(table->amounts, sizeof(double), first, count, block->amount_room);
         block->amounts = floats_of_doubles(block->exact_amounts);
     }
     if (pass->class_count > 1) {
-        memset(block->class_numbers, 0, sizeof(block->class_numbers));
-        memcpy(block->class_numbers, table->classes + first, count * sizeof(uint16_t));
+        block->class_numbers =
+            sixteen(table->classes, sizeof(uint16_t), first, count, block->class_room);
         block->classes = ints_of_shorts(block->class_numbers);
     }
     if (pass->is_jittered && table->jitters != NULL) {
@@ -89,6 +104,15 @@ static inline void add_treated(const struct cvm_kernel_pass *pass, const struct 
     }
 }
 
+static inline void store_places(unsigned char *to, const unsigned char *places, size_t count)
+{
+    if (count == BLOCK) {
+        memcpy(to, places, BLOCK);
+    } else {
+        memcpy(to, places, count);
+    }
+}
+
 static void choose(const struct cvm_kernel_pass *pass, size_t first, size_t end,
                    struct cvm_kernel_sums *sums)
 {
@@ -110,7 +134,7 @@ static void choose(const struct cvm_kernel_pass *pass, size_t first, size_t end,
         doubles_add_floats(sums->gain, best);
         add_treated(pass, &block, places, mask_bits(floats_above(best, floats_all(0.0f))), sums);
         if (pass->choices != NULL) {
-            memcpy(pass->choices + first, places, count);
+            store_places(pass->choices + first, places, count);
         }
     }
 }
@@ -193,7 +217,7 @@ static void narrow(const struct cvm_kernel_pass *pass, size_t first, size_t end,
             sums->gain[0] += (double)values[__builtin_ctz(bits)];
         }
         add_treated(pass, &block, places, treated, sums);
-        memcpy(pass->choices + first, places, count);
+        store_places(pass->choices + first, places, count);
     }
 }
 
@@ -201,60 +225,63 @@ static void narrow(const struct cvm_kernel_pass *pass, size_t first, size_t end,
  * cvm_micro_from_double() does; uses are below 2^51 micros by cvm_problem_check(). */
 #define ROUNDER 6755399441055744.0
 
-static inline void raise_best(const struct cvm_exact_fare *fare, const double *values,
-                              const double *flats, const double *amounts, double *best)
+static inline doubles exact_price(const struct cvm_exact_fare *fare, doubles flats, doubles amounts)
 {
-    double costs[BLOCK];
-    memcpy(costs, flats, sizeof(costs));
+    doubles price = flats;
     for (size_t k = 0; k < fare->rated_count; k++) {
-        struct cvm_rated rated = fare->rated[k];
-        for (size_t i = 0; i < BLOCK; i++) {
-            double micro = (rated.flat + rated.rate * amounts[i]) * 1e6;
-            micro = (micro + ROUNDER) - ROUNDER;
-            costs[i] += rated.price * (micro / 1e6);
-        }
+        const struct cvm_rated *rated = &fare->rated[k];
+        doubles major =
+            doubles_add(doubles_all(rated->flat), doubles_mul(doubles_all(rated->rate), amounts));
+        doubles micro = doubles_mul(major, doubles_all(1e6));
+        micro = doubles_sub(doubles_add(micro, doubles_all(ROUNDER)), doubles_all(ROUNDER));
+        price = doubles_add(price, doubles_mul(doubles_all(rated->price_micro), micro));
+    }
+    return price;
+}
+
+static inline doubles exact_flats(const struct cvm_exact_pass *pass,
+                                  const struct cvm_exact_fare *fare, const uint16_t *classes)
+{
+    double flats[BLOCK];
+    if (pass->class_count == 1) {
+        return doubles_all(fare->flat[0]);
     }
     for (size_t i = 0; i < BLOCK; i++) {
-        double score = values[i] - costs[i];
-        best[i] = score > best[i] ? score : best[i];
+        flats[i] = fare->flat[classes[i]];
     }
+    return doubles_load(flats);
 }
 
 static void bound(const struct cvm_exact_pass *pass, size_t first, size_t end, double *gain)
 {
     const struct cvm_problem *problem = pass->problem;
+    doubles sum = doubles_load(gain);
     for (; first < end; first += BLOCK) {
         size_t count = end - first < BLOCK ? end - first : BLOCK;
-        uint16_t classes[BLOCK] = {0};
-        double amounts[BLOCK] = {0};
-        double best[BLOCK] = {0};
+        uint16_t class_room[BLOCK];
+        double amount_room[BLOCK];
+        const uint16_t *classes = NULL;
+        doubles best = doubles_all(0.0);
+        doubles amounts = best;
         if (problem->amounts != NULL) {
-            memcpy(amounts, problem->amounts + first, count * sizeof(double));
+            amounts = doubles_load(
+                sixteen(problem->amounts, sizeof(double), first, count, amount_room));
         }
         if (pass->class_count > 1) {
-            memcpy(classes, problem->classes + first, count * sizeof(uint16_t));
+            classes = sixteen(problem->classes, sizeof(uint16_t), first, count, class_room);
         }
         for (size_t t = 0; t < problem->treatment_count; t++) {
             const struct cvm_exact_fare *fare = &pass->fares[t];
             size_t at = first * problem->treatment_count + t * BLOCK;
-            double values[BLOCK];
-            double flats[BLOCK];
-            for (size_t i = 0; i < BLOCK; i++) {
-                values[i] = (double)problem->values[at + i];
-                flats[i] = fare->flat[0];
-            }
-            for (size_t i = 0; pass->class_count > 1 && i < BLOCK; i++) {
-                flats[i] = fare->flat[classes[i]];
-            }
-            if (problem->exact_values != NULL) {
-                memcpy(values, problem->exact_values + at, sizeof(values));
-            }
-            raise_best(fare, values, flats, amounts, best);
+            doubles values = problem->exact_values != NULL
+                                 ? doubles_load(problem->exact_values + at)
+                                 : doubles_of_floats(problem->values + at);
+            doubles price = exact_price(fare, exact_flats(pass, fare, classes), amounts);
+            best = doubles_max(doubles_sub(values, price), best);
         }
-        for (size_t i = 0; i < BLOCK; i++) {
-            gain[i] += best[i];
-        }
+        sum = doubles_add(sum, best);
     }
+    doubles_store(gain, sum);
 }
 
 const struct cvm_kernel KERNEL = {.choose = choose, .narrow = narrow, .bound = bound};

@@ -124,4 +124,71 @@ static inline ints ints_of_shorts(const uint16_t *from)
                   _mm256_cvtepu16_epi32(_mm256_extracti128_si256(both, 1))};
 }
 
+typedef struct {
+    __m256d part[4];
+} doubles;
+
+static inline doubles doubles_load(const double *from)
+{
+    doubles a;
+    for (int k = 0; k < 4; k++) {
+        a.part[k] = _mm256_loadu_pd(from + 4 * k);
+    }
+    return a;
+}
+static inline doubles doubles_of_floats(const float *from)
+{
+    doubles a;
+    for (int k = 0; k < 4; k++) {
+        a.part[k] = _mm256_cvtps_pd(_mm_loadu_ps(from + 4 * k));
+    }
+    return a;
+}
+static inline void doubles_store(double *to, doubles a)
+{
+    for (int k = 0; k < 4; k++) {
+        _mm256_storeu_pd(to + 4 * k, a.part[k]);
+    }
+}
+static inline doubles doubles_all(double a)
+{
+    doubles b;
+    for (int k = 0; k < 4; k++) {
+        b.part[k] = _mm256_set1_pd(a);
+    }
+    return b;
+}
+static inline doubles doubles_add(doubles a, doubles b)
+{
+    doubles c;
+    for (int k = 0; k < 4; k++) {
+        c.part[k] = _mm256_add_pd(a.part[k], b.part[k]);
+    }
+    return c;
+}
+static inline doubles doubles_sub(doubles a, doubles b)
+{
+    doubles c;
+    for (int k = 0; k < 4; k++) {
+        c.part[k] = _mm256_sub_pd(a.part[k], b.part[k]);
+    }
+    return c;
+}
+static inline doubles doubles_mul(doubles a, doubles b)
+{
+    doubles c;
+    for (int k = 0; k < 4; k++) {
+        c.part[k] = _mm256_mul_pd(a.part[k], b.part[k]);
+    }
+    return c;
+}
+static inline doubles doubles_max(doubles a, doubles b)
+{
+    doubles c;
+    for (int k = 0; k < 4; k++) {
+        c.part[k] = _mm256_max_pd(a.part[k], b.part[k]);
+    }
+    return c;
+}
+
 #endif

@@ -100,4 +100,43 @@ static inline ints ints_of_shorts(const uint16_t *from)
     return _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(const void *)from));
 }
 
+typedef struct {
+    __m512d low, high;
+} doubles;
+
+static inline doubles doubles_load(const double *from)
+{
+    return (doubles){_mm512_loadu_pd(from), _mm512_loadu_pd(from + 8)};
+}
+static inline doubles doubles_of_floats(const float *from)
+{
+    return (doubles){_mm512_cvtps_pd(_mm256_loadu_ps(from)),
+                     _mm512_cvtps_pd(_mm256_loadu_ps(from + 8))};
+}
+static inline void doubles_store(double *to, doubles a)
+{
+    _mm512_storeu_pd(to, a.low);
+    _mm512_storeu_pd(to + 8, a.high);
+}
+static inline doubles doubles_all(double a)
+{
+    return (doubles){_mm512_set1_pd(a), _mm512_set1_pd(a)};
+}
+static inline doubles doubles_add(doubles a, doubles b)
+{
+    return (doubles){_mm512_add_pd(a.low, b.low), _mm512_add_pd(a.high, b.high)};
+}
+static inline doubles doubles_sub(doubles a, doubles b)
+{
+    return (doubles){_mm512_sub_pd(a.low, b.low), _mm512_sub_pd(a.high, b.high)};
+}
+static inline doubles doubles_mul(doubles a, doubles b)
+{
+    return (doubles){_mm512_mul_pd(a.low, b.low), _mm512_mul_pd(a.high, b.high)};
+}
+static inline doubles doubles_max(doubles a, doubles b)
+{
+    return (doubles){_mm512_max_pd(a.low, b.low), _mm512_max_pd(a.high, b.high)};
+}
+
 #endif

@@ -135,6 +135,57 @@ static inline ints ints_of_shorts(const uint16_t *from)
     return a;
 }
 
+typedef struct {
+    double at[16];
+} doubles;
+
+static inline doubles doubles_load(const double *from)
+{
+    doubles a;
+    memcpy(&a, from, sizeof(a));
+    return a;
+}
+static inline doubles doubles_of_floats(const float *from)
+{
+    doubles a;
+    LANES(a, (double)from[i]);
+    return a;
+}
+static inline void doubles_store(double *to, doubles a)
+{
+    memcpy(to, &a, sizeof(a));
+}
+static inline doubles doubles_all(double a)
+{
+    doubles b;
+    LANES(b, a);
+    return b;
+}
+static inline doubles doubles_add(doubles a, doubles b)
+{
+    doubles c;
+    LANES(c, a.at[i] + b.at[i]);
+    return c;
+}
+static inline doubles doubles_sub(doubles a, doubles b)
+{
+    doubles c;
+    LANES(c, a.at[i] - b.at[i]);
+    return c;
+}
+static inline doubles doubles_mul(doubles a, doubles b)
+{
+    doubles c;
+    LANES(c, a.at[i] * b.at[i]);
+    return c;
+}
+static inline doubles doubles_max(doubles a, doubles b)
+{
+    doubles c;
+    LANES(c, a.at[i] > b.at[i] ? a.at[i] : b.at[i]);
+    return c;
+}
+
 #undef LANES
 
 #endif

@@ -295,7 +295,7 @@ static void set_fares(struct bound *bound, const double *prices, double *flats, 
             }
             if (is_share) {
                 fare->rated[fare->rated_count++] =
-                    (struct cvm_rated){prices[r], row->flat[t], row->rate[t]};
+                    (struct cvm_rated){prices[r] / CVM_MICRO_PER_UNIT, row->flat[t], row->rate[t]};
                 continue;
             }
             for (size_t c = 0; c < class_count; c++) {
@@ -314,7 +314,7 @@ static double pair_score(const struct bound *bound, size_t customer, size_t t)
     for (size_t k = 0; k < fare->rated_count; k++) {
         int64_t micro =
             cvm_micro_from_double(fare->rated[k].flat + fare->rated[k].rate * amount);
-        cost += fare->rated[k].price * ((double)micro / CVM_MICRO_PER_UNIT);
+        cost += fare->rated[k].price_micro * (double)micro;
     }
     return cvm_problem_exact(problem, customer, t) - cost;
 }

@@ -124,15 +124,8 @@ static enum cvm_status print_document(struct cvm_session *session,
 static const char *amount_text(const struct capacity *capacity, int64_t amount,
                                char text[CVM_NUMBER_TEXT_SIZE])
 {
-    switch (capacity->constraint->kind) {
-    case CVM_CONSTRAINT_BUDGET:
-        return cvm_money(cvm_micro_to_double(amount), text);
-    case CVM_CONSTRAINT_RESOURCE:
-        return cvm_money((double)amount / 1000, text);
-    case CVM_CONSTRAINT_CAPACITY:
-        break;
-    }
-    return cvm_grouped(amount, text);
+    int64_t scale = cvm_constraint_scale(capacity->constraint);
+    return scale == 1 ? cvm_grouped(amount, text) : cvm_money((double)amount / (double)scale, text);
 }
 
 static void print_capacities(struct cvm_session *session, const struct cvm_catalogue *catalogue,

@@ -7,6 +7,7 @@
 
 #include "base/date.h"
 #include "engine/customer.h"
+#include "engine/groups.h"
 #include "engine/run_internal.h"
 #include "engine/run_results.h"
 #include "storage/control_store.h"
@@ -115,7 +116,15 @@ static enum cvm_status compute_verdicts(struct decide_job *job, struct cvm_error
     verdicts.reasons = (unsigned char *)(verdicts.values + numbers);
     verdicts.segments = verdicts.reasons + treatment_count;
     cvm_recommend_chunk(job->recommender, job->chunk, &verdicts);
-    return cvm_shard_values_add(&job->values, job->chunk, &verdicts, err);
+    job->values.has_groups = job->catalogue->group_count > 0;
+    status = cvm_shard_values_add(&job->values, job->chunk, &verdicts, err);
+    if (status == CVM_OK && job->values.has_groups) {
+        cvm_groups_of(job->catalogue,
+                      &(struct cvm_groups_strip){job->chunk, 0, 1, verdicts.segments,
+                                                 job->request->as_of_day},
+                      job->values.groups.data);
+    }
+    return status;
 }
 
 static void refuse(struct decide_job *job, uint64_t treatments, enum cvm_reason reason)
@@ -189,6 +198,14 @@ static enum cvm_status value_customer(struct decide_job *job, struct cvm_error *
     return status;
 }
 
+static struct cvm_usage_customer customer_of(const struct decide_job *job)
+{
+    return (struct cvm_usage_customer){
+        .margin = (double)((const float *)job->values.margins.data)[0],
+        .groups = job->values.has_groups ? ((const uint64_t *)job->values.groups.data)[0] : 0,
+    };
+}
+
 struct choice {
     int treatment; /* CVM_INDEX_NONE = nothing */
     double value;
@@ -203,7 +220,7 @@ static enum cvm_status choose(struct decide_job *job, struct choice *out_choice,
     const struct cvm_catalogue *catalogue = job->catalogue;
     const float *values = job->values.values.data;
     const unsigned char *reasons = job->values.reasons.data;
-    double margin = ((const float *)job->values.margins.data)[0];
+    const struct cvm_usage_customer user = customer_of(job);
     struct choice best = {.treatment = CVM_INDEX_NONE};
     double best_margin = 0;
     int forced = job->request->forced_treatment;
@@ -214,9 +231,9 @@ static enum cvm_status choose(struct decide_job *job, struct choice *out_choice,
         if (reasons[at] != CVM_REASON_PERMITTED || (forced != CVM_INDEX_NONE && forced != (int)t)) {
             continue;
         }
-        size_t count = cvm_usage_of(catalogue, t, margin, uses);
+        size_t count = cvm_usage_of(catalogue, t, user.margin, uses);
         double value = values[at];
-        double price = cvm_usage_price(catalogue, job->result.prices, t, margin);
+        double price = cvm_usage_price(catalogue, job->result.prices, t, &user);
         if (forced == CVM_INDEX_NONE && value - price <= best_margin) {
             continue;
         }

@@ -57,7 +57,10 @@ static enum cvm_status reserve(struct cvm_report_base *base, size_t treatment_co
 static unsigned char count_customer(struct cvm_report_side *side,
                                     const struct cvm_values_view *view, size_t i)
 {
-    double margin = (double)cvm_values_margin(view, i);
+    const struct cvm_usage_customer user = {
+        .margin = (double)cvm_values_margin(view, i),
+        .groups = cvm_values_groups(view, i),
+    };
     bool is_permitted = false;
     bool is_valuable = false;
     bool is_above = false;
@@ -76,7 +79,7 @@ static unsigned char count_customer(struct cvm_report_side *side,
             is_valuable = true;
             side->treatments[t].valuable++;
             is_above = is_above ||
-                       value > cvm_usage_price(side->catalogue, side->summary.prices, t, margin);
+                       value > cvm_usage_price(side->catalogue, side->summary.prices, t, &user);
         }
     }
     side->funnel.customers++;

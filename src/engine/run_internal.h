@@ -3,8 +3,10 @@
 #define CVM_ENGINE_RUN_INTERNAL_H
 
 #include "base/date.h"
+#include "base/json_reader.h"
 #include "base/json_writer.h"
 #include "engine/control.h"
+#include "engine/groups.h"
 #include "engine/household.h"
 #include "engine/pending.h"
 #include "engine/responses.h"
@@ -15,10 +17,12 @@
 #include "storage/ledger.h"
 #include "storage/stops.h"
 
-/* Rows of the solver from what the ledger still has, and which constraint each is. */
+/* Rows of the solver from what the ledger still has, and which constraint each is; behind them the
+ * rows of groups, which the ledger does not know. */
 struct cvm_run_rows {
     struct cvm_row rows[CVM_PROBLEM_ROWS_MAX];
     int constraint[CVM_PROBLEM_ROWS_MAX];
+    size_t ledger_count;
     size_t count;
 };
 
@@ -70,7 +74,9 @@ struct cvm_run_memory {
     struct cvm_buffer matrix;  /* float, blocks of 16, all shards */
     struct cvm_buffer keys;    /* uint64_t */
     struct cvm_buffer amounts; /* double: margins */
-    struct cvm_buffer plan;    /* unsigned char */
+    struct cvm_buffer classes; /* uint16_t, where the catalogue has groups */
+    struct cvm_group_classes group_classes;
+    struct cvm_buffer plan; /* unsigned char */
     struct cvm_run_rows rows;
     struct cvm_plan solved;
     struct cvm_recommender *recommender;
@@ -183,6 +189,11 @@ CVM_MUST_CHECK enum cvm_status cvm_run_digest(struct cvm_run_result *result, str
 /* The decision as the store keeps it; texts are the result's and the catalogue's. */
 struct cvm_decision cvm_run_stored_decision(const struct cvm_run_result *result,
                                             const struct cvm_run_decision *decision, bool is_ghost);
+
+/* run_limits.c: what the solve made of every constraint, into the result and out of it. */
+void cvm_run_limits_take(struct cvm_run_job *job);
+void cvm_run_limits_write(const struct cvm_run_result *result, struct cvm_json_writer *json);
+void cvm_run_limits_parse(const struct cvm_json_value *states, struct cvm_run_result *result);
 
 /* run_summary.c */
 void cvm_run_options_write(const struct cvm_run_job *job, struct cvm_json_writer *json);

@@ -217,6 +217,8 @@ static void destroy_memory(struct cvm_run_memory *memory)
     cvm_buffer_finish(&memory->matrix);
     cvm_buffer_finish(&memory->keys);
     cvm_buffer_finish(&memory->amounts);
+    cvm_buffer_finish(&memory->classes);
+    cvm_group_classes_finish(&memory->group_classes);
     cvm_buffer_finish(&memory->plan);
     cvm_buffer_finish(&memory->withheld);
     cvm_column_finish(&memory->live_keys);

@@ -185,7 +185,7 @@ static enum cvm_status publish(struct cvm_run_job *job, const char *summary, str
     struct cvm_run_result *result = job->result;
     const struct cvm_run_rows *rows = &job->memory->rows;
     struct cvm_ledger_amount used[CVM_PROBLEM_ROWS_MAX];
-    for (size_t r = 0; r < rows->count; r++) {
+    for (size_t r = 0; r < rows->ledger_count; r++) {
         used[r] = (struct cvm_ledger_amount){rows->constraint[r], job->memory->solved.used[r]};
     }
     struct cvm_ledger_holder holder = {.holder = result->run_id, .epoch = job->epoch};
@@ -201,8 +201,9 @@ static enum cvm_status publish(struct cvm_run_job *job, const char *summary, str
         .dual_bound = result->dual_bound,
         .spend_micro = result->spend_micro,
     };
-    enum cvm_status status = cvm_ledger_confirm(
-        job->writer, job->catalogue, job->request->as_of_day, &holder, used, rows->count, err);
+    enum cvm_status status =
+        cvm_ledger_confirm(job->writer, job->catalogue, job->request->as_of_day, &holder, used,
+                           rows->ledger_count, err);
     if (status == CVM_OK) {
         status = cvm_run_finish(job->writer, &run, err);
     }

@@ -96,6 +96,14 @@ static enum cvm_status keep_more(struct cvm_run_job *job, size_t shard, size_t w
     struct cvm_run_memory *memory = job->memory;
     struct cvm_shard_values *values = &memory->values[shard];
     size_t first = values->count - chunk->count;
+    if (values->has_groups) {
+        cvm_groups_of(
+            job->catalogue,
+            &(struct cvm_groups_strip){chunk, 0, chunk->count,
+                                       (const unsigned char *)values->segments.data + first,
+                                       job->request->as_of_day},
+            (uint64_t *)values->groups.data + first);
+    }
     if (memory->enrolment.is_on) {
         cvm_control_strata_of(job->catalogue, chunk,
                               (const unsigned char *)values->segments.data + first,
