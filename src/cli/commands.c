@@ -8,6 +8,7 @@ const struct cvm_command *const cvm_commands[] = {
     &cvm_command_generate,
     &cvm_command_run,
     &cvm_command_explain,
+    &cvm_command_simulate,
     &cvm_command_report,
     &cvm_command_decide,
     &cvm_command_plan_list,

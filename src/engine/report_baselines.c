@@ -1,6 +1,5 @@
 /* What simpler rules would have made of the problem that the run solved: the same customers, values
  * and limits. */
-#include <math.h>
 #include <stdlib.h>
 
 #include "allocation/greedy.h"
@@ -77,7 +76,8 @@ static enum cvm_status solve_all(struct cvm_report_job *job, const struct cvm_pr
 
 enum cvm_status cvm_report_baselines_make(struct cvm_report_job *job, struct cvm_error *err)
 {
-    struct cvm_report_problem problem;
+    const struct cvm_catalogue *catalogue = job->now->catalogue;
+    struct cvm_report_problem problem = {.rows = NULL};
     int64_t available[CVM_CONSTRAINTS_MAX];
     if (!job->now->has_values || job->report->is_forced) {
         return CVM_OK;
@@ -87,19 +87,18 @@ enum cvm_status cvm_report_baselines_make(struct cvm_report_job *job, struct cvm
     if (arena == NULL) {
         return CVM_FAIL(err, CVM_E_LIMIT, "no memory to compare the plan with simpler rules");
     }
-    /* Control groups get no more under a simpler rule than they did. */
     enum cvm_status status =
         cvm_report_problem_make(job, CVM_REPORT_GHOSTS_GET_NOTHING, &problem, err);
     if (status == CVM_OK) {
-        const struct cvm_report_side *now = job->now;
-        for (size_t c = 0; c < now->catalogue->constraint_count; c++) {
-            available[c] = now->summary.limits[c] < 0
-                               ? -1
-                               : now->summary.remaining[c] + llrint(now->used[c]);
+        cvm_report_available(job->now, available);
+        /* Simpler rules know nothing of groups. */
+        for (size_t g = 0; g < catalogue->group_count; g++) {
+            available[catalogue->constraint_count + g] = CVM_REPORT_NO_ROW;
         }
-        cvm_report_problem_limit(&problem, now->catalogue, available);
+        cvm_report_problem_limit(&problem, catalogue, available);
         status = solve_all(job, &problem.of, arena, err);
     }
+    cvm_report_problem_finish(&problem);
     cvm_arena_destroy(arena);
     return status;
 }

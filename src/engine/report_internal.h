@@ -6,6 +6,7 @@
 #include "allocation/problem.h"
 #include "base/columns.h"
 #include "engine/control.h"
+#include "engine/groups.h"
 #include "engine/report.h"
 #include "engine/run.h"
 
@@ -19,6 +20,7 @@ struct cvm_report_base {
     struct cvm_buffer margins;  /* double */
     struct cvm_buffer churns;   /* float */
     struct cvm_buffer segments; /* unsigned char */
+    struct cvm_buffer groups;   /* uint64_t: engine/groups.h */
     struct cvm_buffer flags;    /* unsigned char: enum cvm_report_flag */
     struct cvm_buffer given;    /* unsigned char: the treatment; CVM_NOTHING, ghosts too */
 };
@@ -68,11 +70,13 @@ CVM_MUST_CHECK enum cvm_status cvm_report_values_load(struct cvm_store *store,
                                                       struct cvm_report_base *base,
                                                       struct cvm_error *err);
 
-/* report_problem.c: the problem that the run solved. */
+/* report_problem.c: the problem that the run solved. Zeroed before it is made. */
 struct cvm_report_problem {
     struct cvm_problem of;
     struct cvm_row *rows;
     int constraint[CVM_PROBLEM_ROWS_MAX]; /* of each row */
+    struct cvm_group_classes classes;
+    unsigned char *inside; /* per group and class */
 };
 enum cvm_report_ghosts {
     CVM_REPORT_GHOSTS_AS_IN_RUN,  /* they get what is not withheld from them */
@@ -85,12 +89,18 @@ CVM_MUST_CHECK enum cvm_status cvm_report_control_load(struct cvm_store *store,
                                                        struct cvm_control_groups *out_groups,
                                                        struct cvm_error *err);
 /* Withholds in the columns of `job`, which the problem is made of, and which need the matrix.
- * Without rows. */
+ * Without rows. Finish it in any case. */
 CVM_MUST_CHECK enum cvm_status cvm_report_problem_make(struct cvm_report_job *job,
                                                        enum cvm_report_ghosts ghosts,
                                                        struct cvm_report_problem *out_problem,
                                                        struct cvm_error *err);
-/* A row per constraint of the catalogue with what is available of it; below 0 = unlimited. */
+void cvm_report_problem_finish(struct cvm_report_problem *problem);
+
+#define CVM_REPORT_NO_ROW (-1)
+/* What the run had of each constraint, groups behind the others, as cvm_usage_row() takes it;
+ * CVM_REPORT_NO_ROW where it was not limited. */
+void cvm_report_available(const struct cvm_report_side *side, int64_t *out_available);
+/* The rows, by the limits of the catalogue (which may be others than the run's), and these. */
 void cvm_report_problem_limit(struct cvm_report_problem *problem,
                               const struct cvm_catalogue *catalogue, const int64_t *available);
 

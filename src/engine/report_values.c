@@ -18,6 +18,7 @@ void cvm_report_base_finish(struct cvm_report_base *base)
     cvm_buffer_finish(&base->margins);
     cvm_buffer_finish(&base->churns);
     cvm_buffer_finish(&base->segments);
+    cvm_buffer_finish(&base->groups);
     cvm_buffer_finish(&base->flags);
     cvm_buffer_finish(&base->given);
 }
@@ -39,6 +40,7 @@ static enum cvm_status reserve(struct cvm_report_base *base, size_t treatment_co
         {&base->keys, padded * sizeof(uint64_t)},
         {&base->margins, padded * sizeof(double)},
         {&base->churns, padded * sizeof(float)},
+        {&base->groups, padded * sizeof(uint64_t)},
         {&base->flags, padded},
         {&base->given, padded},
         {&base->segments, padded},
@@ -109,6 +111,7 @@ static enum cvm_status take_customer(struct value_loading *loading,
     ((double *)base->margins.data)[at] = (double)cvm_values_margin(view, i);
     ((float *)base->churns.data)[at] = cvm_values_churn(view, i);
     ((unsigned char *)base->segments.data)[at] = (unsigned char)segment;
+    ((uint64_t *)base->groups.data)[at] = cvm_values_groups(view, i);
     ((unsigned char *)base->flags.data)[at] = flags;
     ((unsigned char *)base->given.data)[at] = CVM_NOTHING;
     for (size_t t = 0; base->has_matrix && t < view->treatment_count; t++) {

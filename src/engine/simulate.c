@@ -17,7 +17,7 @@ struct simulate_job {
     struct cvm_report_job report; /* the run's columns */
     struct cvm_report_problem problem;
     struct cvm_simulation *simulation;
-    int64_t available[CVM_CONSTRAINTS_MAX]; /* to the run; -1 = unlimited */
+    int64_t available[CVM_CONSTRAINTS_MAX]; /* to the run */
     struct cvm_plan *plan;                  /* of the scenario at hand */
     const unsigned char *base_plan;
 };
@@ -34,10 +34,10 @@ static enum cvm_status check_options(const struct simulate_job *job, struct cvm_
     const struct cvm_run_record *run = &job->simulation->run;
     const struct cvm_json_value *root = NULL;
     struct cvm_json_reader *reader = cvm_json_reader_create(OPTIONS_BYTES_MAX);
-    enum cvm_status status =
-        reader == NULL ? fail_memory(err)
-                       : cvm_json_read(reader, job->arena, run->options, strlen(run->options),
-                                       false, &root, err);
+    enum cvm_status status = reader == NULL
+                                 ? fail_memory(err)
+                                 : cvm_json_read(reader, job->arena, run->options,
+                                                 strlen(run->options), false, &root, err);
     if (status == CVM_OK && cvm_json_member(root, "treatment") != NULL) {
         status = CVM_FAIL(err, CVM_E_CONFLICT,
                           "run '%s' was asked for one treatment: nothing was weighed in it",
@@ -74,17 +74,17 @@ static enum cvm_status load_columns(struct simulate_job *job, struct cvm_error *
     }
     job->report.now = side;
     side->run = job->simulation->run;
-    enum cvm_status status = cvm_report_side_load(&job->report, job->request->catalogue, side,
-                                                  &job->report.base, err);
+    enum cvm_status status =
+        cvm_report_side_load(&job->report, job->request->catalogue, side, &job->report.base, err);
     if (status == CVM_OK && !side->has_values) {
-        status = CVM_FAIL(err, CVM_E_CONFLICT, "run '%s' keeps no values (any more)",
-                          side->run.run_id);
+        status =
+            CVM_FAIL(err, CVM_E_CONFLICT, "run '%s' keeps no values (any more)", side->run.run_id);
         status = cvm_error_hint(err, status,
                                 "The values of the last keep_runs runs are kept (cvm.yaml).");
     }
     if (status == CVM_OK) {
-        status = cvm_report_problem_make(&job->report, CVM_REPORT_GHOSTS_AS_IN_RUN, &job->problem,
-                                         err);
+        status =
+            cvm_report_problem_make(&job->report, CVM_REPORT_GHOSTS_AS_IN_RUN, &job->problem, err);
     }
     if (status == CVM_OK) {
         job->simulation->catalogue = side->catalogue;
@@ -109,9 +109,9 @@ static void count_customer(const struct simulate_job *job, size_t customer, size
     result->segments[segment].treated++;
     result->segments[segment].value += value;
     for (int measure = CVM_MEASURE_MARGINAL; measure <= CVM_MEASURE_INCENTIVE; measure++) {
-        result->spend_micro = cvm_micro_add(
-            result->spend_micro,
-            cvm_recommend_cost_micro(given, (enum cvm_measure)measure, margin));
+        result->spend_micro =
+            cvm_micro_add(result->spend_micro,
+                          cvm_recommend_cost_micro(given, (enum cvm_measure)measure, margin));
     }
 }
 
@@ -138,6 +138,8 @@ static void measure(const struct simulate_job *job, const int64_t *granted,
             .granted = granted[c],
             .available = available[c],
             .used = plan->used[r],
+            .covered = plan->covered[r],
+            .inside = plan->inside[r],
             .shortfall = plan->shortfall[r],
             .price = plan->prices[r],
             .price_low = plan->price_low[r],
@@ -149,45 +151,23 @@ static void measure(const struct simulate_job *job, const int64_t *granted,
 
 /* ---- the base ---- */
 
-/* What the run had: what it used, counted as the solver counts, and what it left. */
-static void find_available(struct simulate_job *job)
-{
-    const struct cvm_catalogue *catalogue = job->simulation->catalogue;
-    const struct cvm_run_result *summary = &job->report.now->summary;
-    const struct cvm_problem *problem = &job->problem.of;
-    for (size_t c = 0; c < catalogue->constraint_count; c++) {
-        job->available[c] = summary->limits[c] < 0 ? -1 : summary->remaining[c];
-    }
-    cvm_report_problem_limit(&job->problem, catalogue, job->available);
-    for (size_t r = 0; r < problem->row_count; r++) {
-        int64_t used = 0;
-        for (size_t i = 0; i < problem->customer_count; i++) {
-            if (job->base_plan[i] != CVM_NOTHING) {
-                used += cvm_row_use(&problem->rows[r], cvm_problem_class(problem, i),
-                                    job->base_plan[i], cvm_problem_amount(problem, i));
-            }
-        }
-        job->available[job->problem.constraint[r]] += used;
-    }
-}
-
 static enum cvm_status make_base(struct simulate_job *job, struct cvm_error *err)
 {
     struct cvm_simulation *simulation = job->simulation;
     const struct cvm_run_result *summary = &job->report.now->summary;
     double start = cvm_context_seconds(job->request->context);
-    find_available(job);
+    cvm_report_available(job->report.now, job->available);
     cvm_report_problem_limit(&job->problem, simulation->catalogue, job->available);
     job->plan->treatments = job->report.base.given.data;
     for (size_t r = 0; r < job->problem.of.row_count; r++) {
-        double price = summary->prices[job->problem.constraint[r]];
-        job->plan->prices[r] = price > 0 ? price : 0;
-        job->plan->price_low[r] = NAN;
-        job->plan->price_high[r] = NAN;
-        job->plan->is_binding[r] = price > 0;
+        int c = job->problem.constraint[r];
+        const struct cvm_run_limit *solved = &summary->solved[c];
+        job->plan->prices[r] = summary->prices[c] > 0 ? summary->prices[c] : 0;
+        job->plan->price_low[r] = solved->is_solved ? solved->price_low : NAN;
+        job->plan->price_high[r] = solved->is_solved ? solved->price_high : NAN;
+        job->plan->is_binding[r] = summary->prices[c] > 0;
     }
-    enum cvm_status status =
-        cvm_plan_verify(&job->problem.of, job->request->pool, job->plan, err);
+    enum cvm_status status = cvm_plan_verify(&job->problem.of, job->request->pool, job->plan, err);
     if (status != CVM_OK) {
         return cvm_error_context(err, status, "the plan of run '%s'", simulation->run.run_id);
     }
@@ -206,20 +186,49 @@ struct limits {
     int64_t available[CVM_CONSTRAINTS_MAX];
 };
 
+/* Others keep what they have of a limit in the ledger; groups are of the run alone. */
+static int64_t left_of(const struct simulate_job *job, int constraint, int64_t limit)
+{
+    const struct cvm_run_result *summary = &job->report.now->summary;
+    bool is_shared = (size_t)constraint < job->simulation->catalogue->constraint_count &&
+                     job->available[constraint] != CVM_REPORT_NO_ROW;
+    int64_t elsewhere = is_shared ? summary->limits[constraint] - job->available[constraint] : 0;
+    return limit > elsewhere ? limit - elsewhere : 0;
+}
+
 static void set_limit(const struct simulate_job *job, const struct cvm_setting *setting,
                       struct limits *limits)
 {
-    const struct cvm_run_result *summary = &job->report.now->summary;
     int c = setting->constraint;
     if (setting->is_kept) {
         return;
     }
-    bool was_limited = summary->limits[c] >= 0;
-    int64_t elsewhere = was_limited ? summary->limits[c] - job->available[c] : 0;
-    int64_t left = setting->limit - elsewhere;
     limits->catalogue.constraints[c].limit = setting->limit;
     limits->granted[c] = setting->limit;
-    limits->available[c] = setting->limit < 0 ? -1 : left > 0 ? left : 0;
+    limits->available[c] = setting->limit < 0 ? CVM_REPORT_NO_ROW : left_of(job, c, setting->limit);
+}
+
+/* A reserve leaves the others what its capacity has beyond it. */
+static void set_reserves(const struct cvm_catalogue *catalogue, struct limits *limits)
+{
+    for (size_t g = 0; g < catalogue->group_count; g++) {
+        size_t c = catalogue->constraint_count + g;
+        const struct cvm_constraint *group = &limits->catalogue.constraints[c];
+        if (group->kind != CVM_CONSTRAINT_RESERVE || limits->available[c] == CVM_REPORT_NO_ROW) {
+            continue;
+        }
+        int capacity =
+            cvm_catalogue_capacity(catalogue, (size_t)__builtin_ctzll(group->treatments));
+        int64_t of_capacity = limits->available[capacity];
+        limits->available[c] = of_capacity == CVM_REPORT_NO_ROW ? CVM_REPORT_NO_ROW
+                               : of_capacity > group->limit     ? of_capacity - group->limit
+                                                                : 0;
+    }
+}
+
+static size_t constraint_count(const struct cvm_catalogue *catalogue)
+{
+    return catalogue->constraint_count + catalogue->group_count;
 }
 
 static enum cvm_status make_limits(const struct simulate_job *job,
@@ -227,7 +236,7 @@ static enum cvm_status make_limits(const struct simulate_job *job,
                                    struct cvm_error *err)
 {
     const struct cvm_catalogue *catalogue = job->simulation->catalogue;
-    size_t count = catalogue->constraint_count;
+    size_t count = constraint_count(catalogue);
     struct limits *limits = CVM_NEW(job->arena, struct limits);
     struct cvm_constraint *constraints =
         CVM_NEW_ARRAY(job->arena, count + 1, struct cvm_constraint);
@@ -242,15 +251,21 @@ static enum cvm_status make_limits(const struct simulate_job *job,
     for (size_t s = 0; s < scenario->setting_count; s++) {
         set_limit(job, &scenario->settings[s], limits);
     }
+    set_reserves(catalogue, limits);
     *out_limits = limits;
     return CVM_OK;
 }
 
+/* A share has no other limit than the catalogue's. */
 static bool is_base(const struct simulate_job *job, const struct limits *limits)
 {
+    const struct cvm_catalogue *catalogue = job->simulation->catalogue;
     bool is_same = true;
-    for (size_t c = 0; c < job->simulation->catalogue->constraint_count; c++) {
+    for (size_t c = 0; c < constraint_count(catalogue); c++) {
+        bool is_share = cvm_constraint_is_share(&catalogue->constraints[c]);
         is_same &= limits->available[c] == job->available[c];
+        is_same &=
+            !is_share || limits->catalogue.constraints[c].limit == catalogue->constraints[c].limit;
     }
     return is_same;
 }
@@ -281,7 +296,7 @@ static enum cvm_status make_scenario(struct simulate_job *job, const struct cvm_
     if (is_base(job, limits)) {
         /* The plan stays, whatever is granted. */
         *result = job->simulation->base;
-        for (size_t c = 0; c < job->simulation->catalogue->constraint_count; c++) {
+        for (size_t c = 0; c < constraint_count(job->simulation->catalogue); c++) {
             result->limits[c].granted = limits->granted[c];
         }
     } else {
@@ -339,6 +354,7 @@ enum cvm_status cvm_simulate(struct cvm_store *store, const struct cvm_simulate_
         return fail_memory(err);
     }
     enum cvm_status status = simulate(&job, err);
+    cvm_report_problem_finish(&job.problem);
     cvm_report_base_finish(&job.report.base);
     if (status == CVM_OK) {
         *out_simulation = job.simulation;

@@ -25,10 +25,9 @@ struct cvm_setting {
 /* "NAME" and "NUMBER" as people give them: `ID.max_per_day` and `ID.enabled` of a treatment, or a
  * constraint's id; "budget" is the only budget where there is one. CVM_E_INVALID says what is wrong
  * and what was meant. Texts of the setting live in the catalogue or the arena. */
-CVM_MUST_CHECK enum cvm_status cvm_setting_parse(const struct cvm_catalogue *catalogue,
-                                                 struct cvm_arena *arena, const char *name,
-                                                 const char *number, struct cvm_setting *out_setting,
-                                                 struct cvm_error *err);
+CVM_MUST_CHECK enum cvm_status
+cvm_setting_parse(const struct cvm_catalogue *catalogue, struct cvm_arena *arena, const char *name,
+                  const char *number, struct cvm_setting *out_setting, struct cvm_error *err);
 
 struct cvm_scenario {
     const char *name;
@@ -43,10 +42,12 @@ struct cvm_simulated_part {
 
 /* In units of the ledger, as is the price. */
 struct cvm_simulated_limit {
-    bool is_limited; /* the rest is only then known */
-    int64_t granted; /* for the period */
-    int64_t available;
-    int64_t used;
+    bool is_limited;   /* the rest is only then known */
+    int64_t granted;   /* for the period */
+    int64_t available; /* of it, to the run */
+    int64_t used;      /* in the form of allocation/problem.h: negative for a minimum */
+    int64_t covered;   /* treatments that count, and those of them in the group */
+    int64_t inside;
     int64_t shortfall;
     double price, price_low, price_high; /* the range is NaN where it is not known */
     bool is_binding;
@@ -69,7 +70,7 @@ struct cvm_simulation {
     struct cvm_run_record run;
     const struct cvm_catalogue *catalogue; /* with the responses that the run decided with */
     int64_t customers;
-    double run_value; /* as the run told it */
+    double run_value;   /* as the run told it */
     bool is_reproduced; /* the base has the same */
     struct cvm_simulated base;
     struct cvm_simulated *results; /* per scenario */
@@ -85,7 +86,8 @@ struct cvm_simulate_request {
     struct cvm_pool *pool;
     const struct cvm_context *context;
 };
-/* CVM_E_CONFLICT for a run that is not finished, keeps no values, or was asked for one treatment. */
+/* CVM_E_CONFLICT for a run that is not finished, keeps no values, or was asked for one treatment.
+ */
 CVM_MUST_CHECK enum cvm_status cvm_simulate(struct cvm_store *store,
                                             const struct cvm_simulate_request *request,
                                             struct cvm_arena *arena,

@@ -42,12 +42,11 @@ static int only_budget(const struct cvm_catalogue *catalogue)
     return found;
 }
 
-static int capacity_of(const struct cvm_catalogue *catalogue, int treatment)
+/* Groups too. */
+static int constraint_of(const struct cvm_catalogue *catalogue, const char *id)
 {
-    for (size_t c = 0; c < catalogue->constraint_count; c++) {
-        const struct cvm_constraint *constraint = &catalogue->constraints[c];
-        if (constraint->kind == CVM_CONSTRAINT_CAPACITY &&
-            constraint->treatments == UINT64_C(1) << treatment) {
+    for (size_t c = 0; c < catalogue->constraint_count + catalogue->group_count; c++) {
+        if (strcmp(catalogue->constraints[c].id, id) == 0) {
             return (int)c;
         }
     }
@@ -60,9 +59,8 @@ static enum cvm_status unknown_name(const struct cvm_catalogue *catalogue, const
     struct cvm_suggestion suggestion = {.typed = name};
     struct cvm_text text;
     cvm_text_init(&text, 0);
-    enum cvm_status status =
-        CVM_FAIL(err, CVM_E_INVALID, "there is no limit '%s' to set", name);
-    for (size_t c = 0; c < catalogue->constraint_count; c++) {
+    enum cvm_status status = CVM_FAIL(err, CVM_E_INVALID, "there is no limit '%s' to set", name);
+    for (size_t c = 0; c < catalogue->constraint_count + catalogue->group_count; c++) {
         if (catalogue->constraints[c].kind != CVM_CONSTRAINT_CAPACITY) {
             cvm_suggestion_try(&suggestion, catalogue->constraints[c].id);
         }
@@ -114,15 +112,9 @@ static enum cvm_status unknown_property(const struct cvm_catalogue *catalogue,
 
 static int64_t amount_of(const struct cvm_constraint *constraint, double number)
 {
-    switch (constraint->kind) {
-    case CVM_CONSTRAINT_BUDGET:
-        return cvm_micro_from_double(number);
-    case CVM_CONSTRAINT_RESOURCE:
-        return llrint(number * 1000);
-    case CVM_CONSTRAINT_CAPACITY:
-        break;
-    }
-    return llrint(number);
+    return constraint->kind == CVM_CONSTRAINT_BUDGET
+               ? cvm_micro_from_double(number)
+               : llrint(number * (double)cvm_constraint_scale(constraint));
 }
 
 static enum cvm_status set_limit(const struct cvm_catalogue *catalogue, const char *text,
@@ -140,9 +132,10 @@ static enum cvm_status set_limit(const struct cvm_catalogue *catalogue, const ch
         return CVM_FAIL(err, CVM_E_INVALID, "'%s=%s': it takes a number from 0 on, or %s",
                         setting->name, text, CVM_SIMULATE_UNLIMITED);
     }
-    if (constraint->kind == CVM_CONSTRAINT_CAPACITY && number != floor(number)) {
-        return CVM_FAIL(err, CVM_E_INVALID, "'%s=%s': it takes a whole number", setting->name,
-                        text);
+    bool is_share = cvm_constraint_is_share(constraint);
+    if (is_share ? number > 1 : cvm_constraint_scale(constraint) == 1 && number != floor(number)) {
+        return CVM_FAIL(err, CVM_E_INVALID, "'%s=%s': it takes %s", setting->name, text,
+                        is_share ? "a share from 0 to 1" : "a whole number");
     }
     setting->limit = amount_of(constraint, number);
     return CVM_OK;
@@ -159,11 +152,12 @@ static enum cvm_status set_enabled(const struct cvm_treatment *treatment, const 
         return CVM_FAIL(err, CVM_E_INVALID, "'%s=%s': it is true or false", setting->name, text);
     }
     if (!treatment->enabled) {
-        enum cvm_status status =
-            CVM_FAIL(err, CVM_E_INVALID, "'%s' was not enabled in the run, which so has no values "
-                                         "of it", treatment->id);
-        return cvm_error_hint(err, status,
-                              "`cvm treatment enable %s`, then `cvm run --dry-run`.", treatment->id);
+        enum cvm_status status = CVM_FAIL(err, CVM_E_INVALID,
+                                          "'%s' was not enabled in the run, which so has no values "
+                                          "of it",
+                                          treatment->id);
+        return cvm_error_hint(err, status, "`cvm treatment enable %s`, then `cvm run --dry-run`.",
+                              treatment->id);
     }
     setting->is_kept = true;
     return CVM_OK;
@@ -175,7 +169,7 @@ enum cvm_status cvm_setting_parse(const struct cvm_catalogue *catalogue, struct 
 {
     struct name_parts parts = parts_of(catalogue, name);
     struct cvm_setting setting = {.name = cvm_arena_string(arena, name),
-                                  .constraint = cvm_catalogue_constraint(catalogue, name)};
+                                  .constraint = constraint_of(catalogue, name)};
     if (setting.name == NULL) {
         return CVM_FAIL(err, CVM_E_LIMIT, "no memory for a scenario");
     }
@@ -184,7 +178,7 @@ enum cvm_status cvm_setting_parse(const struct cvm_catalogue *catalogue, struct 
     }
     bool is_enabled = parts.property != NULL && strcmp(parts.property, "enabled") == 0;
     if (is_enabled || (parts.property != NULL && strcmp(parts.property, "max_per_day") == 0)) {
-        setting.constraint = capacity_of(catalogue, parts.treatment);
+        setting.constraint = cvm_catalogue_capacity(catalogue, (size_t)parts.treatment);
     } else if (setting.constraint == CVM_INDEX_NONE && parts.property != NULL) {
         return unknown_property(catalogue, &parts, err);
     }
