@@ -1,9 +1,11 @@
 /* capacity show, capacity reset */
+#include <math.h>
+
 #include "base/date.h"
 #include "cli/commands.h"
 #include "cli/document.h"
 #include "cli/work.h"
-#include "model/money.h"
+#include "engine/prices.h"
 #include "storage/audit.h"
 #include "storage/ledger.h"
 
@@ -18,6 +20,8 @@ struct capacity {
     const struct cvm_constraint *constraint;
     struct cvm_ledger_row row;
     bool is_limited;
+    double price; /* of one unit, on this day; NaN = not known */
+    struct cvm_run_limit solved;
 };
 
 /* A capacity of nothing is used up. */
@@ -35,6 +39,26 @@ static int64_t remaining(const struct capacity *capacity)
     return capacity->row.granted - capacity->row.held - capacity->row.confirmed;
 }
 
+/* Prices of a resource are per thousandth inside. */
+static double price_scale(const struct capacity *capacity)
+{
+    return capacity->constraint->kind == CVM_CONSTRAINT_RESOURCE ? 1000 : 1;
+}
+
+/* Of the day's run for everybody, if there was one. */
+static enum cvm_status load_prices(struct cvm_work *work, int32_t day, struct capacity *capacities,
+                                   struct cvm_error *err)
+{
+    const struct cvm_prices *prices = NULL;
+    enum cvm_status status =
+        cvm_prices_load(work->store, work->catalogue, day, work->session->arena, &prices, err);
+    for (size_t c = 0; status == CVM_OK && c < work->catalogue->constraint_count; c++) {
+        capacities[c].price = prices->result.prices[c] * price_scale(&capacities[c]);
+        capacities[c].solved = prices->result.solved[c];
+    }
+    return status == CVM_E_NOT_FOUND ? CVM_OK : status;
+}
+
 static enum cvm_status load(struct cvm_work *work, int32_t day,
                             struct capacity capacities[CVM_CONSTRAINTS_MAX], struct cvm_error *err)
 {
@@ -44,12 +68,13 @@ static enum cvm_status load(struct cvm_work *work, int32_t day,
         capacities[c] = (struct capacity){
             .constraint = constraint,
             .is_limited = constraint->limit >= 0 && constraint->period != CVM_PERIOD_RUN,
+            .price = NAN,
         };
         if (capacities[c].is_limited) {
             status = cvm_ledger_row(work->store, constraint, day, NULL, &capacities[c].row, err);
         }
     }
-    return status;
+    return status == CVM_OK ? load_prices(work, day, capacities, err) : status;
 }
 
 /* ---- JSON ---- */
@@ -63,6 +88,22 @@ static void write_amount(struct cvm_json_writer *json, const char *key,
         return;
     }
     cvm_constraint_write_amount(capacity->constraint, amount, json);
+}
+
+/* What the day's solve found one unit to be worth. */
+static void write_price(struct cvm_json_writer *json, const struct capacity *capacity)
+{
+    const struct cvm_run_limit *solved = &capacity->solved;
+    double scale = price_scale(capacity);
+    cvm_json_key_double(json, "shadow_price", capacity->price);
+    cvm_json_key_double(json, "price_low", solved->is_solved ? solved->price_low * scale : NAN);
+    cvm_json_key_double(json, "price_high", solved->is_solved ? solved->price_high * scale : NAN);
+    cvm_json_key(json, "binding");
+    if (solved->is_solved) {
+        cvm_json_bool(json, solved->is_binding);
+    } else {
+        cvm_json_null(json);
+    }
 }
 
 static void write_capacity(struct cvm_json_writer *json, const char *name,
@@ -79,6 +120,7 @@ static void write_capacity(struct cvm_json_writer *json, const char *name,
     cvm_json_key_double(json, "usage_percent", usage_percent(capacity));
     cvm_json_key_bool(json, "available", !capacity->is_limited || remaining(capacity) > 0);
     cvm_json_key_string(json, "period", capacity->is_limited ? capacity->row.period : NULL);
+    write_price(json, capacity);
     cvm_json_object_end(json);
 }
 
@@ -128,11 +170,27 @@ static const char *amount_text(const struct capacity *capacity, int64_t amount,
     return scale == 1 ? cvm_grouped(amount, text) : cvm_money((double)amount / (double)scale, text);
 }
 
+static void add_price(struct cvm_table *table, const struct capacity *capacity)
+{
+    const struct cvm_run_limit *solved = &capacity->solved;
+    double scale = price_scale(capacity);
+    if (!solved->is_solved || isnan(capacity->price)) {
+        cvm_table_add(table, "");
+        cvm_table_add(table, "");
+        cvm_table_add(table, "");
+        return;
+    }
+    cvm_table_add_format(table, "%.4g", capacity->price);
+    cvm_table_add_format(table, "%.4g to %.4g", solved->price_low * scale,
+                         solved->price_high * scale);
+    cvm_table_add(table, solved->is_binding ? "binding" : "not binding");
+}
+
 static void print_capacities(struct cvm_session *session, const struct cvm_catalogue *catalogue,
                              const struct capacity *capacities)
 {
-    static const char *const headers[] = {"what",       ">granted", ">held", ">used",
-                                          ">remaining", ">usage",   "period"};
+    static const char *const headers[] = {"what",   ">granted", ">held",  ">used",  ">remaining",
+                                          ">usage", "period",   ">price", ">range", ""};
     struct cvm_table table;
     char text[CVM_NUMBER_TEXT_SIZE];
     cvm_table_init(&table, headers, sizeof(headers) / sizeof(headers[0]));
@@ -148,6 +206,7 @@ static void print_capacities(struct cvm_session *session, const struct cvm_catal
         }
         cvm_table_add_format(&table, "%.1f %%", usage_percent(capacity));
         cvm_table_add(&table, capacity->is_limited ? capacity->row.period : "");
+        add_price(&table, capacity);
     }
     cvm_table_print(&table, session->out);
 }
@@ -195,7 +254,7 @@ static const struct cvm_option show_options[] = {
 const struct cvm_command cvm_command_capacity_show = {
     .name = "capacity show",
     .arguments = "",
-    .summary = "What is granted, held, used and left of everything scarce",
+    .summary = "What is granted, held, used and left of everything scarce, and its price",
     .details = "  cvm capacity show --as-of 2024-03-20",
     .options = show_options,
     .run = run_show,

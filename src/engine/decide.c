@@ -8,6 +8,7 @@
 #include "base/date.h"
 #include "engine/customer.h"
 #include "engine/groups.h"
+#include "engine/prices.h"
 #include "engine/run_internal.h"
 #include "engine/run_results.h"
 #include "storage/control_store.h"
@@ -251,20 +252,30 @@ static enum cvm_status choose(struct decide_job *job, struct choice *out_choice,
     return CVM_OK;
 }
 
-/* Prices of the last run that chose for everybody among everything; 0 where there was none. One for
- * some customers, or of one treatment, finds means plentiful that the base is short of. */
+/* A minimum is of everybody: one customer is given nothing that is worth nothing for its sake. */
+static void forget_minimums(struct decide_job *job)
+{
+    const struct cvm_catalogue *catalogue = job->catalogue;
+    for (size_t g = 0; g < catalogue->group_count; g++) {
+        size_t c = catalogue->constraint_count + g;
+        enum cvm_constraint_kind kind = catalogue->constraints[c].kind;
+        if (kind == CVM_CONSTRAINT_SEGMENT_MIN || kind == CVM_CONSTRAINT_SHARE_MIN) {
+            job->result.prices[c] = NAN;
+        }
+    }
+}
+
+/* 0 where no run has chosen for everybody yet. */
 static enum cvm_status load_prices(struct decide_job *job, struct cvm_error *err)
 {
-    struct cvm_run_record last;
-    enum cvm_status status = cvm_run_for_everybody(job->writer, job->arena, &last, err);
-    if (status == CVM_E_NOT_FOUND) {
-        return CVM_OK;
-    }
+    const struct cvm_prices *prices = NULL;
+    enum cvm_status status =
+        cvm_prices_load(job->writer, job->catalogue, CVM_DAY_NONE, job->arena, &prices, err);
     if (status == CVM_OK) {
-        job->result.run_id = last.run_id;
-        status = cvm_run_summary_parse(last.summary, &job->result, err);
+        memcpy(job->result.prices, prices->result.prices, sizeof(job->result.prices));
+        forget_minimums(job);
     }
-    return status;
+    return status == CVM_E_NOT_FOUND ? CVM_OK : status;
 }
 
 static enum cvm_status take(struct decide_job *job, const struct choice *choice,

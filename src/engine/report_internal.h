@@ -15,6 +15,8 @@ struct cvm_report_base {
     size_t count;
     size_t capacity;            /* customers that the columns have room for; a multiple of 16 */
     bool has_matrix;            /* the values are wanted too; said before loading */
+    bool keeps_households;      /* also those that were refused for another member's sake: for who
+                                   chooses in households again; said before loading */
     struct cvm_buffer matrix;   /* float, blocks of 16 */
     struct cvm_buffer keys;     /* uint64_t */
     struct cvm_buffer margins;  /* double */

@@ -115,7 +115,10 @@ static enum cvm_status take_customer(struct value_loading *loading,
     ((unsigned char *)base->flags.data)[at] = flags;
     ((unsigned char *)base->given.data)[at] = CVM_NOTHING;
     for (size_t t = 0; base->has_matrix && t < view->treatment_count; t++) {
-        matrix[cvm_values_at(view->treatment_count, at, t)] = cvm_values_value(view, i, t);
+        bool is_kept =
+            base->keeps_households || cvm_values_reason(view, i, t) != CVM_REASON_HOUSEHOLD;
+        matrix[cvm_values_at(view->treatment_count, at, t)] =
+            is_kept ? cvm_values_value(view, i, t) : CVM_VALUE_INELIGIBLE;
     }
     side->segments[segment].customers++;
     side->segments[segment].permitted += (flags & CVM_REPORT_PERMITTED) != 0 ? 1 : 0;

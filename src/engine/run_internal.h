@@ -90,6 +90,9 @@ struct cvm_run_memory {
                                       control group is on */
     struct cvm_column *households; /* per worker; NULL without household limits */
     size_t household_columns;
+    uint32_t household_count;     /* in which the solver chooses */
+    struct cvm_buffer members_of; /* uint32_t per customer: which of these, or CVM_NO_GROUP */
+    struct cvm_buffer allowances; /* unsigned char per household: how many of it */
     struct cvm_run_windows windows;
 };
 
@@ -125,7 +128,7 @@ CVM_MUST_CHECK enum cvm_status cvm_run_loaded_decision(const struct cvm_catalogu
 /* run_values.c: scan, features and verdicts into memory->values, blocks into the store as they end.
  */
 CVM_MUST_CHECK enum cvm_status cvm_run_make_values(struct cvm_run_job *job, struct cvm_error *err);
-/* Household limits change values after the scan: their blocks are stored beside the solve. The
+/* Household limits change values after the scan: their blocks are stored once they are solved. The
  * body of a thread; the job is its state. */
 enum cvm_status cvm_run_write_blocks(void *job, struct cvm_error *err);
 
@@ -156,6 +159,16 @@ CVM_MUST_CHECK enum cvm_status cvm_run_store_enrolment(struct cvm_run_job *job,
                                                        struct cvm_error *err);
 bool cvm_run_is_member(const struct cvm_control_groups *groups, uint64_t key);
 CVM_MUST_CHECK enum cvm_status cvm_run_withhold(struct cvm_run_job *job, struct cvm_error *err);
+
+/* run_household.c: everybody's household, after the scan; in which of them the solver chooses, once
+ * it is known what is withheld; what it chose, for who got nothing. */
+CVM_MUST_CHECK enum cvm_status cvm_run_open_households(struct cvm_run_job *job,
+                                                       struct cvm_error *err);
+CVM_MUST_CHECK enum cvm_status cvm_run_join_households(struct cvm_run_job *job,
+                                                       struct cvm_error *err);
+CVM_MUST_CHECK enum cvm_status cvm_run_number_households(struct cvm_run_job *job,
+                                                         struct cvm_error *err);
+void cvm_run_tell_households(struct cvm_run_job *job);
 
 /* run_withdraw.c: withdraw the day's decisions that are not yet sent, and give back what they used,
  * by the catalogue that they were made with. A transaction of its own. */

@@ -213,6 +213,8 @@ static void destroy_memory(struct cvm_run_memory *memory)
         cvm_column_finish(&memory->households[i]);
     }
     free(memory->households);
+    cvm_buffer_finish(&memory->members_of);
+    cvm_buffer_finish(&memory->allowances);
     free(memory->values);
     cvm_buffer_finish(&memory->matrix);
     cvm_buffer_finish(&memory->keys);

@@ -245,13 +245,35 @@ static enum cvm_status publish_transaction(struct cvm_run_job *job, struct cvm_e
     return status;
 }
 
-enum cvm_status cvm_run_publish(struct cvm_run_job *job, struct cvm_error *err)
+/* Decisions and their digest; meanwhile the blocks that could not be stored during the scan. */
+static enum cvm_status make_decisions(struct cvm_run_job *job, struct cvm_error *err)
 {
-    double start = cvm_context_seconds(job->engine->context);
-    enum cvm_status status = cvm_run_make_decisions(job, err);
+    struct cvm_thread *blocks = NULL;
+    struct cvm_error blocks_err = {0};
+    enum cvm_status status = CVM_OK;
+    if (job->writer != NULL && job->memory->households != NULL) {
+        status = cvm_thread_start(cvm_run_write_blocks, job, &blocks, err);
+    }
+    if (status == CVM_OK) {
+        status = cvm_run_make_decisions(job, err);
+    }
     if (status == CVM_OK) {
         status = cvm_run_digest(job->result, err);
     }
+    enum cvm_status blocks_status = cvm_thread_join(blocks, &blocks_err);
+    if (status == CVM_OK && blocks_status != CVM_OK) {
+        status = blocks_status;
+        if (err != NULL) {
+            *err = blocks_err;
+        }
+    }
+    return status;
+}
+
+enum cvm_status cvm_run_publish(struct cvm_run_job *job, struct cvm_error *err)
+{
+    double start = cvm_context_seconds(job->engine->context);
+    enum cvm_status status = make_decisions(job, err);
     if (status == CVM_OK && job->writer != NULL) {
         status = store_decisions(job, err);
     }

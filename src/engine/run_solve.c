@@ -7,6 +7,20 @@
 /* A hold outlives its run by this much; then anybody may expire it. */
 #define HOLD_MS (INT64_C(15) * 60 * 1000)
 
+/* What is withheld from a customer the solver does not see. */
+static void mask_withheld(const struct cvm_run_memory *memory, const struct cvm_shard_values *shard,
+                          size_t first)
+{
+    const uint64_t *withheld = (const uint64_t *)memory->withheld.data + first;
+    float *matrix = memory->matrix.data;
+    for (size_t i = 0; i < shard->count; i++) {
+        for (uint64_t left = withheld[i]; left != 0; left &= left - 1) {
+            size_t t = (size_t)__builtin_ctzll(left);
+            matrix[cvm_values_at(shard->treatment_count, first + i, t)] = CVM_VALUE_INELIGIBLE;
+        }
+    }
+}
+
 static enum cvm_status gather_shard(void *state, size_t s, size_t worker, struct cvm_error *err)
 {
     const struct cvm_run_memory *memory = state;
@@ -22,6 +36,9 @@ static enum cvm_status gather_shard(void *state, size_t s, size_t worker, struct
             matrix[cvm_values_at(treatment_count, first + i, t)] =
                 from[cvm_values_at(treatment_count, i, t)];
         }
+    }
+    if (cvm_control_is_on(&memory->control)) {
+        mask_withheld(memory, shard, first);
     }
     if (shard->count > 0) {
         memcpy((uint64_t *)memory->keys.data + first, shard->keys.data,
@@ -55,9 +72,8 @@ static enum cvm_status find_classes(struct cvm_run_job *job, struct cvm_error *e
     return status;
 }
 
-/* One contiguous problem from the shards, each of which ends in a padded block. */
-static enum cvm_status gather(struct cvm_run_job *job, size_t treatment_count,
-                              struct cvm_error *err)
+/* Where each shard's customers begin. */
+static enum cvm_status count_customers(struct cvm_run_job *job, struct cvm_error *err)
 {
     struct cvm_run_memory *memory = job->memory;
     memory->first = CVM_NEW_ARRAY(job->arena, memory->shard_count + 1, size_t);
@@ -67,8 +83,16 @@ static enum cvm_status gather(struct cvm_run_job *job, size_t treatment_count,
     for (size_t s = 0; s < memory->shard_count; s++) {
         memory->first[s + 1] = memory->first[s] + memory->values[s].count;
     }
-    size_t count = memory->first[memory->shard_count];
-    memory->customer_count = count;
+    memory->customer_count = memory->first[memory->shard_count];
+    return CVM_OK;
+}
+
+/* One contiguous problem from the shards, each of which ends in a padded block. */
+static enum cvm_status gather(struct cvm_run_job *job, size_t treatment_count,
+                              struct cvm_error *err)
+{
+    struct cvm_run_memory *memory = job->memory;
+    size_t count = memory->customer_count;
     size_t padded = (count + 15) / 16 * 16 + 16;
     struct {
         struct cvm_buffer *buffer;
@@ -243,30 +267,22 @@ static enum cvm_status rows_and_hold(struct cvm_run_job *job, struct cvm_error *
     return status;
 }
 
-/* Solve, and meanwhile store the blocks that could not be stored during the scan. */
-static enum cvm_status solve(struct cvm_run_job *job, const struct cvm_problem *problem,
-                             struct cvm_error *err)
+/* ---- the solve ---- */
+
+/* From the values of the scan to columns and rows. */
+static enum cvm_status make_problem(struct cvm_run_job *job, struct cvm_error *err)
 {
-    struct cvm_run_memory *memory = job->memory;
-    struct cvm_thread *blocks = NULL;
-    struct cvm_error blocks_err = {0};
-    enum cvm_status status = CVM_OK;
-    if (job->writer != NULL && memory->households != NULL) {
-        status = cvm_thread_start(cvm_run_write_blocks, job, &blocks, err);
+    enum cvm_status status = count_customers(job, err);
+    if (status == CVM_OK) {
+        status = cvm_run_withhold(job, err);
     }
     if (status == CVM_OK) {
-        status = cvm_solve(problem, &(struct cvm_solver_options){0}, job->engine->pool,
-                           job->engine->context, &memory->solved, err);
-        status = status == CVM_OK ? CVM_OK : cvm_error_context(err, status, "allocate");
+        status = cvm_run_number_households(job, err);
     }
-    enum cvm_status blocks_status = cvm_thread_join(blocks, &blocks_err);
-    if (status == CVM_OK && blocks_status != CVM_OK) {
-        status = blocks_status;
-        if (err != NULL) {
-            *err = blocks_err;
-        }
+    if (status == CVM_OK) {
+        status = gather(job, job->catalogue->treatment_count, err);
     }
-    return status;
+    return status == CVM_OK ? rows_and_hold(job, err) : status;
 }
 
 enum cvm_status cvm_run_allocate(struct cvm_run_job *job, struct cvm_error *err)
@@ -276,13 +292,7 @@ enum cvm_status cvm_run_allocate(struct cvm_run_job *job, struct cvm_error *err)
     int64_t priorities[CVM_TREATMENTS_MAX];
     int64_t costs[CVM_TREATMENTS_MAX];
     double start = cvm_context_seconds(job->engine->context);
-    enum cvm_status status = gather(job, catalogue->treatment_count, err);
-    if (status == CVM_OK) {
-        status = cvm_run_withhold(job, err);
-    }
-    if (status == CVM_OK) {
-        status = rows_and_hold(job, err);
-    }
+    enum cvm_status status = make_problem(job, err);
     if (status != CVM_OK) {
         return status;
     }
@@ -304,12 +314,21 @@ enum cvm_status cvm_run_allocate(struct cvm_run_job *job, struct cvm_error *err)
         .row_count = memory->rows.count,
         .forced_treatment = job->request->forced_treatment,
     };
+    if (memory->household_count > 0) {
+        problem.groups = memory->members_of.data;
+        problem.group_count = memory->household_count;
+        problem.group_max = memory->allowances.data;
+        problem.group_treatments =
+            cvm_household_governed(catalogue, &catalogue->policy.household[0]);
+    }
     memory->solved.treatments = memory->plan.data;
-    status = solve(job, &problem, err);
+    status = cvm_solve(&problem, &(struct cvm_solver_options){0}, job->engine->pool,
+                       job->engine->context, &memory->solved, err);
     if (status != CVM_OK) {
-        return status;
+        return cvm_error_context(err, status, "allocate");
     }
     cvm_run_limits_take(job);
+    cvm_run_tell_households(job);
     job->result->seconds.allocation = cvm_context_seconds(job->engine->context) - start;
     return CVM_OK;
 }
