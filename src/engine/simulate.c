@@ -346,7 +346,9 @@ enum cvm_status cvm_simulate(struct cvm_store *store, const struct cvm_simulate_
     struct simulate_job job = {
         .request = request,
         .arena = arena,
-        .report = {.store = store, .arena = arena, .base.has_matrix = true},
+        .report = {.store = store,
+                   .arena = arena,
+                   .base = {.has_matrix = true, .keeps_households = true}},
         .simulation = CVM_NEW(arena, struct cvm_simulation),
         .plan = CVM_NEW(arena, struct cvm_plan),
     };
