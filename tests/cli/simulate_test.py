@@ -217,6 +217,10 @@ def groups_can_be_set(world):
     few, much, share, reserve = found
     expect(few["by_segment"]["prepaid"] <= 5 and few["feasible"], few["by_segment"])
     expect(not much["feasible"] and much["prices"]["unhappy"]["shortfall"] > 0, much["prices"]["unhappy"])
+    expect(much["infeasible"] and "unhappy" in much["infeasible"][0]["message"], much["infeasible"])
+    same(few["infeasible"], [], "what is reached")
+    text = world.hard.cvm("simulate", "--set", "unhappy=100000").out
+    expect("Not reached: " in text and "way out" in text, text)
     expect(share["prices"]["converged_share"]["used"] >= 0.25, share["prices"]["converged_share"])
     same(reserve["prices"]["dear"]["available"], 0, "nothing is left of the capacity for the others")
 
