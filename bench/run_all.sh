@@ -4,24 +4,35 @@
 #   BENCH_CUSTOMERS  biggest base, default 100000; 1000000 for the figures of docs/
 #   BENCH_ROUNDS     interleaved rounds, default 5 (15 for the figures of docs/)
 #   BENCH_KILLS      kills of the baseline and beside it, default 200
+#   BENCH_LIMIT      seconds for each solver of linear programs and problem, default 60 (600 for docs/)
+#   BENCH_WORLDS     generated bases on which simpler rules are judged by the truth, default 5 (20 for docs/)
 set -eu
 cd "$(dirname "$0")/.."
 build=${1:-build}
 customers=${BENCH_CUSTOMERS:-100000}
 rounds=${BENCH_ROUNDS:-5}
 kills=${BENCH_KILLS:-200}
+limit=${BENCH_LIMIT:-60}
+worlds=${BENCH_WORLDS:-5}
 out="$build/bench"
 failed=0
 mkdir -p "$out"
 
+# Each comparison by itself: one that can not be installed takes no other with it.
 venv="$build/bench-venv"
-if [ ! -x "$venv/bin/python" ] || ! "$venv/bin/python" -c "import duckdb" 2> /dev/null; then
-    if ! { python3 -m venv "$venv" && "$venv/bin/pip" install --quiet --disable-pip-version-check duckdb; } \
-        > "$out/venv.log" 2>&1; then
+[ -x "$venv/bin/python" ] || python3 -m venv "$venv" || echo "bench: no Python packages without python3-venv" >&2
+has() {
+    "$venv/bin/python" -c "import $1" 2> /dev/null
+}
+install() {
+    if ! "$venv/bin/pip" install --quiet --disable-pip-version-check "$@" > "$out/venv.log" 2>&1; then
         tail -n 5 "$out/venv.log" >&2
-        echo "bench: the Python package duckdb could not be installed; its comparison is left out" >&2
+        echo "bench: the Python packages $* could not be installed; their comparison is left out" >&2
     fi
-fi
+}
+solvers="numpy, scipy, highspy, ortools"
+has duckdb || install duckdb
+has "$solvers" || install numpy scipy highspy ortools
 
 # NAME COMMAND...: its table into the report, its exit code into ours.
 part() {
@@ -43,10 +54,21 @@ rules_and_values() {
     "$build/cvm" bench recommend --customers "$customers" --threads 2 --repeat "$rounds" | sed 's/^/    /'
 }
 
-solve_sizes() {
-    for size in 10000 100000 1000000; do
-        [ "$size" -gt "$customers" ] || "$build/bench/solver_bench" "$size" | sed 's/^/    /'
-    done
+allocate() {
+    sizes="10000,100000"
+    seeds=0
+    if [ "$customers" -ge 1000000 ]; then
+        sizes="$sizes,$customers"
+        seeds=20
+    fi
+    python3 bench/allocate.py "$build/cvm" --customers "$sizes" --seeds "$seeds" --json "$out/allocate.json"
+}
+
+peer_solvers() {
+    cases=10000x13,10000x33,100000x13,100000x33
+    [ "$customers" -lt 1000000 ] || cases="$cases,1000000x13"
+    "$venv/bin/python" bench/peers.py "$build/cvm" --cases "$cases" --limit "$limit" --seeds "$worlds" \
+        --json "$out/peers.json" --picture "$out/peers.svg"
 }
 
 echo "# Measurements"
@@ -58,7 +80,7 @@ echo
 echo "## Scale"
 echo
 part scale python3 bench/scale.py "$build/cvm" --customers "$customers" --rounds "$rounds" --json "$out/scale.json"
-if "$venv/bin/python" -c "import duckdb" 2> /dev/null; then
+if has duckdb; then
     echo "## DuckDB, the same features"
     echo
     peers=$customers
@@ -72,22 +94,24 @@ part poc python3 bench/poc_baseline.py "$build/cvm" --kills "$kills" --json "$ou
 echo "## Rules, and values with consent and policy"
 echo
 part rules rules_and_values
-if ninja -C "$build" -t query bench/solver_bench > /dev/null 2>&1; then
-    ninja -C "$build" --quiet bench/solver_bench
-    echo "## The solver alone"
+echo "## Allocation"
+echo
+part allocate allocate
+if has "$solvers" && command -v clp > /dev/null; then
+    echo "## Allocation beside others"
     echo
-    part solver solve_sizes
+    part peers peer_solvers
 fi
 
 python3 - "$out" "$build" << 'END'
 import json, os, sys
 out, figures = sys.argv[1], {}
-for name in ("scale", "duckdb", "poc"):
+for name in ("scale", "duckdb", "poc", "allocate", "peers"):
     path = os.path.join(out, name + ".json")
     if os.path.exists(path):
         with open(path, encoding="utf-8") as stream:
             figures.update(json.load(stream))
-for name in ("rules", "solver"):
+for name in ("rules",):
     path = os.path.join(out, name + ".md")
     if os.path.exists(path):
         with open(path, encoding="utf-8") as stream:

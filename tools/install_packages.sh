@@ -7,7 +7,7 @@ build="gcc g++ make meson ninja-build pkg-config libsimdjson-dev libsqlite3-dev 
 runtime="tzdata"
 test="libcmocka-dev python3 sqlite3 chromium"
 check="clang clang-format clang-tidy libclang-rt-14-dev gcovr git mandoc zsh fish"
-bench="python3 python3-venv python3-pip"
+bench="python3 python3-venv python3-pip coinor-clp"
 
 case "${1:-build}" in
 build) wanted="$build $runtime" ;;

@@ -19,20 +19,22 @@ struct cvm_conflict {
     const char *relaxation; /* "lower 'north' to 320" */
 };
 
-/* By counting alone, before a solve. out_conflicts has room for CVM_CONFLICTS_MAX; texts live in
- * the arena. */
+/* By counting alone, before a solve or after one that fell short; nothing to count where there is
+ * no minimum. Every conflict told is one, but not every one is told. out_conflicts has room for
+ * CVM_CONFLICTS_MAX; texts live in the arena. */
 CVM_MUST_CHECK enum cvm_status cvm_conflicts_before(const struct cvm_problem *problem,
                                                     struct cvm_pool *pool, struct cvm_arena *arena,
                                                     struct cvm_conflict *out_conflicts,
                                                     size_t *out_count, struct cvm_error *err);
 
-/* Of a plan that fell short. */
-CVM_MUST_CHECK enum cvm_status cvm_conflicts_after(const struct cvm_problem *problem,
-                                                   const struct cvm_plan *plan,
-                                                   struct cvm_pool *pool,
-                                                   const struct cvm_context *context,
-                                                   struct cvm_arena *arena,
-                                                   struct cvm_conflict *out_conflicts,
-                                                   size_t *out_count, struct cvm_error *err);
+/* Of a plan that fell short: sets of rows that are proven to be in conflict and of which none can
+ * be left out, each with other minimums than the ones before. A way out changes one limit and holds
+ * with all other limits kept; large limits are told to four digits. Where nothing is proven, one
+ * "conflict" tells what the plan lacks. */
+CVM_MUST_CHECK enum cvm_status
+cvm_conflicts_after(const struct cvm_problem *problem, const struct cvm_plan *plan,
+                    struct cvm_pool *pool, const struct cvm_context *context,
+                    struct cvm_arena *arena, struct cvm_conflict *out_conflicts, size_t *out_count,
+                    struct cvm_error *err);
 
 #endif

@@ -17,6 +17,7 @@ struct choice {
 };
 
 struct customer {
+    size_t number; /* in the problem */
     struct choice *choices; /* best score first */
     size_t count;
     uint32_t group;
@@ -26,7 +27,8 @@ struct exact {
     const struct cvm_problem *problem;
     const struct cvm_tariff *tariff;
     const double *prices;
-    struct customer customers[CUSTOMERS_MAX];
+    struct customer customers[CUSTOMERS_MAX]; /* who may get anything */
+    size_t customer_count;
     /* Of the customers from i on: the best scores, and the least that they can use. */
     double scores_from[CUSTOMERS_MAX + 1];
     int64_t least_from[CUSTOMERS_MAX + 1][CVM_PROBLEM_ROWS_MAX];
@@ -40,13 +42,42 @@ struct exact {
 
 /* ---- what customers may get ---- */
 
+static bool may_get(const struct exact *exact, size_t number, size_t treatment)
+{
+    const struct cvm_tariff *tariff = exact->tariff;
+    size_t customer_class = cvm_problem_class(exact->problem, number);
+    return cvm_problem_value(exact->problem, number, treatment) > CVM_PROBLEM_VALUE_MIN &&
+           tariff->flat[treatment * tariff->class_count + customer_class] < CVM_TARIFF_FORBIDDEN;
+}
+
+/* Who may get anything; false when they are too many. */
+static bool find_customers(struct exact *exact)
+{
+    const struct cvm_problem *problem = exact->problem;
+    for (size_t i = 0; i < problem->customer_count; i++) {
+        bool may_any = false;
+        for (size_t place = 0; place < exact->tariff->count && !may_any; place++) {
+            may_any = may_get(exact, i, exact->tariff->treatments[place]);
+        }
+        if (may_any && exact->customer_count == CUSTOMERS_MAX) {
+            return false;
+        }
+        if (may_any) {
+            struct customer *customer = &exact->customers[exact->customer_count++];
+            customer->number = i;
+            customer->group = problem->groups != NULL ? problem->groups[i] : CVM_NO_GROUP;
+        }
+    }
+    return true;
+}
+
 /* The set and all that grow from it by treatments from `place` on; false when they are too many. */
-static bool list_choices(const struct exact *exact, size_t number, size_t place,
+static bool list_choices(const struct exact *exact, struct customer *customer, size_t place,
                          struct choice choice)
 {
     const struct cvm_problem *problem = exact->problem;
     const struct cvm_tariff *tariff = exact->tariff;
-    struct customer *customer = (struct customer *)&exact->customers[number];
+    size_t number = customer->number;
     size_t customer_class = cvm_problem_class(problem, number);
     if (customer->count == CHOICES_MAX) {
         return false;
@@ -60,9 +91,7 @@ static bool list_choices(const struct exact *exact, size_t number, size_t place,
         size_t t = tariff->treatments[place];
         struct choice next = choice;
         next.set |= UINT64_C(1) << t;
-        if (!(cvm_problem_value(problem, number, t) > CVM_PROBLEM_VALUE_MIN) ||
-            tariff->flat[t * tariff->class_count + customer_class] >= CVM_TARIFF_FORBIDDEN ||
-            !cvm_set_is_allowed(problem, next.set)) {
+        if (!may_get(exact, number, t) || !cvm_set_is_allowed(problem, next.set)) {
             continue;
         }
         next.value += cvm_problem_exact(problem, number, t);
@@ -70,7 +99,7 @@ static bool list_choices(const struct exact *exact, size_t number, size_t place,
             next.uses[r] += cvm_row_use(&problem->rows[r], customer_class, t,
                                         cvm_problem_amount(problem, number));
         }
-        if (!list_choices(exact, number, place + 1, next)) {
+        if (!list_choices(exact, customer, place + 1, next)) {
             return false;
         }
     }
@@ -91,11 +120,10 @@ static int compare_choices(const void *a, const void *b)
 static bool make_customers(struct exact *exact, struct cvm_arena *arena, struct choice *scratch)
 {
     const struct cvm_problem *problem = exact->problem;
-    for (size_t i = problem->customer_count; i-- > 0;) {
+    for (size_t i = exact->customer_count; i-- > 0;) {
         struct customer *customer = &exact->customers[i];
-        customer->group = problem->groups != NULL ? problem->groups[i] : CVM_NO_GROUP;
         customer->choices = scratch;
-        if (!list_choices(exact, i, 0, (struct choice){0})) {
+        if (!list_choices(exact, customer, 0, (struct choice){0})) {
             return false;
         }
         qsort(scratch, customer->count, sizeof(*scratch), compare_choices);
@@ -160,7 +188,7 @@ static void visit(struct exact *exact, size_t at, double value)
     if (++exact->nodes > NODES_MAX || !can_fit(exact, at)) {
         return;
     }
-    if (at == exact->problem->customer_count) {
+    if (at == exact->customer_count) {
         if (!exact->is_found || value > exact->best) {
             exact->is_found = true;
             exact->best = value;
@@ -189,14 +217,15 @@ static void visit(struct exact *exact, size_t at, double value)
     }
 }
 
-static double value_of_plan(const struct cvm_moves *moves)
+static double value_of_plan(const struct exact *exact, const struct cvm_moves *moves)
 {
     const struct cvm_problem *problem = moves->solve->problem;
     double value = 0.0;
-    for (size_t i = 0; i < problem->customer_count; i++) {
-        uint64_t set = cvm_plan_set(problem, moves->treatments, i);
+    for (size_t i = 0; i < exact->customer_count; i++) {
+        size_t number = exact->customers[i].number;
+        uint64_t set = cvm_plan_set(problem, moves->treatments, number);
         for (; set != 0; set &= set - 1) {
-            value += cvm_problem_exact(problem, i, (size_t)__builtin_ctzll(set));
+            value += cvm_problem_exact(problem, number, (size_t)__builtin_ctzll(set));
         }
     }
     return value;
@@ -205,9 +234,10 @@ static double value_of_plan(const struct cvm_moves *moves)
 static void store(const struct exact *exact, struct cvm_moves *moves)
 {
     memset(moves->used, 0, sizeof(moves->used));
-    for (size_t i = 0; i < exact->problem->customer_count; i++) {
-        const struct choice *choice = &exact->customers[i].choices[exact->best_chosen[i]];
-        cvm_plan_set_to(exact->problem, moves->treatments, i, choice->set);
+    for (size_t i = 0; i < exact->customer_count; i++) {
+        const struct customer *customer = &exact->customers[i];
+        const struct choice *choice = &customer->choices[exact->best_chosen[i]];
+        cvm_plan_set_to(exact->problem, moves->treatments, customer->number, choice->set);
         for (size_t r = 0; r < exact->problem->row_count; r++) {
             moves->used[r] += choice->uses[r];
         }
@@ -217,9 +247,6 @@ static void store(const struct exact *exact, struct cvm_moves *moves)
 enum cvm_status cvm_exact_run(struct cvm_moves *moves, const double *prices, struct cvm_error *err)
 {
     const struct cvm_solve *solve = moves->solve;
-    if (solve->everybody.count > CUSTOMERS_MAX) {
-        return CVM_OK;
-    }
     struct exact *exact = CVM_NEW(solve->arena, struct exact);
     struct choice *scratch = cvm_arena_alloc_raw(solve->arena, CHOICES_MAX, sizeof(*scratch));
     if (exact == NULL || scratch == NULL) {
@@ -228,11 +255,11 @@ enum cvm_status cvm_exact_run(struct cvm_moves *moves, const double *prices, str
     exact->problem = solve->problem;
     exact->tariff = &solve->tariff;
     exact->prices = prices;
-    if (!make_customers(exact, solve->arena, scratch)) {
+    if (!find_customers(exact) || !make_customers(exact, solve->arena, scratch)) {
         return CVM_OK;
     }
     bool is_feasible = cvm_moves_keep_limits(moves, CVM_MOVES_LIMITS);
-    exact->best = value_of_plan(moves);
+    exact->best = value_of_plan(exact, moves);
     double before = exact->best;
     exact->is_found = is_feasible;
     visit(exact, 0, 0.0);

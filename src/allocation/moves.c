@@ -195,8 +195,7 @@ static int compare_moves(const void *a, const void *b)
     return (int)left->out * 256 + (int)left->in - ((int)right->out * 256 + (int)right->in);
 }
 
-static void apply(struct cvm_moves *moves, const struct cvm_move *move, const struct cvm_change *change,
-                  int sign)
+static void apply_sets(struct cvm_moves *moves, const struct cvm_move *move, int sign)
 {
     const struct cvm_problem *problem = moves->solve->problem;
     uint64_t out = bit_of(sign > 0 ? move->out : move->in);
@@ -207,6 +206,16 @@ static void apply(struct cvm_moves *moves, const struct cvm_move *move, const st
     cvm_plan_set_to(problem, moves->treatments, out_customer, set);
     set = cvm_plan_set(problem, moves->treatments, in_customer) | in;
     cvm_plan_set_to(problem, moves->treatments, in_customer, set);
+}
+
+static void apply(struct cvm_moves *moves, const struct cvm_move *move, const struct cvm_change *change,
+                  int sign)
+{
+    if (moves->is_simple) {
+        moves->treatments[move->in_customer] = sign > 0 ? move->in : move->out;
+    } else {
+        apply_sets(moves, move, sign);
+    }
     for (size_t k = 0; k < change->count; k++) {
         moves->used[change->rows[k]] += sign * change->deltas[k];
     }
@@ -269,6 +278,9 @@ static bool is_legal(const struct cvm_moves *moves, const struct unit *unit,
                      const struct cvm_move *move)
 {
     const struct cvm_problem *problem = moves->solve->problem;
+    if (moves->is_simple) { /* then it takes what there is, or gives to who has nothing */
+        return moves->treatments[move->in_customer] == move->out;
+    }
     uint64_t counting = counting_treatments(problem);
     uint64_t out_set = cvm_plan_set(problem, moves->treatments, move->out_customer);
     uint64_t in_set = cvm_plan_set(problem, moves->treatments, move->in_customer);
@@ -299,8 +311,13 @@ static void offer_ins(const struct cvm_moves *moves, const struct unit *unit, st
                       offer_fn offer, void *state)
 {
     const struct cvm_problem *problem = moves->solve->problem;
-    uint64_t own = cvm_plan_set(problem, moves->treatments, move.in_customer);
     move.out_customer = move.in_customer;
+    if (moves->is_simple) {
+        move.out = moves->treatments[move.in_customer];
+        offer(state, moves, unit, &move);
+        return;
+    }
+    uint64_t own = cvm_plan_set(problem, moves->treatments, move.in_customer);
     move.out = CVM_NOTHING;
     if (is_legal(moves, unit, &move)) {
         offer(state, moves, unit, &move);

@@ -27,6 +27,7 @@ struct cvm_move {
 /* A plan while it is being repaired. */
 struct cvm_moves {
     struct cvm_solve *solve;   /* its tariff is set at the plan's prices */
+    bool is_simple;            /* customers with one treatment each, no households */
     unsigned char *treatments; /* the plan */
     int64_t used[CVM_PROBLEM_ROWS_MAX];
     double regret;    /* of all moves made */

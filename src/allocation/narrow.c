@@ -12,13 +12,14 @@
 #define SAMPLE_SEED       UINT64_C(0x73616d706c65)
 #define SAMPLE_TOLERANCE  1e-6
 #define SAMPLE_PASSES_MAX 320
+#define ROUGH_IMBALANCE_MAX 2e-3
 #define OPEN_PASSES_MAX   400
 #define LEVEL_TOLERANCE   1e-7
 #define LAST_TOLERANCE    1e-9
 #define FULL_PASSES_MAX   400
 /* Every level has some eighths of the customers of the one before, down to so many. */
 #define LEVEL_STEP  0.125
-#define LEVEL_LEAST ((size_t)6144)
+#define LEVEL_LEAST ((size_t)3072)
 #define ATTEMPTS_MAX      5
 /* So many deviations of a sample's count, and some more, is how many of it may change their choice.
  */
@@ -228,8 +229,16 @@ static enum cvm_status search_sample(struct cvm_search *search, const double *wa
     if (warm_prices != NULL) {
         memcpy(search->prices, warm_prices, sizeof(search->prices));
         search->passes_max = 1;
+        return cvm_search_run(search, err);
     }
-    return cvm_search_run(search, err);
+    status = cvm_search_run(search, err);
+    if (status == CVM_OK && search->imbalance > ROUGH_IMBALANCE_MAX) {
+        /* Equal values: thousands change their mind at once. */
+        search->is_rough = false;
+        search->is_near = true;
+        status = cvm_search_run(search, err);
+    }
+    return status;
 }
 
 /* ---- the region ---- */
@@ -296,6 +305,7 @@ struct narrowing {
     double ranks[CVM_PROBLEM_TREATMENTS_MAX]; /* of the level's customers */
     struct cvm_margins margins;
     double amount_max;
+    bool is_rough; /* ties need not be broken before the last level */
 };
 
 static void search_level(struct narrowing *narrowing, const struct level *level)
@@ -384,7 +394,7 @@ static enum cvm_status attempt(struct narrowing *narrowing, const struct cvm_tab
     }
     search_level(narrowing, &next);
     narrowing->search->region = &narrowing->margins;
-    narrowing->search->is_rough = open->count > LEVEL_LEAST;
+    narrowing->search->is_rough = narrowing->is_rough && open->count > LEVEL_LEAST;
     narrowing->search->tolerance = open->count > LEVEL_LEAST ? LEVEL_TOLERANCE : LAST_TOLERANCE;
     status = cvm_search_run(narrowing->search, err);
     if (status == CVM_OK) {
@@ -430,7 +440,7 @@ static enum cvm_status descend(struct narrowing *narrowing, const struct cvm_tab
     return status;
 }
 
-enum cvm_status cvm_search_everybody(struct cvm_solve *solve, const double *prices, bool is_blurred,
+enum cvm_status cvm_search_everybody(struct cvm_solve *solve, const struct cvm_retry *retry,
                                      struct cvm_narrowed *out_narrowed, struct cvm_error *err)
 {
     struct cvm_search *search = CVM_NEW(solve->arena, struct cvm_search);
@@ -440,10 +450,13 @@ enum cvm_status cvm_search_everybody(struct cvm_solve *solve, const double *pric
     search_init(search, solve, &solve->everybody);
     search->tolerance = LAST_TOLERANCE;
     search->passes_max = FULL_PASSES_MAX;
-    search->is_blurred = is_blurred;
-    if (prices != NULL) {
+    search->is_blurred = retry->is_blurred;
+    if (retry->frozen != NULL) {
+        memcpy(search->is_frozen, retry->frozen, sizeof(search->is_frozen));
+    }
+    if (retry->prices != NULL) {
         search->is_near = true;
-        memcpy(search->prices, prices, sizeof(search->prices));
+        memcpy(search->prices, retry->prices, sizeof(search->prices));
     }
     enum cvm_status status = cvm_search_run(search, err);
     if (status == CVM_OK) {
@@ -481,6 +494,7 @@ static enum cvm_status narrow(struct narrowing *narrowing, const double *warm_pr
     memcpy(narrowing->level.limits, narrowing->search->limits, sizeof(narrowing->level.limits));
     search_init(narrowing->search, solve, &sample);
     status = search_sample(narrowing->search, warm_prices, err);
+    narrowing->is_rough = narrowing->search->is_rough;
     set_ranks(narrowing->search, narrowing->ranks);
     keep_found(narrowing);
     narrowed->levels[0] = &solve->everybody;
@@ -490,7 +504,8 @@ static enum cvm_status narrow(struct narrowing *narrowing, const double *warm_pr
     }
     if (status == CVM_OK && is_done) {
         /* Too many are near to indifference: equal values, mostly. */
-        return cvm_search_everybody(solve, narrowed->prices, false, narrowed, err);
+        return cvm_search_everybody(solve, &(struct cvm_retry){.prices = narrowed->prices},
+                                    narrowed, err);
     }
     while (status == CVM_OK && !is_done && narrowing->level.table->count > LEVEL_LEAST &&
            narrowed->level_count < CVM_LEVELS_MAX) {
@@ -511,7 +526,8 @@ enum cvm_status cvm_narrow_run(struct cvm_solve *solve, const double *warm_price
 {
     memset(out_narrowed, 0, sizeof(*out_narrowed));
     if (solve->everybody.count < EVERYBODY_BELOW) {
-        return cvm_search_everybody(solve, warm_prices, false, out_narrowed, err);
+        return cvm_search_everybody(solve, &(struct cvm_retry){.prices = warm_prices},
+                                    out_narrowed, err);
     }
     struct narrowing *narrowing = CVM_NEW(solve->arena, struct narrowing);
     if (narrowing != NULL) {

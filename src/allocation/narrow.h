@@ -30,9 +30,14 @@ CVM_MUST_CHECK enum cvm_status cvm_narrow_run(struct cvm_solve *solve, const dou
                                               struct cvm_narrowed *out_narrowed,
                                               struct cvm_error *err);
 
-/* The prices of everybody by passes over everybody; slow and sure. */
-CVM_MUST_CHECK enum cvm_status cvm_search_everybody(struct cvm_solve *solve, const double *prices,
-                                                    bool is_blurred,
+/* How to search once more, over everybody: slow and sure. */
+struct cvm_retry {
+    const double *prices; /* where to start; NULL = at 0 */
+    const bool *frozen;   /* per row; NULL = none */
+    bool is_blurred;
+};
+CVM_MUST_CHECK enum cvm_status cvm_search_everybody(struct cvm_solve *solve,
+                                                    const struct cvm_retry *retry,
                                                     struct cvm_narrowed *out_narrowed,
                                                     struct cvm_error *err);
 

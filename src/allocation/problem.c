@@ -15,8 +15,11 @@
 static void make_share(const struct cvm_row_terms *terms, struct cvm_row *row)
 {
     /* Cross-multiplied: inside - share x all, in parts of CVM_ROW_SHARE_SCALE. */
-    int64_t share = (int64_t)nearbyint(terms->share * (double)CVM_ROW_SHARE_SCALE);
-    int sign = terms->kind == CVM_ROW_SHARE_MIN ? -1 : 1;
+    double parts = terms->share * (double)CVM_ROW_SHARE_SCALE;
+    bool is_minimum = terms->kind == CVM_ROW_SHARE_MIN;
+    /* To the easier side: two of three are a share of two thirds, however that is written. */
+    int64_t share = (int64_t)(is_minimum ? floor(parts) : ceil(parts));
+    int sign = is_minimum ? -1 : 1;
     row->scale = CVM_ROW_SHARE_SCALE;
     for (size_t t = 0; t < CVM_PROBLEM_TREATMENTS_MAX; t++) {
         if ((terms->treatments >> t & 1) != 0) {

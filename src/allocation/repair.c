@@ -279,6 +279,7 @@ enum cvm_status cvm_repair_run(struct cvm_solve *solve, const struct cvm_narrowe
         return CVM_FAIL(err, CVM_E_LIMIT, "no memory to repair a plan");
     }
     moves->solve = solve;
+    moves->is_simple = solve->everybody.units == NULL;
     moves->treatments = plan->treatments;
     moves->prices = narrowed->prices;
     moves->tolerance = GAP_SMALL * fabs(narrowed->bound);

@@ -100,10 +100,13 @@ static void set_scales(struct stage *stage)
     const struct cvm_problem *problem = stage->search->solve->problem;
     struct column_means means;
     find_means(stage->search->table, &means);
-    memcpy(stage->worths, means.values, sizeof(stage->worths));
+    /* Where only minimums make anybody take anything, values are not positive. */
+    for (size_t t = 0; t < problem->treatment_count; t++) {
+        stage->worths[t] = means.values[t] > 0.0 ? means.values[t] : means.sizes[t];
+    }
     for (size_t r = 0; r < problem->row_count; r++) {
         const struct cvm_row *row = &problem->rows[r];
-        const double *worths = cvm_row_is_minimum(row) ? means.sizes : means.values;
+        const double *worths = cvm_row_is_minimum(row) ? means.sizes : stage->worths;
         double scale = 0.0;
         for (size_t t = 0; t < problem->treatment_count; t++) {
             double use = typical_use(row, t, means.amount);
@@ -176,7 +179,7 @@ static void step_row(struct stage *stage, size_t row)
     double excess = stage->sums.uses[row] - stage->search->limits[row];
     int sign = excess > 0.0 ? 1 : excess < 0.0 ? -1 : 0;
     double price = stage->prices[row];
-    if (sign == 0 || (sign < 0 && price == 0.0)) {
+    if (sign == 0 || (sign < 0 && price == 0.0) || stage->search->is_frozen[row]) {
         return;
     }
     double step = stage->steps[row];

@@ -13,6 +13,7 @@ struct cvm_search {
     bool is_near;    /* the prices are nearly right already */
     bool is_rough;   /* ties need not be broken yet */
     bool is_blurred; /* values lie on a grid: break ties from wide to narrow first */
+    bool is_frozen[CVM_PROBLEM_ROWS_MAX]; /* these prices stay as they are */
     double tolerance; /* stop when a window of passes gains no more than this share of the bound */
     int passes_max;
     /* Prices may move so far from `prices` and no farther; NULL = anywhere. */

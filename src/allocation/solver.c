@@ -11,6 +11,8 @@
 #include "base/hash.h"
 
 #define RETRY_GAP 5e-5
+/* A row that has as much room has no price. */
+#define ROOM_SHARE 0.01
 /* With so many customers so far from a plan the repair would be long and poor. */
 #define REPAIR_COUNT_MAX     16384
 #define REPAIR_IMBALANCE_MAX 0.05
@@ -228,25 +230,27 @@ static enum cvm_status finish(struct cvm_solve *solve, const struct cvm_narrowed
     return status;
 }
 
-/* The last unit of a priced row may find no taker that fits: as much gap is nobody's fault. */
+/* The last unit of a priced row may find no taker that fits: as much gap is nobody's fault. More
+ * means that many values are equal. */
 static bool is_explained(const struct cvm_problem *problem, const struct cvm_plan *plan)
 {
-    double loose = 0.0;
+    double rest = plan->dual_bound - plan->value;
     for (size_t r = 0; r < problem->row_count; r++) {
         const struct cvm_row *row = &problem->rows[r];
+        double left = cvm_row_natural(row, row->limit - plan->used[r]);
         double most = 0.0;
         for (size_t t = 0; t < problem->treatment_count; t++) {
             most = fmax(most, fabs(cvm_row_natural(row, row->units[t])));
         }
-        loose += row->limit == 0 ? 0.0 : plan->prices[r] * most;
+        rest -= left < most ? plan->prices[r] * left : 0.0;
     }
-    return plan->dual_bound - plan->value <= loose;
+    return rest <= RETRY_GAP * fabs(plan->dual_bound);
 }
 
-/* A gap that integers do not explain means that many values are equal: once more with a blur. The
- * better plan and the lower bound of the two may come from different prices. */
-static enum cvm_status solve_blurred(struct cvm_solve *solve, const struct cvm_choices *choices,
-                                     struct cvm_plan *plan, struct cvm_error *err)
+/* Once more; the better plan and the lower bound of the two may come from different prices. */
+static enum cvm_status try_again(struct cvm_solve *solve, const struct cvm_retry *retry,
+                                 const struct cvm_choices *choices, struct cvm_plan *plan,
+                                 struct cvm_error *err)
 {
     const struct cvm_problem *problem = solve->problem;
     size_t count = problem->customer_count * cvm_problem_per_customer(problem);
@@ -257,19 +261,20 @@ static enum cvm_status solve_blurred(struct cvm_solve *solve, const struct cvm_c
         return CVM_FAIL(err, CVM_E_LIMIT, "no memory for %zu customers", problem->customer_count);
     }
     second->treatments = treatments;
-    enum cvm_status status = cvm_search_everybody(solve, NULL, true, &narrowed, err);
+    enum cvm_status status = cvm_search_everybody(solve, retry, &narrowed, err);
     if (status == CVM_OK) {
         status = finish(solve, &narrowed, choices, second, err);
     }
     if (status != CVM_OK) {
         return status;
     }
-    bool is_better = plan->passes == 0 || (second->is_feasible && !plan->is_feasible) ||
+    bool is_first = plan->passes == 0;
+    bool is_better = is_first || (second->is_feasible && !plan->is_feasible) ||
                      (second->is_feasible == plan->is_feasible && second->value > plan->value);
     if (is_better) {
         memcpy(plan->treatments, treatments, count);
     }
-    if (plan->passes == 0 || second->dual_bound < plan->dual_bound) {
+    if (is_first || second->dual_bound < plan->dual_bound) {
         memcpy(plan->prices, second->prices, sizeof(plan->prices));
         memcpy(plan->price_low, second->price_low, sizeof(plan->price_low));
         memcpy(plan->price_high, second->price_high, sizeof(plan->price_high));
@@ -277,6 +282,29 @@ static enum cvm_status solve_blurred(struct cvm_solve *solve, const struct cvm_c
     }
     plan->passes = solve->passes;
     return cvm_plan_verify_with(problem, solve->kernel, solve->pool, plan, err);
+}
+
+/* Many values are equal: once more, with a blur. If the bound is still too high while rows have room
+ * and a price, these prices are wrong: without them. */
+static enum cvm_status solve_blurred(struct cvm_solve *solve, const struct cvm_choices *choices,
+                                     struct cvm_plan *plan, struct cvm_error *err)
+{
+    const struct cvm_problem *problem = solve->problem;
+    double prices[CVM_PROBLEM_ROWS_MAX] = {0};
+    bool frozen[CVM_PROBLEM_ROWS_MAX] = {0};
+    enum cvm_status status =
+        try_again(solve, &(struct cvm_retry){.is_blurred = true}, choices, plan, err);
+    if (status != CVM_OK || is_explained(problem, plan)) {
+        return status;
+    }
+    for (size_t r = 0; r < problem->row_count; r++) {
+        const struct cvm_row *row = &problem->rows[r];
+        double room = cvm_row_natural(row, row->limit - plan->used[r]);
+        frozen[r] = room > ROOM_SHARE * fabs(cvm_row_natural(row, row->limit)) + 1.0;
+        prices[r] = frozen[r] ? 0.0 : plan->prices[r];
+    }
+    return try_again(solve, &(struct cvm_retry){.prices = prices, .frozen = frozen}, choices, plan,
+                     err);
 }
 
 static enum cvm_status solve_free(struct cvm_solve *solve, const double *warm_prices,
@@ -300,7 +328,7 @@ static enum cvm_status solve_free(struct cvm_solve *solve, const double *warm_pr
         return solve_blurred(solve, &choices, plan, err);
     }
     status = finish(solve, &narrowed, &choices, plan, err);
-    if (status == CVM_OK && plan->gap > RETRY_GAP && !is_explained(solve->problem, plan)) {
+    if (status == CVM_OK && !is_explained(solve->problem, plan)) {
         status = solve_blurred(solve, &choices, plan, err);
     }
     return status;

@@ -446,6 +446,9 @@ static void fill_plan(const struct cvm_problem *problem, const struct cvm_plan_s
     memcpy(plan->counts, sums->counts, sizeof(plan->counts));
     plan->treated = sums->treated;
     plan->value = sums->value;
+    /* Where huge terms cancel, what rounding may have taken from the bound is given back. */
+    double rounding = terms * 0x1p-50;
+    bound += rounding > 1e-12 * fabs(bound) ? rounding : 0.0;
     /* An optimal plan's value and bound are the same number summed in two ways: what rounding makes
      * of their order is no gap. A forced plan is not a choice among values: it is its own bound. */
     bool is_rounding = plan->value > bound && plan->value - bound <= 1e-12 * terms;

@@ -31,9 +31,11 @@ struct cvm_json_reader {
     /* scratch of the duplicate key check, kept between documents */
     const cvm_json_value **members;
     size_t members_capacity;
+    size_t fault_offset;
 
     explicit cvm_json_reader(size_t bytes_max) noexcept
-        : parser(bytes_max), document_bytes_max(bytes_max), members(nullptr), members_capacity(0)
+        : parser(bytes_max), document_bytes_max(bytes_max), members(nullptr), members_capacity(0),
+          fault_offset(0)
     {
     }
 };
@@ -65,6 +67,7 @@ struct reading {
 enum cvm_status fail(const reading &r, const char *at, const char *what)
 {
     size_t offset = at >= r.begin && at <= r.end ? (size_t)(at - r.begin) : 0;
+    r.reader->fault_offset = offset;
     return CVM_FAIL(r.err, CVM_E_INVALID, "JSON at byte %zu: %s", offset, what);
 }
 
@@ -370,6 +373,7 @@ enum cvm_status fail_duplicate(const reading &r, const cvm_json_value *member)
 {
     int shown = (int)std::min(member->key.length, (size_t)64);
     size_t offset = (size_t)(member->raw.data - r.begin);
+    r.reader->fault_offset = offset;
     return CVM_FAIL(r.err, CVM_E_INVALID, "JSON at byte %zu: key '%.*s' appears twice in an object",
                     offset, shown, member->key.data);
 }
@@ -610,6 +614,11 @@ void cvm_json_reader_destroy(struct cvm_json_reader *reader)
         free(reader->members);
         delete reader;
     }
+}
+
+size_t cvm_json_fault_offset(const struct cvm_json_reader *reader)
+{
+    return reader->fault_offset;
 }
 
 enum cvm_status cvm_json_read(struct cvm_json_reader *reader, struct cvm_arena *arena,

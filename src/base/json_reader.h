@@ -63,6 +63,9 @@ CVM_MUST_CHECK enum cvm_status cvm_json_read(struct cvm_json_reader *reader,
                                              const struct cvm_json_value **out_value,
                                              struct cvm_error *err);
 
+/* Where in the text the last CVM_E_INVALID of this reader is, in bytes. */
+size_t cvm_json_fault_offset(const struct cvm_json_reader *reader);
+
 /* Member of an object, NULL if absent or not an object. */
 const struct cvm_json_value *cvm_json_member(const struct cvm_json_value *object, const char *key);
 

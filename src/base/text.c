@@ -254,6 +254,11 @@ void cvm_text_add_double(struct cvm_text *text, double value)
     }
 }
 
+bool cvm_text_to_double(const char *text, size_t length, double *out_value)
+{
+    return cvm_double_from_decimal(text, length, out_value);
+}
+
 bool cvm_slice_equals(struct cvm_slice slice, const char *string)
 {
     return strlen(string) == slice.length &&

@@ -34,6 +34,9 @@ void cvm_text_add_int(struct cvm_text *text, int64_t value);
 /* The shortest decimal that reads back to the same double: 75.99, 20, 1e+300; "nan" and "inf" as
  * such. */
 void cvm_text_add_double(struct cvm_text *text, double value);
+/* A decimal number and nothing else: digits with an optional sign, point and exponent, to the
+ * nearest double. False for all else: "", "nan", "inf", "0x1", blanks, what no double can hold. */
+CVM_MUST_CHECK bool cvm_text_to_double(const char *text, size_t length, double *out_value);
 /* 12345678 -> "12,345,678", for people */
 void cvm_text_add_grouped(struct cvm_text *text, int64_t value);
 

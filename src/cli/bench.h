@@ -4,7 +4,8 @@
 
 #include "cli/command.h"
 
-#define CVM_BENCH_STAGES_MAX 4
+#define CVM_BENCH_STAGES_MAX  4
+#define CVM_BENCH_RESULTS_MAX 64
 
 struct cvm_bench {
     struct cvm_session *session; /* its store_url is the store that is measured */
@@ -14,7 +15,24 @@ struct cvm_bench {
     int64_t threads;
     int32_t day; /* the base's last */
     int repeat;  /* which one, from 0 */
+    /* allocate */
+    int64_t repeats; /* in one process */
+    int64_t rows;
+    int64_t seed;
+    const char *write_folder; /* NULL = the problem is not written */
 };
+
+struct cvm_bench_result {
+    char name[48];
+    double value;
+    const char *unit; /* a constant */
+};
+
+struct cvm_bench_spread {
+    double best, median, worst;
+};
+/* Sorts the values. */
+struct cvm_bench_spread cvm_bench_spread_of(double *values, size_t count);
 
 /* Filled by a job, carried from its process to the parent. */
 struct cvm_bench_sample {
@@ -29,6 +47,9 @@ struct cvm_bench_sample {
     int64_t rules;        /* evaluated for each customer, 0 = says nothing */
     int64_t threads;      /* that did it */
     int64_t peak_bytes;   /* resident, set by cvm_bench_measure() */
+    /* A job that repeats by itself tells its results. */
+    struct cvm_bench_result results[CVM_BENCH_RESULTS_MAX];
+    size_t result_count;
 };
 
 typedef enum cvm_status (*cvm_bench_fn)(struct cvm_bench *bench,
@@ -39,7 +60,9 @@ CVM_MUST_CHECK enum cvm_status cvm_bench_measure(struct cvm_bench *bench, cvm_be
                                                  struct cvm_bench_sample *out_sample,
                                                  struct cvm_error *err);
 
-/* The jobs (bench_jobs.c, bench_rules.c). */
+/* The jobs (bench_jobs.c, bench_rules.c, bench_allocate.c). */
+enum cvm_status cvm_bench_allocate(struct cvm_bench *bench, struct cvm_bench_sample *out_sample,
+                                   struct cvm_error *err);
 enum cvm_status cvm_bench_write_data(struct cvm_bench *bench, struct cvm_bench_sample *out_sample,
                                      struct cvm_error *err);
 enum cvm_status cvm_bench_fill_store(struct cvm_bench *bench, struct cvm_bench_sample *out_sample,

@@ -6,6 +6,7 @@
 #include "base/date.h"
 #include "base/file.h"
 #include "cli/bench.h"
+#include "cli/bench_problem.h"
 #include "cli/commands.h"
 #include "cli/document.h"
 #include "cli/paths.h"
@@ -17,19 +18,25 @@
 #define EVENTS_MAX        2000
 #define REPEAT_DEFAULT    5
 #define REPEAT_MAX        1000
-#define RESULTS_MAX       48
+#define SEED_DEFAULT      1
+
+/* What the bench of the solver differs in. */
+#define ALLOCATE_CUSTOMERS 1000000
+#define ALLOCATE_REPEAT    7
 
 static const struct bench_kind {
     const char *name;
     cvm_bench_fn prepare; /* unless a store is named; NULL: the job needs nothing */
     cvm_bench_fn job;
     bool needs_own_store;
+    bool is_solver; /* repeats by itself */
 } kinds[] = {
-    {"ingest", cvm_bench_write_data, cvm_bench_ingest, true},
-    {"journey", cvm_bench_fill_store, cvm_bench_journey, false},
-    {"rules", NULL, cvm_bench_rules, true},
-    {"recommend", cvm_bench_fill_store, cvm_bench_recommend, false},
-    {"run", cvm_bench_fill_store, cvm_bench_run, false},
+    {"ingest", cvm_bench_write_data, cvm_bench_ingest, true, false},
+    {"journey", cvm_bench_fill_store, cvm_bench_journey, false, false},
+    {"rules", NULL, cvm_bench_rules, true, false},
+    {"recommend", cvm_bench_fill_store, cvm_bench_recommend, false, false},
+    {"allocate", NULL, cvm_bench_allocate, true, true},
+    {"run", cvm_bench_fill_store, cvm_bench_run, false, false},
 };
 
 struct bench_job {
@@ -53,21 +60,44 @@ static enum cvm_status find_kind(struct bench_job *job, struct cvm_error *err)
             return CVM_OK;
         }
     }
-    return CVM_FAIL(err, CVM_E_INVALID,
-                    "there is no bench '%s': ingest, journey, rules, recommend and run are there",
-                    name);
+    return CVM_FAIL(
+        err, CVM_E_INVALID,
+        "there is no bench '%s': ingest, journey, rules, recommend, allocate and run are "
+        "there",
+        name);
+}
+
+static enum cvm_status parse_solver(struct bench_job *job, struct cvm_error *err)
+{
+    struct cvm_bench *bench = &job->bench;
+    bench->rows = CVM_BENCH_ROWS_FEW;
+    bench->seed = SEED_DEFAULT;
+    bench->repeats = job->repeats;
+    bench->write_folder = cvm_argument(job->arguments, "--write");
+    enum cvm_status status =
+        cvm_argument_int(job->arguments, "--rows", 1, CVM_PROBLEM_ROWS_MAX, &bench->rows, err);
+    if (status == CVM_OK && bench->rows != CVM_BENCH_ROWS_FEW &&
+        bench->rows != CVM_BENCH_ROWS_MANY) {
+        status = CVM_FAIL(err, CVM_E_INVALID, "--rows is %d or %d", CVM_BENCH_ROWS_FEW,
+                          CVM_BENCH_ROWS_MANY);
+    }
+    if (status == CVM_OK) {
+        status = cvm_argument_int(job->arguments, "--seed", 0, INT64_MAX, &bench->seed, err);
+    }
+    return status;
 }
 
 static enum cvm_status parse(struct bench_job *job, struct cvm_error *err)
 {
     const struct cvm_arguments *arguments = job->arguments;
     struct cvm_bench *bench = &job->bench;
+    enum cvm_status status = find_kind(job, err);
+    bool is_solver = status == CVM_OK && job->kind->is_solver;
     bench->session = job->session;
-    bench->customers = CUSTOMERS_DEFAULT;
+    bench->customers = is_solver ? ALLOCATE_CUSTOMERS : CUSTOMERS_DEFAULT;
     bench->events_per_customer = EVENTS_DEFAULT;
     bench->day = cvm_session_today(job->session);
-    job->repeats = REPEAT_DEFAULT;
-    enum cvm_status status = find_kind(job, err);
+    job->repeats = is_solver ? ALLOCATE_REPEAT : REPEAT_DEFAULT;
     if (status == CVM_OK) {
         status =
             cvm_argument_int(arguments, "--customers", 1, CUSTOMERS_MAX, &bench->customers, err);
@@ -85,8 +115,11 @@ static enum cvm_status parse(struct bench_job *job, struct cvm_error *err)
     if (status == CVM_OK) {
         status = cvm_session_threads(job->session, arguments, &bench->threads, err);
     }
+    if (is_solver && status == CVM_OK) {
+        status = parse_solver(job, err);
+    }
     if (status == CVM_OK && job->session->is_store_named && job->kind->needs_own_store) {
-        status = CVM_FAIL(err, CVM_E_INVALID, "'cvm bench %s' makes its own store: no --store",
+        status = CVM_FAIL(err, CVM_E_INVALID, "'cvm bench %s' needs no store: no --store",
                           job->kind->name);
     }
     return cvm_session_usage(job->session, status);
@@ -138,20 +171,15 @@ static void remove_folder(const struct bench_job *job)
 
 /* ---- results ---- */
 
-struct result {
-    char name[48];
-    double value;
-    const char *unit;
-};
 struct results {
-    struct result items[RESULTS_MAX];
+    struct cvm_bench_result items[CVM_BENCH_RESULTS_MAX];
     size_t count;
 };
 
 static void add_result(struct results *results, const char *name, double value, const char *unit)
 {
-    if (results->count < RESULTS_MAX) {
-        struct result *result = &results->items[results->count++];
+    if (results->count < CVM_BENCH_RESULTS_MAX) {
+        struct cvm_bench_result *result = &results->items[results->count++];
         (void)snprintf(result->name, sizeof(result->name), "%s", name);
         result->value = value;
         result->unit = unit;
@@ -165,19 +193,15 @@ static int compare_doubles(const void *a, const void *b)
     return (left > right) - (left < right);
 }
 
-struct spread {
-    double best, median, worst;
-};
-
-static struct spread spread_of(double *values, size_t count)
+struct cvm_bench_spread cvm_bench_spread_of(double *values, size_t count)
 {
     qsort(values, count, sizeof(*values), compare_doubles);
     double median =
         count % 2 == 1 ? values[count / 2] : (values[count / 2 - 1] + values[count / 2]) / 2;
-    return (struct spread){values[0], median, values[count - 1]};
+    return (struct cvm_bench_spread){values[0], median, values[count - 1]};
 }
 
-static void add_spread(struct results *results, const char *name, struct spread spread)
+static void add_spread(struct results *results, const char *name, struct cvm_bench_spread spread)
 {
     char full[48];
     (void)snprintf(full, sizeof(full), "%.30s_best", name);
@@ -201,7 +225,7 @@ static void add_stages(const struct bench_job *job, double *values, struct resul
             values[i] = job->samples[i].stage_seconds[stage];
         }
         (void)snprintf(full, sizeof(full), "%s_seconds_median", name);
-        add_result(results, full, spread_of(values, count).median, "s");
+        add_result(results, full, cvm_bench_spread_of(values, count).median, "s");
     }
 }
 
@@ -232,7 +256,7 @@ static void add_rules(const struct bench_job *job, double *values, double second
     for (int64_t i = 0; i < job->repeats; i++) {
         values[i] = job->samples[i].stage_seconds[0];
     }
-    double read = spread_of(values, (size_t)job->repeats).median;
+    double read = cvm_bench_spread_of(values, (size_t)job->repeats).median;
     add_result(results, "rules", (double)first->rules, "count");
     add_result(results, "threads", (double)first->threads, "count");
     add_result(results, "rules_x_customers_per_second",
@@ -253,13 +277,20 @@ static enum cvm_status make_results(const struct bench_job *job, struct results 
 {
     const struct cvm_bench_sample *first = &job->samples[0];
     double *values = CVM_NEW_ARRAY(job->session->arena, (size_t)job->repeats, double);
+    for (size_t i = 0; i < first->result_count; i++) {
+        results->items[results->count++] = first->results[i];
+    }
+    if (job->kind->is_solver) {
+        add_memory(job, results);
+        return CVM_OK;
+    }
     if (values == NULL) {
         return CVM_FAIL(err, CVM_E_LIMIT, "no memory for results");
     }
     for (int64_t i = 0; i < job->repeats; i++) {
         values[i] = job->samples[i].seconds;
     }
-    struct spread spread = spread_of(values, (size_t)job->repeats);
+    struct cvm_bench_spread spread = cvm_bench_spread_of(values, (size_t)job->repeats);
     double customers = first->customers > 0 ? (double)first->customers : 1;
     add_result(results, "customers", (double)first->customers, "count");
     if (first->rules == 0) {
@@ -344,7 +375,7 @@ static enum cvm_status report(const struct bench_job *job, const struct results 
     char text[CVM_NUMBER_TEXT_SIZE];
     cvm_table_init(&table, headers, sizeof(headers) / sizeof(headers[0]));
     for (size_t i = 0; i < results->count; i++) {
-        const struct result *result = &results->items[i];
+        const struct cvm_bench_result *result = &results->items[i];
         cvm_table_add(&table, result->name);
         if (result->value >= 1000) {
             cvm_table_add(&table, cvm_grouped((int64_t)result->value, text));
@@ -373,6 +404,7 @@ static enum cvm_status measure(struct bench_job *job, struct cvm_error *err)
         cvm_session_progress(job->session, "prepare", -1, job->bench.customers);
         status = cvm_bench_measure(&job->bench, job->kind->prepare, &ignored, err);
     }
+    job->repeats = job->kind->is_solver ? 1 : job->repeats;
     for (int64_t i = 0; status == CVM_OK && i < job->repeats; i++) {
         cvm_session_progress(job->session, "measure", (double)i / (double)job->repeats, i);
         job->bench.repeat = (int)i;
@@ -405,22 +437,26 @@ static enum cvm_status run_bench(struct cvm_session *session, const struct cvm_a
 }
 
 static const struct cvm_option bench_options[] = {
-    {"--customers", "N", "size of the generated base (default 10000)"},
+    {"--customers", "N", "size of the generated base (default 10000; allocate 1000000)"},
     {"--events", "M", "dated events per customer (default 25)"},
-    {"--repeat", "K", "how often (default 5); best, median and worst are told"},
+    {"--repeat", "K", "how often (default 5; allocate 7); best, median and worst are told"},
     {"--threads", "N", "threads (default: as configured; 0 = one per core)"},
     {"--as-of", "D", "day of the base's last events (default: today)"},
+    {"--rows", "N", "allocate: 13, or 33 with channels and segments (default 13)"},
+    {"--seed", "S", "allocate: another base of the same kind (default 1)"},
+    {"--write", "FOLDER", "allocate: the problem as files for 'cvm allocate' too"},
     {NULL, NULL, NULL},
 };
 
 const struct cvm_command cvm_command_bench = {
     .name = "bench",
     .arguments = "NAME",
-    .summary = "Measure ingest, journey, rules, recommend or run on this machine",
+    .summary = "Measure ingest, journey, rules, recommend, allocate or run on this machine",
     .details = "Makes a base in a temporary folder, which is removed afterwards; with --store the\n"
-               "named store is measured instead (not for ingest and rules; run adds its runs to "
-               "it). Each\n"
-               "repeat is a process of its own, so that its peak of memory stands alone.\n\n"
+               "named store is measured instead (not for ingest, rules and allocate; run adds its\n"
+               "runs to it). Each repeat is a process of its own, so that its peak of memory\n"
+               "stands alone. allocate is the solver alone on a made-up base: cold, warm, and\n"
+               "after changes, beside a plain pass over the values and a bare memory read.\n\n"
                "  cvm bench journey --customers 200000 --repeat 7 --json",
     .positional_min = 1,
     .positional_max = 1,

@@ -28,6 +28,7 @@ extern const struct cvm_command cvm_command_stop_list;
 extern const struct cvm_command cvm_command_stop_add;
 extern const struct cvm_command cvm_command_stop_lift;
 extern const struct cvm_command cvm_command_decide;
+extern const struct cvm_command cvm_command_allocate;
 extern const struct cvm_command cvm_command_explain;
 extern const struct cvm_command cvm_command_simulate;
 extern const struct cvm_command cvm_command_report;

@@ -386,8 +386,8 @@ static enum cvm_status daily_run(const struct decide_job *job, int number,
     const struct cvm_decide_request *request = job->request;
     struct cvm_arena *arena = job->arena;
     char day[CVM_DAY_TEXT_SIZE];
-    char run_id[CVM_RUN_ID_SIZE];
-    char digest[64];
+    char run_id[80];
+    char digest[80];
     char suffix[16] = "";
     int64_t epoch = 0;
     cvm_day_format(request->as_of_day, day);

@@ -76,6 +76,9 @@ static void refuse_n(struct fixture *f, const char *text, size_t length, const c
     if (strstr(f->err.message, words) == NULL) {
         fail_msg("%.*s: message '%s' lacks '%s'", (int)length, text, f->err.message, words);
     }
+    char place[64];
+    (void)!snprintf(place, sizeof(place), "JSON at byte %zu:", cvm_json_fault_offset(f->reader));
+    assert_non_null(strstr(f->err.message, place));
 }
 
 static void refuse(struct fixture *f, const char *text, const char *words)

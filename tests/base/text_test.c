@@ -75,6 +75,52 @@ static void every_double_reads_back_to_itself(void **state)
     cvm_text_finish(&text);
 }
 
+static bool reads(const char *text, double *out_value)
+{
+    return cvm_text_to_double(text, strlen(text), out_value);
+}
+
+static void only_decimal_numbers_are_read_as_doubles(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        double value;
+    } good[] = {
+        {"0", 0},
+        {"-0.5", -0.5},
+        {"+12.25", 12.25},
+        {"1e3", 1000},
+        {"5.", 5},
+        {".5", 0.5},
+        {"1E-2", 0.01},
+        {"007", 7},
+        {"1e-400", 0},
+        {"0e999", 0},
+        {"4.9e-324", 5e-324},
+        {"0.1", 0.1},
+        {"1e308", 1e308},
+        {"123456789012345678", 123456789012345678.0},
+    };
+    static const char *const bad[] = {
+        "",    " 1",  "1 ",   "-",     "+",     "+-1", "--1",   ".",   "e5",       "1e",
+        "inf", "nan", "-inf", "1e400", "0x1p3", "1,5", "1_000", "12a", "infinity", "-nan",
+    };
+    for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+        double value = -1;
+        assert_true(reads(good[i].text, &value));
+        assert_true(value == good[i].value);
+    }
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        double value = -1;
+        assert_false(reads(bad[i], &value));
+        assert_true(value == -1);
+    }
+    double value = -1;
+    assert_true(cvm_text_to_double("12345", 2, &value));
+    assert_true(value == 12);
+}
+
 static void integers_are_written_to_the_last_one(void **state)
 {
     (void)state;
@@ -334,6 +380,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(doubles_are_written_with_the_fewest_digits),
         cmocka_unit_test(every_double_reads_back_to_itself),
+        cmocka_unit_test(only_decimal_numbers_are_read_as_doubles),
         cmocka_unit_test(integers_are_written_to_the_last_one),
         cmocka_unit_test(people_get_groups_of_three),
         cmocka_unit_test(text_grows_and_always_ends_in_a_nul),

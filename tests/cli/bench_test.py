@@ -1,0 +1,75 @@
+#!/usr/bin/env python3
+"""`cvm bench allocate`: CVM [WORD...]; only rules with one of the words in their name."""
+
+import json
+import os
+import sys
+import tempfile
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
+import cvm_program  # noqa: E402
+from cvm_program import expect, same  # noqa: E402
+
+CUSTOMERS = 3000
+
+
+def bench(program, *arguments):
+    result = cvm_program.run([program, "bench", "allocate", "--customers", CUSTOMERS, "--repeat", 2, *arguments, "--json"])
+    same(result.document["bench"], "allocate", "bench")
+    return {r["name"]: r["value"] for r in result.document["results"]}
+
+
+def it_tells_cold_and_warm_solves_their_gap_and_a_plain_pass(program, folder):
+    for rows in (13, 33):
+        values = bench(program, "--rows", rows)
+        same((values["customers"], values["rows"], values["feasible"]), (CUSTOMERS, rows, 1), "what was solved")
+        for name in ("cold", "warm", "values_changed", "capacity_changed"):
+            seconds = [values[f"{name}_seconds_{which}"] for which in ("best", "median", "worst")]
+            expect(0 < seconds[0] <= seconds[1] <= seconds[2], f"{name}: {seconds}")
+            expect(0 <= values[f"{name}_gap"] < 1e-2, f"{name}: gap {values[f'{name}_gap']}")
+        expect(values["dual_bound"] >= values["value"] > 0, "value and bound")
+        gap = values["regret"] + values["slack"]
+        expect(abs(values["dual_bound"] - values["value"] - gap) < 1e-9 * values["value"], "where the gap lives")
+        for name in ("plain_pass_rate", "memory_read_rate", "cold_to_plain_pass", "verify_seconds_best", "peak_memory"):
+            expect(values[name] > 0, name)
+
+
+def a_seed_is_a_base_and_threads_change_nothing(program, folder):
+    first = bench(program, "--seed", 5, "--threads", 1)
+    again = bench(program, "--seed", 5, "--threads", 2)
+    other = bench(program, "--seed", 6)
+    same(first["value"], again["value"], "value of the same seed")
+    expect(first["value"] != other["value"], "another seed is another base")
+
+
+def the_problem_is_written_as_files(program, folder):
+    bench(program, "--rows", 33, "--write", folder)
+    with open(os.path.join(folder, "problem.json"), encoding="utf-8") as stream:
+        problem = json.load(stream)
+    same((len(problem["treatments"]), len(problem["rows"])), (12, 33), "treatments and rows")
+    same(len({row["name"] for row in problem["rows"]}), 33, "names of rows")
+    with open(os.path.join(folder, problem["values"]), encoding="utf-8") as stream:
+        lines = stream.read().splitlines()
+    same(len(lines), CUSTOMERS + 1, "lines")
+    same(lines[0].split(","), ["customer_id", "segment", "high_value", "amount", *problem["treatments"]], "columns")
+
+
+def other_numbers_of_rows_are_a_mistake_of_use(program, folder):
+    result = cvm_program.run([program, "bench", "allocate", "--rows", 14], allowed=None)
+    same(result.code, 2, "exit status")
+    expect("13 or 33" in result.err, result.err)
+
+
+def main():
+    program = os.path.abspath(sys.argv[1])
+    rules = cvm_program.rules_of(globals(), ("main", "bench", "expect", "same"))
+    for name, rule in rules:
+        if not sys.argv[2:] or any(word in name for word in sys.argv[2:]):
+            with tempfile.TemporaryDirectory() as folder:
+                rule(program, folder)
+            print(f"ok {name}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
