@@ -47,6 +47,7 @@ const struct cvm_command *const cvm_commands[] = {
     &cvm_command_trigger_disable,
     &cvm_command_rule_check,
     &cvm_command_capacity_show,
+    &cvm_command_capacity_reprice,
     &cvm_command_capacity_reset,
     &cvm_command_apply,
     &cvm_command_catalogue_show,

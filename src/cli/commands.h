@@ -52,6 +52,7 @@ extern const struct cvm_command cvm_command_trigger_enable;
 extern const struct cvm_command cvm_command_trigger_disable;
 extern const struct cvm_command cvm_command_rule_check;
 extern const struct cvm_command cvm_command_capacity_show;
+extern const struct cvm_command cvm_command_capacity_reprice;
 extern const struct cvm_command cvm_command_capacity_reset;
 extern const struct cvm_command cvm_command_bench;
 extern const struct cvm_command cvm_command_migrate;

@@ -269,8 +269,8 @@ static void forget_minimums(struct decide_job *job)
 static enum cvm_status load_prices(struct decide_job *job, struct cvm_error *err)
 {
     const struct cvm_prices *prices = NULL;
-    enum cvm_status status =
-        cvm_prices_load(job->writer, job->catalogue, CVM_DAY_NONE, job->arena, &prices, err);
+    enum cvm_status status = cvm_prices_in_force(job->writer, job->catalogue,
+                                                 job->request->as_of_day, job->arena, &prices, err);
     if (status == CVM_OK) {
         memcpy(job->result.prices, prices->result.prices, sizeof(job->result.prices));
         forget_minimums(job);

@@ -177,6 +177,16 @@ CVM_MUST_CHECK enum cvm_status cvm_run_withdraw(struct cvm_run_job *job, struct 
 /* run_solve.c: the ledger's rows, the hold, the solve. */
 CVM_MUST_CHECK enum cvm_status cvm_run_allocate(struct cvm_run_job *job, struct cvm_error *err);
 
+/* run_conflict.c: minimums out of reach, into the result: before the solve, and after one that fell
+ * short. */
+CVM_MUST_CHECK enum cvm_status cvm_run_find_conflicts(struct cvm_run_job *job,
+                                                      const struct cvm_problem *problem,
+                                                      bool is_solved, struct cvm_error *err);
+/* The same of a stored run; its summary is JSON. */
+CVM_MUST_CHECK enum cvm_status cvm_run_conflicts_load(const char *summary, struct cvm_arena *arena,
+                                                      struct cvm_run_result *result,
+                                                      struct cvm_error *err);
+
 /* run_decisions.c: what a decision says besides whom and what: value, price, costs, channel,
  * window, arm. */
 struct cvm_run_maker {
@@ -203,8 +213,10 @@ CVM_MUST_CHECK enum cvm_status cvm_run_digest(struct cvm_run_result *result, str
 struct cvm_decision cvm_run_stored_decision(const struct cvm_run_result *result,
                                             const struct cvm_run_decision *decision, bool is_ghost);
 
-/* run_limits.c: what the solve made of every constraint, into the result and out of it. */
-void cvm_run_limits_take(struct cvm_run_job *job);
+/* run_limits.c: what the solve made of every constraint, into the result and out of it;
+ * constraints[r] is that of row r. */
+void cvm_run_limits_take(const struct cvm_problem *problem, const int *constraints,
+                         const struct cvm_plan *plan, struct cvm_run_result *result);
 void cvm_run_limits_write(const struct cvm_run_result *result, struct cvm_json_writer *json);
 void cvm_run_limits_parse(const struct cvm_json_value *states, struct cvm_run_result *result);
 

@@ -4,18 +4,16 @@
 
 #include "engine/run_internal.h"
 
-void cvm_run_limits_take(struct cvm_run_job *job)
+void cvm_run_limits_take(const struct cvm_problem *problem, const int *constraints,
+                         const struct cvm_plan *plan, struct cvm_run_result *result)
 {
-    const struct cvm_run_rows *rows = &job->memory->rows;
-    const struct cvm_plan *plan = &job->memory->solved;
-    struct cvm_run_result *result = job->result;
-    for (size_t r = 0; r < rows->count; r++) {
-        size_t c = (size_t)rows->constraint[r];
+    for (size_t r = 0; r < problem->row_count; r++) {
+        size_t c = (size_t)constraints[r];
         result->prices[c] = plan->prices[r];
-        result->remaining[c] = rows->rows[r].limit - plan->used[r];
+        result->remaining[c] = problem->rows[r].limit - plan->used[r];
         result->solved[c] = (struct cvm_run_limit){
             .is_solved = true,
-            .available = rows->rows[r].limit,
+            .available = problem->rows[r].limit,
             .used = plan->used[r],
             .covered = plan->covered[r],
             .inside = plan->inside[r],

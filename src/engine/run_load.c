@@ -167,6 +167,9 @@ static enum cvm_status load_steps(struct cvm_store *store, const struct cvm_run_
     if (status == CVM_OK) {
         status = cvm_run_summary_parse(run->summary, result, err);
     }
+    if (status == CVM_OK && !result->is_feasible) {
+        status = cvm_run_conflicts_load(run->summary, load->arena, result, err);
+    }
     if (status == CVM_OK) {
         status = cvm_decision_scan(store, run->run_id, load_decision, load, err);
     }

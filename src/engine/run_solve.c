@@ -322,12 +322,18 @@ enum cvm_status cvm_run_allocate(struct cvm_run_job *job, struct cvm_error *err)
             cvm_household_governed(catalogue, &catalogue->policy.household[0]);
     }
     memory->solved.treatments = memory->plan.data;
-    status = cvm_solve(&problem, &(struct cvm_solver_options){0}, job->engine->pool,
-                       job->engine->context, &memory->solved, err);
+    status = cvm_run_find_conflicts(job, &problem, false, err);
+    if (status == CVM_OK) {
+        status = cvm_solve(&problem, &(struct cvm_solver_options){0}, job->engine->pool,
+                           job->engine->context, &memory->solved, err);
+    }
+    if (status == CVM_OK) {
+        status = cvm_run_find_conflicts(job, &problem, true, err);
+    }
     if (status != CVM_OK) {
         return cvm_error_context(err, status, "allocate");
     }
-    cvm_run_limits_take(job);
+    cvm_run_limits_take(&problem, memory->rows.constraint, &memory->solved, job->result);
     cvm_run_tell_households(job);
     job->result->seconds.allocation = cvm_context_seconds(job->engine->context) - start;
     return CVM_OK;
