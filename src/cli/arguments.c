@@ -207,6 +207,8 @@ struct parser {
     char **words;
     size_t word_count;
     const char **values; /* per option of the command */
+    struct cvm_given *given;
+    size_t given_count;
     struct cvm_command_line *line;
 };
 
@@ -267,6 +269,7 @@ static enum cvm_status take_option(struct parser *parser, int argc, char *const 
         set_common(parser->line, option, value);
     } else {
         parser->values[option - command->options] = value;
+        parser->given[parser->given_count++] = (struct cvm_given){option, value};
     }
     return CVM_OK;
 }
@@ -294,7 +297,8 @@ static enum cvm_status take_rest(struct parser *parser, struct cvm_arena *arena,
     struct cvm_command_line *line = parser->line;
     const char **positional = CVM_NEW_ARRAY(arena, (size_t)argc + 1, const char *);
     parser->values = CVM_NEW_ARRAY(arena, option_count(line->command) + 1, const char *);
-    if (positional == NULL || parser->values == NULL) {
+    parser->given = CVM_NEW_ARRAY(arena, (size_t)argc + 1, struct cvm_given);
+    if (positional == NULL || parser->values == NULL || parser->given == NULL) {
         return CVM_FAIL(err, CVM_E_LIMIT, "too many arguments");
     }
     size_t count = 0;
@@ -319,6 +323,8 @@ static enum cvm_status take_rest(struct parser *parser, struct cvm_arena *arena,
         .positional_count = count,
         .options = line->command == NULL ? NULL : line->command->options,
         .values = parser->values,
+        .given = parser->given,
+        .given_count = parser->given_count,
     };
     return CVM_OK;
 }

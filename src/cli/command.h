@@ -72,12 +72,19 @@ struct cvm_option {
     const char *help;
 };
 
+struct cvm_given {
+    const struct cvm_option *option;
+    const char *value;
+};
+
 struct cvm_arguments {
     const char *const *positional;
     size_t positional_count;
     const struct cvm_option *options;
     const char *const
         *values; /* per option: NULL = not given; "" for switches; the last one given counts */
+    const struct cvm_given *given; /* all of them in their order, for options that repeat */
+    size_t given_count;
 };
 /* NULL when not given. The name must be in the table. */
 const char *cvm_argument(const struct cvm_arguments *arguments, const char *name);

@@ -59,10 +59,47 @@ static void write_failure(const struct cvm_catalogue *catalogue,
     cvm_json_key_double(json, "failed_value", value->failed_value);
 }
 
+static void write_marginal(struct cvm_json_writer *json, const char *key,
+                           const struct cvm_marginal_customer *customer)
+{
+    cvm_json_key(json, key);
+    if (customer->customer_id == NULL) {
+        cvm_json_null(json);
+        return;
+    }
+    cvm_json_object(json);
+    cvm_json_key_string(json, "customer_id", customer->customer_id);
+    cvm_json_key_double(json, "value", customer->value);
+    cvm_json_key_double(json, "margin", customer->margin);
+    cvm_json_key_double(json, "lead", customer->lead);
+    cvm_json_object_end(json);
+}
+
+static void write_line(struct cvm_json_writer *json, const struct cvm_explained_line *line,
+                       bool is_given)
+{
+    cvm_json_key(json, "line");
+    if (!line->is_known) {
+        cvm_json_null(json);
+        return;
+    }
+    cvm_json_object(json);
+    cvm_json_key_bool(json, "binding", line->is_binding);
+    cvm_json_key_double(json, "lead", line->lead);
+    cvm_json_key_double(json, "value_needed", !is_given && line->lead < 0 ? -line->lead : 0);
+    cvm_json_key_int(json, "treated", line->treated);
+    cvm_json_key_int(json, "ahead", line->ahead);
+    cvm_json_key_int(json, "capacity_needed", is_given || !line->is_binding ? 0 : line->ahead + 1);
+    write_marginal(json, "last_in", &line->last_in);
+    write_marginal(json, "first_out", &line->first_out);
+    cvm_json_object_end(json);
+}
+
 static void write_treatment(const struct cvm_catalogue *catalogue,
-                            const struct cvm_explained_treatment *treatment,
+                            const struct cvm_explained_treatment *treatment, bool is_given,
                             struct cvm_json_writer *json)
 {
+    bool has_line = treatment->line.is_known;
     cvm_json_object(json);
     cvm_json_key_string(json, "treatment", catalogue->treatments[treatment->treatment].id);
     cvm_json_key_bool(json, "eligible", treatment->is_eligible);
@@ -80,7 +117,10 @@ static void write_treatment(const struct cvm_catalogue *catalogue,
     write_parts(catalogue, treatment, json);
     cvm_json_key_double(json, "sd", treatment->sd);
     cvm_json_key_double(json, "price", treatment->price);
+    cvm_json_key_double(json, "price_low", has_line ? treatment->line.price_low : NAN);
+    cvm_json_key_double(json, "price_high", has_line ? treatment->line.price_high : NAN);
     cvm_json_key_double(json, "margin", treatment->margin);
+    write_line(json, &treatment->line, is_given);
     cvm_json_object_end(json);
 }
 
@@ -131,7 +171,9 @@ enum cvm_status cvm_explain_print_json(const struct cvm_explanation *explanation
     write_decision(explanation, json);
     cvm_json_key_array(json, "treatments");
     for (size_t i = 0; i < explanation->treatment_count; i++) {
-        write_treatment(explanation->catalogue, &explanation->treatments[i], json);
+        const struct cvm_explained_treatment *treatment = &explanation->treatments[i];
+        write_treatment(explanation->catalogue, treatment,
+                        treatment->treatment == explanation->treatment, json);
     }
     cvm_json_array_end(json);
     return cvm_document_print(&document, session, err);

@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "base/date.h"
+#include "cli/document.h"
 #include "cli/explain_report.h"
 
 static const char *treatment_name(const struct cvm_explanation *explanation, int treatment)
@@ -87,13 +88,68 @@ static void print_alternatives(const struct cvm_explanation *explanation, FILE *
         }
         fputs(shown == 0 ? "\nBest alternatives:\n" : "", out);
         const char *name = treatment_name(explanation, treatment->treatment);
-        if (treatment->change != NULL) {
+        char count[CVM_NUMBER_TEXT_SIZE];
+        if (treatment->change != NULL && treatment->line.is_known && treatment->line.is_binding) {
+            fprintf(out, "  %s needs %s, or room for %s more.\n", name, treatment->change,
+                    cvm_grouped(treatment->line.ahead + 1, count));
+        } else if (treatment->change != NULL) {
             fprintf(out, "  %s needs %s.\n", name, treatment->change);
         } else {
             fprintf(out, "  %s: %s\n", name, cvm_reason_sentence(treatment->reason));
         }
         shown++;
     }
+}
+
+/* ---- who stands in line ---- */
+
+static void add_number(struct cvm_table *table, double number)
+{
+    if (isnan(number)) {
+        cvm_table_add(table, "");
+        return;
+    }
+    cvm_table_add_format(table, "%.4f", number);
+}
+
+static void add_marginal(struct cvm_table *table, const struct cvm_marginal_customer *customer)
+{
+    cvm_table_add(table, customer->customer_id == NULL ? "nobody" : customer->customer_id);
+    add_number(table, customer->customer_id == NULL ? NAN : customer->lead);
+}
+
+/* Of what is scarce. */
+static void print_lines(const struct cvm_explanation *explanation, FILE *out)
+{
+    static const char *const headers[] = {"scarce", ">price from", ">to",
+                                          ">lead",  ">before it",  "last in",
+                                          ">lead",  "first out",   ">lead"};
+    struct cvm_table table;
+    char count[CVM_NUMBER_TEXT_SIZE];
+    cvm_table_init(&table, headers, sizeof(headers) / sizeof(headers[0]));
+    for (size_t i = 0; i < explanation->treatment_count; i++) {
+        const struct cvm_explained_treatment *treatment = &explanation->treatments[i];
+        const struct cvm_explained_line *line = &treatment->line;
+        if (!line->is_known || !line->is_binding) {
+            continue;
+        }
+        cvm_table_add(&table, treatment_name(explanation, treatment->treatment));
+        add_number(&table, line->price_low);
+        add_number(&table, line->price_high);
+        add_number(&table, line->lead);
+        cvm_table_add(&table, cvm_grouped(line->ahead, count));
+        add_marginal(&table, &line->last_in);
+        add_marginal(&table, &line->first_out);
+    }
+    if (table.cell_count == 0) {
+        cvm_text_finish(&table.cells);
+        return;
+    }
+    fputc('\n', out);
+    cvm_table_print(&table, out);
+    fputs("lead: what it leaves above its price, less what the customer's best other choice "
+          "leaves\n",
+          out);
 }
 
 /* ---- what was refused ---- */
@@ -191,6 +247,7 @@ void cvm_explain_print(const struct cvm_explanation *explanation, struct cvm_ses
     print_head(explanation, session->out);
     print_permitted(explanation, session->out);
     print_alternatives(explanation, session->out);
+    print_lines(explanation, session->out);
     print_refused(explanation, session->out);
     print_parts(explanation, session->out);
 }

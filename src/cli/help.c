@@ -8,7 +8,8 @@ static const struct group {
     const char *words[16];
 } groups[] = {
     {"Data", {"init", "import", "generate", "outcome", "contact", "customer", "journey", NULL}},
-    {"Decide", {"run", "decide", "explain", "trigger match", "capacity", "allocate", NULL}},
+    {"Decide",
+     {"run", "decide", "explain", "simulate", "trigger match", "capacity", "allocate", NULL}},
     {"Plans", {"plan", "stop", "report", NULL}},
     {"Catalogue", {"treatment", "trigger", "rule", "apply", "catalogue", NULL}},
     {"Operate", {"doctor", "audit", "migrate", "bench", "completion", NULL}},

@@ -71,15 +71,9 @@ const char *cvm_words_ratio(const struct cvm_interval *ratio, char text[CVM_WORD
 
 const char *cvm_words_unit(const struct cvm_report_limit *limit, const char *currency)
 {
-    switch (limit->kind) {
-    case CVM_CONSTRAINT_CAPACITY:
-        return "customers";
-    case CVM_CONSTRAINT_BUDGET:
-        return currency;
-    case CVM_CONSTRAINT_RESOURCE:
-        break;
-    }
-    return "units";
+    return limit->kind == CVM_CONSTRAINT_RESOURCE ? "units"
+           : limit->kind == CVM_CONSTRAINT_BUDGET ? currency
+                                                  : "customers";
 }
 
 const char *cvm_words_price(const struct cvm_report_limit *limit, const char *currency,

@@ -43,7 +43,9 @@ static void print_head(struct cvm_session *session, const struct cvm_run_report 
                 cvm_grouped((int64_t)result->unknown_count, numbers[0]));
     }
     fprintf(out, "  %12s %s expected value", cvm_money(result->value, numbers[0]), currency);
-    if (isfinite(result->gap) && result->gap < 1e-6) {
+    if (!result->is_feasible) {
+        fputs(", with minimums that are not reached", out);
+    } else if (isfinite(result->gap) && result->gap < 1e-6) {
         fputs(", proved the best possible", out);
     } else if (isfinite(result->gap)) {
         fprintf(out, ", within %.2g %% of the best possible", 100 * result->gap);
@@ -79,10 +81,21 @@ static void add_price(struct cvm_table *table, double price, bool was_gone)
     }
 }
 
+/* It may lie anywhere in its range with the same plan. */
+static void add_range(struct cvm_table *table, const struct cvm_run_limit *limit, double scale)
+{
+    if (limit->is_solved && limit->is_binding) {
+        cvm_table_add_format(table, "%.4g to %.4g", limit->price_low * scale,
+                             limit->price_high * scale);
+    } else {
+        cvm_table_add(table, "");
+    }
+}
+
 static void print_treatments(struct cvm_session *session, const struct cvm_run_result *result)
 {
-    static const char *const headers[] = {"treatment", ">given", ">of", ">left",
-                                          ">price of one more"};
+    static const char *const headers[] = {"treatment",          ">given", ">of", ">left",
+                                          ">price of one more", ">range"};
     const struct cvm_catalogue *catalogue = result->catalogue;
     struct ranked ranked[CVM_TREATMENTS_MAX];
     struct cvm_table table;
@@ -104,6 +117,7 @@ static void print_treatments(struct cvm_session *session, const struct cvm_run_r
         cvm_table_add(&table, is_limited ? cvm_grouped(result->remaining[t], number) : "");
         add_price(&table, result->prices[t],
                   is_limited && result->remaining[t] <= 0 && result->by_treatment[t] == 0);
+        add_range(&table, &result->solved[t], 1);
     }
     cvm_table_print(&table, session->out);
     fputc('\n', session->out);
@@ -119,7 +133,8 @@ static double units_of(const struct cvm_constraint *constraint, int64_t amount)
 
 static void print_shared(struct cvm_session *session, const struct cvm_run_result *result)
 {
-    static const char *const headers[] = {"shared", ">used", ">of", ">left", ">price of one more"};
+    static const char *const headers[] = {"shared", ">used", ">of", ">left", ">price of one more",
+                                          ">range"};
     const struct cvm_catalogue *catalogue = result->catalogue;
     struct cvm_table table;
     char number[CVM_NUMBER_TEXT_SIZE];
@@ -137,12 +152,78 @@ static void print_shared(struct cvm_session *session, const struct cvm_run_resul
         cvm_table_add(&table, cvm_money(limit, number));
         cvm_table_add(&table, cvm_money(left, number));
         add_price(&table, result->prices[c] * scale, result->remaining[c] <= 0);
+        add_range(&table, &result->solved[c], scale);
     }
     if (table.cell_count == 0) {
         cvm_text_finish(&table.cells);
         return;
     }
     cvm_table_print(&table, session->out);
+    fputc('\n', session->out);
+}
+
+/* ---- groups ---- */
+
+static void add_group(struct cvm_table *table, const struct cvm_constraint *group,
+                      const struct cvm_run_limit *limit, double price)
+{
+    bool is_share = cvm_constraint_is_share(group);
+    bool is_reserve = group->kind == CVM_CONSTRAINT_RESERVE;
+    int64_t counted = is_reserve ? limit->covered - limit->inside : limit->inside;
+    char number[CVM_NUMBER_TEXT_SIZE];
+    cvm_table_add(table, group->display_name);
+    cvm_table_add(table, cvm_constraint_kind_words[group->kind]);
+    if (is_share) {
+        cvm_table_add_format(table, "%.2f %%", 100.0 * (double)group->limit / CVM_SHARE_SCALE);
+    } else {
+        cvm_table_add(table, cvm_grouped(group->limit, number));
+    }
+    if (!limit->is_solved) { /* of everybody, and this run was of some */
+        cvm_table_add(table, "");
+        cvm_table_add(table, "");
+        cvm_table_add(table, "not asked");
+        cvm_table_add(table, "");
+        return;
+    }
+    cvm_table_add(table, cvm_grouped(counted, number));
+    cvm_table_add(table, cvm_grouped(limit->covered, number));
+    if (limit->shortfall > 0) {
+        cvm_table_add(table, "falls short");
+    } else {
+        add_price(table, price, false);
+    }
+    add_range(table, limit, 1);
+}
+
+static void print_groups(struct cvm_session *session, const struct cvm_run_result *result)
+{
+    static const char *const headers[] = {
+        "group", "kind", ">limit", ">counted", ">of", ">price of one more", ">range"};
+    const struct cvm_catalogue *catalogue = result->catalogue;
+    struct cvm_table table;
+    if (catalogue->group_count == 0) {
+        return;
+    }
+    cvm_table_init(&table, headers, sizeof(headers) / sizeof(headers[0]));
+    for (size_t g = 0; g < catalogue->group_count; g++) {
+        size_t c = catalogue->constraint_count + g;
+        add_group(&table, &catalogue->constraints[c], &result->solved[c], result->prices[c]);
+    }
+    cvm_table_print(&table, session->out);
+    fputc('\n', session->out);
+}
+
+/* The run goes on with the best plan there is, so it has to be said. */
+static void print_conflicts(struct cvm_session *session, const struct cvm_run_result *result)
+{
+    if (result->is_feasible) {
+        return;
+    }
+    fputs("Not every minimum can be reached; this is the best plan all the same:\n", session->out);
+    for (size_t i = 0; i < result->conflict_count; i++) {
+        fprintf(session->out, "  %s; %s\n", result->conflicts[i].message,
+                result->conflicts[i].relaxation);
+    }
     fputc('\n', session->out);
 }
 
@@ -185,6 +266,18 @@ static void print_hold_reasons(struct cvm_session *session, const struct cvm_run
     if (result->hold_reason_count > 0) {
         fputc('\n', session->out);
     }
+}
+
+/* Where the distance to the bound lies. */
+static void print_certificate(struct cvm_session *session, const struct cvm_run_result *result)
+{
+    if (!isfinite(result->regret) || !result->is_feasible) {
+        return; /* a run from before it was kept, or a bound of no plan there is */
+    }
+    fprintf(session->out,
+            "Certificate: value %.2f, no plan above %.2f; %.4g of it are customers without their "
+            "best, %.4g unused limits\n",
+            result->value, result->dual_bound, result->regret, result->slack);
 }
 
 static void print_seconds(struct cvm_session *session, const struct cvm_run_result *result)
@@ -246,8 +339,11 @@ void cvm_run_report_print(struct cvm_session *session, const struct cvm_run_repo
     print_head(session, report);
     print_treatments(session, report->result);
     print_shared(session, report->result);
+    print_groups(session, report->result);
+    print_conflicts(session, report->result);
     print_refusals(session, report->result);
     print_hold_reasons(session, report->result);
+    print_certificate(session, report->result);
     print_seconds(session, report->result);
     print_next(session, report);
 }

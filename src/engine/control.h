@@ -49,6 +49,25 @@ static inline bool cvm_control_is_on(const struct cvm_control_groups *groups)
 /* Treatments that are withheld from this customer, a bit each. */
 uint64_t cvm_control_withheld(const struct cvm_control_groups *groups, bool is_member,
                               uint64_t key);
+/* Keys in ascending order beside the members, which ascend too. */
+struct cvm_control_walk {
+    const uint64_t *members;
+    size_t count;
+    size_t at;
+};
+static inline struct cvm_control_walk
+cvm_control_walk_members(const struct cvm_control_groups *groups)
+{
+    return (struct cvm_control_walk){CVM_COLUMN_DATA(&groups->members, const uint64_t),
+                                     groups->members.count, 0};
+}
+static inline bool cvm_control_walk_has(struct cvm_control_walk *walk, uint64_t key)
+{
+    while (walk->at < walk->count && walk->members[walk->at] < key) {
+        walk->at++;
+    }
+    return walk->at < walk->count && walk->members[walk->at] == key;
+}
 /* The arm that withholds a treatment from a customer. */
 const char *cvm_control_arm(const struct cvm_control_groups *groups, bool is_member,
                             size_t treatment);

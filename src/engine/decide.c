@@ -7,6 +7,8 @@
 
 #include "base/date.h"
 #include "engine/customer.h"
+#include "engine/groups.h"
+#include "engine/prices.h"
 #include "engine/run_internal.h"
 #include "engine/run_results.h"
 #include "storage/control_store.h"
@@ -115,7 +117,15 @@ static enum cvm_status compute_verdicts(struct decide_job *job, struct cvm_error
     verdicts.reasons = (unsigned char *)(verdicts.values + numbers);
     verdicts.segments = verdicts.reasons + treatment_count;
     cvm_recommend_chunk(job->recommender, job->chunk, &verdicts);
-    return cvm_shard_values_add(&job->values, job->chunk, &verdicts, err);
+    job->values.has_groups = job->catalogue->group_count > 0;
+    status = cvm_shard_values_add(&job->values, job->chunk, &verdicts, err);
+    if (status == CVM_OK && job->values.has_groups) {
+        cvm_groups_of(job->catalogue,
+                      &(struct cvm_groups_strip){job->chunk, 0, 1, verdicts.segments,
+                                                 job->request->as_of_day},
+                      job->values.groups.data);
+    }
+    return status;
 }
 
 static void refuse(struct decide_job *job, uint64_t treatments, enum cvm_reason reason)
@@ -189,6 +199,14 @@ static enum cvm_status value_customer(struct decide_job *job, struct cvm_error *
     return status;
 }
 
+static struct cvm_usage_customer customer_of(const struct decide_job *job)
+{
+    return (struct cvm_usage_customer){
+        .margin = (double)((const float *)job->values.margins.data)[0],
+        .groups = job->values.has_groups ? ((const uint64_t *)job->values.groups.data)[0] : 0,
+    };
+}
+
 struct choice {
     int treatment; /* CVM_INDEX_NONE = nothing */
     double value;
@@ -203,7 +221,7 @@ static enum cvm_status choose(struct decide_job *job, struct choice *out_choice,
     const struct cvm_catalogue *catalogue = job->catalogue;
     const float *values = job->values.values.data;
     const unsigned char *reasons = job->values.reasons.data;
-    double margin = ((const float *)job->values.margins.data)[0];
+    const struct cvm_usage_customer user = customer_of(job);
     struct choice best = {.treatment = CVM_INDEX_NONE};
     double best_margin = 0;
     int forced = job->request->forced_treatment;
@@ -214,9 +232,9 @@ static enum cvm_status choose(struct decide_job *job, struct choice *out_choice,
         if (reasons[at] != CVM_REASON_PERMITTED || (forced != CVM_INDEX_NONE && forced != (int)t)) {
             continue;
         }
-        size_t count = cvm_usage_of(catalogue, t, margin, uses);
+        size_t count = cvm_usage_of(catalogue, t, user.margin, uses);
         double value = values[at];
-        double price = cvm_usage_price(catalogue, job->result.prices, t, margin);
+        double price = cvm_usage_price(catalogue, job->result.prices, t, &user);
         if (forced == CVM_INDEX_NONE && value - price <= best_margin) {
             continue;
         }
@@ -234,20 +252,30 @@ static enum cvm_status choose(struct decide_job *job, struct choice *out_choice,
     return CVM_OK;
 }
 
-/* Prices of the last run that chose for everybody among everything; 0 where there was none. One for
- * some customers, or of one treatment, finds means plentiful that the base is short of. */
+/* A minimum is of everybody: one customer is given nothing that is worth nothing for its sake. */
+static void forget_minimums(struct decide_job *job)
+{
+    const struct cvm_catalogue *catalogue = job->catalogue;
+    for (size_t g = 0; g < catalogue->group_count; g++) {
+        size_t c = catalogue->constraint_count + g;
+        enum cvm_constraint_kind kind = catalogue->constraints[c].kind;
+        if (kind == CVM_CONSTRAINT_SEGMENT_MIN || kind == CVM_CONSTRAINT_SHARE_MIN) {
+            job->result.prices[c] = NAN;
+        }
+    }
+}
+
+/* 0 where no run has chosen for everybody yet. */
 static enum cvm_status load_prices(struct decide_job *job, struct cvm_error *err)
 {
-    struct cvm_run_record last;
-    enum cvm_status status = cvm_run_for_everybody(job->writer, job->arena, &last, err);
-    if (status == CVM_E_NOT_FOUND) {
-        return CVM_OK;
-    }
+    const struct cvm_prices *prices = NULL;
+    enum cvm_status status = cvm_prices_in_force(job->writer, job->catalogue,
+                                                 job->request->as_of_day, job->arena, &prices, err);
     if (status == CVM_OK) {
-        job->result.run_id = last.run_id;
-        status = cvm_run_summary_parse(last.summary, &job->result, err);
+        memcpy(job->result.prices, prices->result.prices, sizeof(job->result.prices));
+        forget_minimums(job);
     }
-    return status;
+    return status == CVM_E_NOT_FOUND ? CVM_OK : status;
 }
 
 static enum cvm_status take(struct decide_job *job, const struct choice *choice,

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "engine/customer.h"
+#include "engine/explain_line.h"
 #include "engine/explain_run.h"
 #include "engine/needed.h"
 
@@ -166,7 +167,10 @@ static enum cvm_status explain_all(struct explain_job *job, struct cvm_error *er
                           : count > 0 ? explanation->treatments[0].reason
                                       : CVM_REASON_NO_VALUE;
     explanation->data_changed = job->run.engine->last_batch != job->run.record.last_batch;
-    return explain_changes(job, err);
+    enum cvm_status status = explain_changes(job, err);
+    return status == CVM_OK ? cvm_explain_lines(&job->run, &job->place, explanation->treatment,
+                                                explanation->treatments, count, err)
+                            : status;
 }
 
 static enum cvm_status explain_steps(struct explain_job *job, const char *run_id,

@@ -5,6 +5,23 @@
 #include "engine/run.h"
 #include "recommend/action_value.h"
 
+/* The lead of a customer for a treatment: what it leaves above its price, less what the best other
+ * choice leaves (nothing leaves 0). Whoever has more of it goes first. */
+struct cvm_marginal_customer {
+    const char *customer_id; /* NULL = nobody */
+    double value, margin, lead;
+};
+/* Everybody who may have the treatment, in the order in which more of it would be given. */
+struct cvm_explained_line {
+    bool is_known;                /* the run's values are kept; the rest is only then there */
+    bool is_binding;              /* the treatment has a price */
+    double price_low, price_high; /* where its price may lie with the same plan; NaN = not known */
+    double lead;                  /* negative: so much more value was needed */
+    int64_t treated;              /* who got it */
+    int64_t ahead; /* with a larger lead, among those who got it too, or did not either */
+    struct cvm_marginal_customer last_in, first_out;
+};
+
 struct cvm_explained_treatment {
     int treatment;
     enum cvm_reason reason; /* permitted, or why not; of permitted ones why it was not chosen */
@@ -15,6 +32,7 @@ struct cvm_explained_treatment {
     const char *change;            /* what would have to be otherwise; NULL = nothing can be said */
     const char *const *also; /* of a refused one: the further checks that it would fail then */
     size_t also_count;
+    struct cvm_explained_line line; /* of a permitted one, where one customer is explained */
 };
 
 struct cvm_explanation {

@@ -211,8 +211,9 @@ enum cvm_status cvm_explain_also(const struct cvm_explain_run *run,
     }
     size_t t = (size_t)treatment->treatment;
     size_t count = cvm_recommend_checks(run->recommender, t, checks);
-    cvm_recommend_check_strip(run->recommender, place->chunk, place->customer, 1, t,
-                              &(struct cvm_check_results){fails, worth, worth + CVM_CHECK_STRIP});
+    cvm_recommend_check_strip(
+        run->recommender, place->chunk, place->customer, 1, t,
+        &(struct cvm_check_results){fails, worth, worth + CVM_CHECK_STRIP, NULL});
     treatment->also = also;
     treatment->also_count = 0;
     for (size_t c = 0; c < count; c++) {

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/json_reader.h"
+#include "engine/groups.h"
 
 /* The run's --allowed and --treatment still hold when its values are explained. */
 static enum cvm_status read_options(const struct cvm_explain_run *run,
@@ -114,18 +115,25 @@ void cvm_explain_treatment(const struct cvm_explain_run *run, const struct cvm_e
     out.reason = out.parts.reason;
     out.value = out.parts.value;
     out.sd = out.parts.sd;
-    double margin = out.parts.margin;
-    if (place->row != SIZE_MAX) {
+    struct cvm_usage_customer user = {.margin = out.parts.margin};
+    if (place->row == SIZE_MAX) {
+        unsigned char segment = (unsigned char)out.parts.segment;
+        cvm_groups_of(run->catalogue,
+                      &(struct cvm_groups_strip){place->chunk, place->customer, 1, &segment,
+                                                 run->record.as_of_day},
+                      &user.groups);
+    } else {
         out.reason = (enum cvm_reason)cvm_values_reason(place->view, place->row, treatment);
         out.value = cvm_values_value(place->view, place->row, treatment);
-        margin = cvm_values_margin(place->view, place->row);
+        user.margin = cvm_values_margin(place->view, place->row);
+        user.groups = cvm_values_groups(place->view, place->row);
     }
     if (out.reason != out.parts.reason) {
         forget_failure(&out.parts);
     }
     out.is_eligible = out.reason == CVM_REASON_PERMITTED;
     if (out.is_eligible) {
-        out.price = cvm_usage_price(run->catalogue, run->summary.prices, treatment, margin);
+        out.price = cvm_usage_price(run->catalogue, run->summary.prices, treatment, &user);
         out.margin = out.value - out.price;
     } else {
         out.value = out.price = out.margin = out.sd = NAN;

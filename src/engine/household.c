@@ -1,4 +1,4 @@
-#include "engine/household.h"
+#include "engine/household_internal.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -80,6 +80,14 @@ static int compare_members(const void *a, const void *b)
         return left->household > right->household ? 1 : -1;
     }
     return (left->key > right->key) - (left->key < right->key);
+}
+
+void cvm_household_sort(struct cvm_column *members)
+{
+    if (members->count > 0) {
+        qsort(members->buffer.data, members->count, sizeof(struct cvm_household_member),
+              compare_members);
+    }
 }
 
 struct others {
@@ -321,8 +329,7 @@ enum cvm_status cvm_household_add_others(struct cvm_column *members, struct cvm_
         cvm_feature_set_add(&needed, engine->catalogue, (size_t)policy->household[l].count_feature);
     }
     window.needed = &needed;
-    qsort(members->buffer.data, members->count, sizeof(struct cvm_household_member),
-          compare_members);
+    cvm_household_sort(members);
     others.found = calloc(engine->worker_count, sizeof(*others.found));
     if (others.found == NULL) {
         return CVM_FAIL(err, CVM_E_LIMIT, "no memory for households");
@@ -347,16 +354,8 @@ enum cvm_status cvm_household_add_others(struct cvm_column *members, struct cvm_
 
 /* ---- applying ---- */
 
-struct limit {
-    size_t index;
-    int max;
-    uint64_t governed; /* bit per treatment */
-    int forced_treatment;
-    struct cvm_shard_values *shards;
-};
-
-static uint64_t governed_by(const struct cvm_catalogue *catalogue,
-                            const struct cvm_household_limit *limit)
+uint64_t cvm_household_governed(const struct cvm_catalogue *catalogue,
+                                const struct cvm_household_limit *limit)
 {
     uint64_t governed = 0;
     for (size_t t = 0; t < catalogue->treatment_count; t++) {
@@ -370,7 +369,8 @@ static uint64_t governed_by(const struct cvm_catalogue *catalogue,
 }
 
 /* What the best governed contact is worth; not above 0 (unless it was asked for) = no candidate. */
-static float best_value(const struct limit *limit, const struct cvm_household_member *member)
+static float best_value(const struct cvm_household_rule *limit,
+                        const struct cvm_household_member *member)
 {
     const struct cvm_shard_values *shard = &limit->shards[member->shard];
     const float *values = shard->values.data;
@@ -386,7 +386,8 @@ static float best_value(const struct limit *limit, const struct cvm_household_me
     return best;
 }
 
-static void refuse(const struct limit *limit, const struct cvm_household_member *member)
+static void refuse(const struct cvm_household_rule *limit,
+                   const struct cvm_household_member *member)
 {
     struct cvm_shard_values *shard = &limit->shards[member->shard];
     float *values = shard->values.data;
@@ -403,8 +404,8 @@ static void refuse(const struct limit *limit, const struct cvm_household_member 
 
 /* The members of one household: the best stay, ties by key (which is their order), the others are
  * refused. Households are small, so each round looks for the best of the rest. */
-static void limit_household(const struct limit *limit, struct cvm_household_member *members,
-                            size_t count)
+void cvm_household_limit(const struct cvm_household_rule *limit,
+                         struct cvm_household_member *members, size_t count)
 {
     int64_t allowance = limit->max;
     for (size_t i = 0; i < count; i++) {
@@ -437,30 +438,49 @@ static void limit_household(const struct limit *limit, struct cvm_household_memb
     }
 }
 
+size_t cvm_household_end(const struct cvm_column *members, size_t first)
+{
+    const struct cvm_household_member *all =
+        CVM_COLUMN_DATA(members, const struct cvm_household_member);
+    size_t end = first;
+    while (end < members->count && all[end].household == all[first].household) {
+        end++;
+    }
+    return end;
+}
+
+struct cvm_household_rule cvm_household_rule_of(const struct cvm_catalogue *catalogue, size_t index,
+                                                int forced_treatment,
+                                                struct cvm_shard_values *shards)
+{
+    const struct cvm_household_limit *from = &catalogue->policy.household[index];
+    return (struct cvm_household_rule){
+        .index = index,
+        .max = from->max,
+        .governed = cvm_household_governed(catalogue, from),
+        .forced_treatment = forced_treatment,
+        .shards = shards,
+    };
+}
+
+void cvm_household_limit_all(const struct cvm_household_rule *rule, struct cvm_column *members)
+{
+    struct cvm_household_member *all = CVM_COLUMN_DATA(members, struct cvm_household_member);
+    size_t end = 0;
+    for (size_t first = 0; first < members->count; first = end) {
+        end = cvm_household_end(members, first);
+        cvm_household_limit(rule, all + first, end - first);
+    }
+}
+
 void cvm_household_apply(struct cvm_column *members, const struct cvm_catalogue *catalogue,
                          int forced_treatment, struct cvm_shard_values *shards)
 {
-    struct cvm_household_member *all = CVM_COLUMN_DATA(members, struct cvm_household_member);
-    if (members->count == 0) {
-        return;
-    }
-    qsort(all, members->count, sizeof(*all), compare_members);
+    cvm_household_sort(members);
     for (size_t l = 0; l < catalogue->policy.household_count; l++) {
-        const struct cvm_household_limit *from = &catalogue->policy.household[l];
-        struct limit limit = {
-            .index = l,
-            .max = from->max,
-            .governed = governed_by(catalogue, from),
-            .forced_treatment = forced_treatment,
-            .shards = shards,
-        };
-        size_t end = 0;
-        for (size_t first = 0; first < members->count; first = end) {
-            for (end = first; end < members->count && all[end].household == all[first].household;
-                 end++) {
-            }
-            limit_household(&limit, all + first, end - first);
-        }
+        struct cvm_household_rule rule =
+            cvm_household_rule_of(catalogue, l, forced_treatment, shards);
+        cvm_household_limit_all(&rule, members);
     }
 }
 
@@ -471,11 +491,8 @@ bool cvm_household_has_candidates(const struct cvm_column *members,
     const struct cvm_household_member *all =
         CVM_COLUMN_DATA(members, const struct cvm_household_member);
     for (size_t l = 0; l < catalogue->policy.household_count; l++) {
-        struct limit limit = {
-            .governed = governed_by(catalogue, &catalogue->policy.household[l]),
-            .forced_treatment = forced_treatment,
-            .shards = shards,
-        };
+        struct cvm_household_rule limit =
+            cvm_household_rule_of(catalogue, l, forced_treatment, shards);
         for (size_t i = 0; i < members->count; i++) {
             if (best_value(&limit, &all[i]) > CVM_VALUE_INELIGIBLE) {
                 return true;

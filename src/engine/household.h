@@ -1,10 +1,12 @@
 /* household.h - limits per household: within one run and with the contacts before it, at most so
  * many contacts of all its members.
  *
- * Collected while the base is scanned, applied before anything is allocated: of each household the
- * customers whose best governed contact is worth most stay, up to what the limit leaves; the
- * others' governed treatments are refused (CVM_REASON_HOUSEHOLD). A function of values and keys
- * only. Memory: 32 bytes per customer whose household is known.
+ * Collected while the base is scanned. A run leaves the choice in a household to the solver, which
+ * takes the best candidates at the prices: for the first limit, and where no control group
+ * withholds a candidate. Everywhere else the limits are applied before anything is allocated: of
+ * each household the customers whose best governed contact is worth most stay, up to what the limit
+ * leaves; the others' governed treatments are refused (CVM_REASON_HOUSEHOLD). A function of values
+ * and keys only. Memory: 32 bytes per customer whose household is known.
  */
 #ifndef CVM_ENGINE_HOUSEHOLD_H
 #define CVM_ENGINE_HOUSEHOLD_H
@@ -62,5 +64,31 @@ CVM_MUST_CHECK enum cvm_status cvm_household_store(const struct cvm_column *memb
 /* Refuses in the shards' values. Sorts the members. */
 void cvm_household_apply(struct cvm_column *members, const struct cvm_catalogue *catalogue,
                          int forced_treatment, struct cvm_shard_values *shards);
+
+/* The treatments that the limit governs, a bit each. */
+uint64_t cvm_household_governed(const struct cvm_catalogue *catalogue,
+                                const struct cvm_household_limit *limit);
+
+/* For a run: households in which the solver has to choose are numbered from 0 in the shards'
+ * columns, with what the first limit leaves them; in the others refuses as cvm_household_apply()
+ * does. A ghost takes the place in its household that it would have had, so where something is
+ * withheld from a candidate the choice goes by value, with the withheld ones in it. Sorts the
+ * members. */
+struct cvm_household_problem {
+    const struct cvm_catalogue *catalogue;
+    int forced_treatment;
+    struct cvm_shard_values *shards;
+    const size_t *first;      /* customer that each shard begins with */
+    const uint64_t *withheld; /* per customer, a bit per treatment; NULL = nothing */
+};
+/* Returns how many were numbered. */
+uint32_t cvm_household_number(struct cvm_column *members,
+                              const struct cvm_household_problem *problem);
+
+/* After the solve: who got nothing because the household's other members did is told so. The value
+ * stays. `prices` are by constraint, `plan` has a treatment per customer. */
+void cvm_household_tell(const struct cvm_column *members,
+                        const struct cvm_household_problem *problem, const unsigned char *plan,
+                        const double *prices);
 
 #endif

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "engine/explain_run.h"
+#include "engine/groups.h"
 #include "engine/needed.h"
 
 /* Columns of fails: the recommender's checks, then no value, then the prices. */
@@ -16,6 +17,8 @@ struct reasons_worker {
     unsigned char *fails; /* CVM_REASON_LINES_MAX columns of CVM_CHECK_STRIP */
     float values[CVM_CHECK_STRIP];
     float margins[CVM_CHECK_STRIP];
+    unsigned char segments[CVM_CHECK_STRIP];
+    uint64_t groups[CVM_CHECK_STRIP];
     uint16_t failed[CVM_CHECK_STRIP]; /* how many checks each customer fails */
     int64_t *alone;                   /* per treatment and line */
     int64_t *together;
@@ -54,7 +57,7 @@ static enum cvm_status plan_treatment(struct reasons_job *job, size_t t, struct 
         reasons->lines[reasons->line_count++].check = checks[c];
     }
     reasons->lines[reasons->line_count++].check = (struct cvm_check){.reason = CVM_REASON_NO_VALUE};
-    for (size_t c = 0; c < catalogue->constraint_count; c++) {
+    for (size_t c = 0; c < catalogue->constraint_count + catalogue->group_count; c++) {
         if (is_priced(job, c, t)) {
             plan->constraints[plan->price_count++] = (int)c;
             reasons->lines[reasons->line_count++].check =
@@ -69,11 +72,11 @@ static enum cvm_status plan_treatment(struct reasons_job *job, size_t t, struct 
 
 /* One constraint's part of the price. */
 static double price_of(const struct reasons_job *job, int constraint, size_t treatment,
-                       double margin)
+                       const struct cvm_usage_customer *customer)
 {
     double prices[CVM_CONSTRAINTS_MAX] = {0};
     prices[constraint] = job->run.summary.prices[constraint];
-    return cvm_usage_price(job->run.catalogue, prices, treatment, margin);
+    return cvm_usage_price(job->run.catalogue, prices, treatment, customer);
 }
 
 static void check_value(const struct reasons_job *job, size_t t, size_t i,
@@ -83,19 +86,16 @@ static void check_value(const struct reasons_job *job, size_t t, size_t i,
     unsigned char *no_value = mine->fails + plan->check_count * CVM_CHECK_STRIP;
     unsigned char *prices = no_value + CVM_CHECK_STRIP;
     double value = (double)mine->values[i];
-    double margin = (double)mine->margins[i];
-    no_value[i] = !(value > 0);
+    const struct cvm_usage_customer customer = {(double)mine->margins[i], mine->groups[i]};
+    double total = cvm_usage_price(job->run.catalogue, job->run.summary.prices, t, &customer);
+    no_value[i] = !(value > 0) && !(value > total); /* a minimum may pay for it */
     for (size_t p = 0; p < plan->price_count; p++) {
         prices[p * CVM_CHECK_STRIP + i] = 0;
     }
-    if (!(value > 0) || plan->price_count == 0) {
-        return;
-    }
-    double total = cvm_usage_price(job->run.catalogue, job->run.summary.prices, t, margin);
-    for (size_t p = 0; value <= total && p < plan->price_count; p++) {
+    for (size_t p = 0; no_value[i] == 0 && value <= total && p < plan->price_count; p++) {
         /* Whatever has a part in a price that is too high. */
         prices[p * CVM_CHECK_STRIP + i] =
-            price_of(job, plan->constraints[p], t, margin) > 0 ? 1 : 0;
+            price_of(job, plan->constraints[p], t, &customer) > 0 ? 1 : 0;
     }
 }
 
@@ -136,9 +136,13 @@ static enum cvm_status check_chunk(void *state, size_t shard, size_t worker,
         size_t left = chunk->count - from;
         size_t count = left < CVM_CHECK_STRIP ? left : CVM_CHECK_STRIP;
         for (size_t t = 0; t < job->run.catalogue->treatment_count; t++) {
-            cvm_recommend_check_strip(
-                job->run.recommender, chunk, from, count, t,
-                &(struct cvm_check_results){mine->fails, mine->values, mine->margins});
+            cvm_recommend_check_strip(job->run.recommender, chunk, from, count, t,
+                                      &(struct cvm_check_results){mine->fails, mine->values,
+                                                                  mine->margins, mine->segments});
+            cvm_groups_of(job->run.catalogue,
+                          &(struct cvm_groups_strip){chunk, from, count, mine->segments,
+                                                     job->run.record.as_of_day},
+                          mine->groups);
             for (size_t i = 0; i < count; i++) {
                 check_value(job, t, i, mine);
             }

@@ -264,15 +264,7 @@ static enum cvm_status make_sources(struct cvm_report_job *job, struct cvm_error
 
 static double in_units(const struct cvm_constraint *constraint, double amount)
 {
-    switch (constraint->kind) {
-    case CVM_CONSTRAINT_BUDGET:
-        return amount / CVM_MICRO_PER_UNIT;
-    case CVM_CONSTRAINT_RESOURCE:
-        return amount / 1000;
-    case CVM_CONSTRAINT_CAPACITY:
-        break;
-    }
-    return amount;
+    return amount / (double)cvm_constraint_scale(constraint);
 }
 
 static void make_limits(struct cvm_report_job *job)

@@ -114,15 +114,7 @@ static double available(const struct cvm_report_side *side, size_t constraint)
 
 static double in_units(const struct cvm_constraint *constraint, double amount)
 {
-    switch (constraint->kind) {
-    case CVM_CONSTRAINT_BUDGET:
-        return amount / CVM_MICRO_PER_UNIT;
-    case CVM_CONSTRAINT_RESOURCE:
-        return amount / 1000;
-    case CVM_CONSTRAINT_CAPACITY:
-        break;
-    }
-    return amount;
+    return amount / (double)cvm_constraint_scale(constraint);
 }
 
 static void add_capacity(struct comparing *comparing, size_t now, size_t before,

@@ -1,22 +1,32 @@
-/* report_internal.h - what the files of the report share; nobody else includes it. */
+/* report_internal.h - what the files of the report share, and what-if (simulate.c, explain_line.c),
+ * which starts from the same columns; nobody else includes it. */
 #ifndef CVM_ENGINE_REPORT_INTERNAL_H
 #define CVM_ENGINE_REPORT_INTERNAL_H
 
+#include "allocation/problem.h"
 #include "base/columns.h"
+#include "engine/control.h"
+#include "engine/groups.h"
 #include "engine/report.h"
 #include "engine/run.h"
 
 /* A run's customers in columns, ascending key, as the solver had them. */
 struct cvm_report_base {
     size_t count;
-    size_t capacity;            /* customers that the columns have room for; a multiple of 16 */
-    bool has_matrix;            /* the values are wanted too; said before loading */
-    struct cvm_buffer matrix;   /* float, blocks of 16 */
-    struct cvm_buffer keys;     /* uint64_t */
-    struct cvm_buffer margins;  /* double */
-    struct cvm_buffer churns;   /* float */
-    struct cvm_buffer segments; /* unsigned char */
-    struct cvm_buffer flags;    /* unsigned char: enum cvm_report_flag */
+    size_t capacity;              /* customers that the columns have room for; a multiple of 16 */
+    bool has_matrix;              /* the values are wanted too; said before loading */
+    bool keeps_households;        /* also those that were refused for another member's sake: for who
+                                     chooses in households again; said before loading */
+    struct cvm_buffer matrix;     /* float, blocks of 16 */
+    struct cvm_buffer keys;       /* uint64_t */
+    struct cvm_buffer margins;    /* double */
+    struct cvm_buffer churns;     /* float */
+    struct cvm_buffer segments;   /* unsigned char */
+    struct cvm_buffer groups;     /* uint64_t: engine/groups.h */
+    struct cvm_buffer households; /* uint32_t and */
+    struct cvm_buffer allowances; /* unsigned char: engine/values.h */
+    struct cvm_buffer flags;      /* unsigned char: enum cvm_report_flag */
+    struct cvm_buffer given;      /* unsigned char: the treatment; CVM_NOTHING, ghosts too */
 };
 enum cvm_report_flag {
     CVM_REPORT_PERMITTED = 1,
@@ -63,6 +73,40 @@ CVM_MUST_CHECK enum cvm_status cvm_report_values_load(struct cvm_store *store,
                                                       struct cvm_report_side *side,
                                                       struct cvm_report_base *base,
                                                       struct cvm_error *err);
+
+/* report_problem.c: the problem that the run solved. Zeroed before it is made. */
+struct cvm_report_problem {
+    struct cvm_problem of;
+    struct cvm_row *rows;
+    int constraint[CVM_PROBLEM_ROWS_MAX]; /* of each row */
+    struct cvm_group_classes classes;
+    unsigned char *inside; /* per group and class */
+};
+enum cvm_report_ghosts {
+    CVM_REPORT_GHOSTS_AS_IN_RUN,  /* they get what is not withheld from them */
+    CVM_REPORT_GHOSTS_GET_NOTHING /* no more than they got, whatever the prices */
+};
+/* Who was withheld from what, as the run had it. */
+CVM_MUST_CHECK enum cvm_status cvm_report_control_load(struct cvm_store *store,
+                                                       struct cvm_arena *arena,
+                                                       const struct cvm_run_result *summary,
+                                                       struct cvm_control_groups *out_groups,
+                                                       struct cvm_error *err);
+/* Withholds in the columns of `job`, which the problem is made of, and which need the matrix.
+ * Without rows. Finish it in any case. */
+CVM_MUST_CHECK enum cvm_status cvm_report_problem_make(struct cvm_report_job *job,
+                                                       enum cvm_report_ghosts ghosts,
+                                                       struct cvm_report_problem *out_problem,
+                                                       struct cvm_error *err);
+void cvm_report_problem_finish(struct cvm_report_problem *problem);
+
+#define CVM_REPORT_NO_ROW (-1)
+/* What the run had of each constraint, groups behind the others, as cvm_usage_row() takes it;
+ * CVM_REPORT_NO_ROW where it was not limited. */
+void cvm_report_available(const struct cvm_report_side *side, int64_t *out_available);
+/* The rows, by the limits of the catalogue (which may be others than the run's), and these. */
+void cvm_report_problem_limit(struct cvm_report_problem *problem,
+                              const struct cvm_catalogue *catalogue, const int64_t *available);
 
 /* report_baselines.c: simpler rules on the problem that the run solved. */
 CVM_MUST_CHECK enum cvm_status cvm_report_baselines_make(struct cvm_report_job *job,

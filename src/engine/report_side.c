@@ -224,6 +224,9 @@ static enum cvm_status take_decision(void *state, const struct cvm_decision *dec
     if (side->has_values) {
         unsigned char *flags = loading->base->flags.data;
         flags[loading->at] |= decision->ghost ? CVM_REPORT_GHOST : CVM_REPORT_TREATED;
+        if (!decision->ghost) {
+            ((unsigned char *)loading->base->given.data)[loading->at] = (unsigned char)treatment;
+        }
         segment = ((const unsigned char *)loading->base->segments.data)[loading->at];
     }
     if (decision->ghost) {

@@ -18,7 +18,11 @@ void cvm_report_base_finish(struct cvm_report_base *base)
     cvm_buffer_finish(&base->margins);
     cvm_buffer_finish(&base->churns);
     cvm_buffer_finish(&base->segments);
+    cvm_buffer_finish(&base->groups);
+    cvm_buffer_finish(&base->households);
+    cvm_buffer_finish(&base->allowances);
     cvm_buffer_finish(&base->flags);
+    cvm_buffer_finish(&base->given);
 }
 
 /* Room for so many more customers, in whole blocks; doubles, so that it is rarely copied. */
@@ -38,7 +42,11 @@ static enum cvm_status reserve(struct cvm_report_base *base, size_t treatment_co
         {&base->keys, padded * sizeof(uint64_t)},
         {&base->margins, padded * sizeof(double)},
         {&base->churns, padded * sizeof(float)},
+        {&base->groups, padded * sizeof(uint64_t)},
+        {&base->households, padded * sizeof(uint32_t)},
+        {&base->allowances, padded},
         {&base->flags, padded},
+        {&base->given, padded},
         {&base->segments, padded},
     };
     for (size_t i = 0; i < sizeof(columns) / sizeof(columns[0]); i++) {
@@ -55,7 +63,10 @@ static enum cvm_status reserve(struct cvm_report_base *base, size_t treatment_co
 static unsigned char count_customer(struct cvm_report_side *side,
                                     const struct cvm_values_view *view, size_t i)
 {
-    double margin = (double)cvm_values_margin(view, i);
+    const struct cvm_usage_customer user = {
+        .margin = (double)cvm_values_margin(view, i),
+        .groups = cvm_values_groups(view, i),
+    };
     bool is_permitted = false;
     bool is_valuable = false;
     bool is_above = false;
@@ -74,7 +85,7 @@ static unsigned char count_customer(struct cvm_report_side *side,
             is_valuable = true;
             side->treatments[t].valuable++;
             is_above = is_above ||
-                       value > cvm_usage_price(side->catalogue, side->summary.prices, t, margin);
+                       value > cvm_usage_price(side->catalogue, side->summary.prices, t, &user);
         }
     }
     side->funnel.customers++;
@@ -104,9 +115,16 @@ static enum cvm_status take_customer(struct value_loading *loading,
     ((double *)base->margins.data)[at] = (double)cvm_values_margin(view, i);
     ((float *)base->churns.data)[at] = cvm_values_churn(view, i);
     ((unsigned char *)base->segments.data)[at] = (unsigned char)segment;
+    ((uint64_t *)base->groups.data)[at] = cvm_values_groups(view, i);
+    ((uint32_t *)base->households.data)[at] = cvm_values_household(view, i);
+    ((unsigned char *)base->allowances.data)[at] = cvm_values_allowance(view, i);
     ((unsigned char *)base->flags.data)[at] = flags;
+    ((unsigned char *)base->given.data)[at] = CVM_NOTHING;
     for (size_t t = 0; base->has_matrix && t < view->treatment_count; t++) {
-        matrix[cvm_values_at(view->treatment_count, at, t)] = cvm_values_value(view, i, t);
+        bool is_kept =
+            base->keeps_households || cvm_values_reason(view, i, t) != CVM_REASON_HOUSEHOLD;
+        matrix[cvm_values_at(view->treatment_count, at, t)] =
+            is_kept ? cvm_values_value(view, i, t) : CVM_VALUE_INELIGIBLE;
     }
     side->segments[segment].customers++;
     side->segments[segment].permitted += (flags & CVM_REPORT_PERMITTED) != 0 ? 1 : 0;

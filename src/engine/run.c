@@ -119,6 +119,7 @@ static enum cvm_status plan_shards(struct cvm_run_job *job, struct cvm_error *er
     }
     for (size_t i = 0; i < memory->shard_count; i++) {
         cvm_shard_values_init(&memory->values[i], job->catalogue->treatment_count);
+        memory->values[i].has_groups = job->catalogue->group_count > 0;
     }
     return CVM_OK;
 }

@@ -35,6 +35,26 @@ struct cvm_run_request {
     void *progress_state;
 };
 
+/* What the solve made of one constraint, in its amounts and prices per unit of it (usage.h). */
+struct cvm_run_limit {
+    bool is_solved;    /* the rest is only then known */
+    int64_t available; /* to this run, in the form of problem.h: negative for a minimum */
+    int64_t used;      /* the same */
+    int64_t covered;   /* treatments that count, and those of them in the group */
+    int64_t inside;
+    int64_t shortfall; /* of a minimum */
+    double price_low, price_high;
+    bool is_binding;
+};
+
+/* Rows that no plan keeps together, or one that is impossible by itself. */
+struct cvm_run_conflict {
+    const char *const *rows; /* ids of constraints */
+    size_t row_count;
+    const char *message;
+    const char *relaxation;
+};
+
 struct cvm_run_decision {
     uint64_t key;
     const char *customer_id;
@@ -76,11 +96,17 @@ struct cvm_run_result {
     size_t hold_reason_count;
     const char **unknown_ids; /* asked for, not in the store */
     size_t unknown_count;
+    /* The certificate: no plan is worth more than dual_bound, which is value + regret + slack. */
     double value, dual_bound, gap;
+    double regret, slack;
+    bool is_feasible;                                 /* every minimum is reached */
+    struct cvm_run_limit solved[CVM_CONSTRAINTS_MAX]; /* by constraint, groups behind the others */
+    const struct cvm_run_conflict *conflicts;
+    size_t conflict_count;
     int64_t spend_micro;
     int64_t by_treatment[CVM_TREATMENTS_MAX];
     int64_t refusals[CVM_REASON_COUNT];  /* pairs of customer and treatment */
-    double prices[CVM_CONSTRAINTS_MAX];  /* by constraint; NaN = not in this solve */
+    double prices[CVM_CONSTRAINTS_MAX];  /* by constraint, groups too; NaN = not in this solve */
     int64_t limits[CVM_CONSTRAINTS_MAX]; /* granted for the period; -1 = unlimited */
     int64_t remaining[CVM_CONSTRAINTS_MAX];
     char plan_digest[CVM_DIGEST_TEXT_SIZE];

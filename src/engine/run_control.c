@@ -387,7 +387,6 @@ static enum cvm_status withhold_shard(void *state, size_t s, size_t worker, stru
     const struct cvm_shard_values *shard = &memory->values[s];
     const uint64_t *keys = shard->keys.data;
     uint64_t *withheld = (uint64_t *)memory->withheld.data + memory->first[s];
-    float *matrix = memory->matrix.data;
     (void)worker;
     (void)err;
     if (shard->count == 0) {
@@ -396,11 +395,6 @@ static enum cvm_status withhold_shard(void *state, size_t s, size_t worker, stru
     struct key_walk members = walk_from(&memory->control.members, keys[0]);
     for (size_t i = 0; i < shard->count; i++) {
         withheld[i] = cvm_control_withheld(&memory->control, walk_has(&members, keys[i]), keys[i]);
-        for (uint64_t left = withheld[i]; left != 0; left &= left - 1) {
-            size_t t = (size_t)__builtin_ctzll(left);
-            matrix[cvm_values_at(shard->treatment_count, memory->first[s] + i, t)] =
-                CVM_VALUE_INELIGIBLE;
-        }
     }
     return CVM_OK;
 }

@@ -15,6 +15,14 @@ static enum cvm_reason reason_of(int forced_treatment, double value)
     return value > 0 ? CVM_REASON_FORCED : CVM_REASON_FORCED_NEGATIVE;
 }
 
+static struct cvm_usage_customer customer_of(const struct cvm_shard_values *shard, size_t customer)
+{
+    return (struct cvm_usage_customer){
+        .margin = (double)((const float *)shard->margins.data)[customer],
+        .groups = shard->has_groups ? ((const uint64_t *)shard->groups.data)[customer] : 0,
+    };
+}
+
 struct cvm_run_decision cvm_run_make_decision(const struct cvm_run_maker *maker,
                                               const struct cvm_shard_values *shard, size_t customer,
                                               size_t treatment)
@@ -23,7 +31,8 @@ struct cvm_run_decision cvm_run_make_decision(const struct cvm_run_maker *maker,
     const struct cvm_treatment *given = &catalogue->treatments[treatment];
     const struct cvm_contact_facts *facts =
         (const struct cvm_contact_facts *)shard->facts.data + customer;
-    double margin = ((const float *)shard->margins.data)[customer];
+    struct cvm_usage_customer user = customer_of(shard, customer);
+    double margin = user.margin;
     struct cvm_value_facts values = {
         .segment = ((const unsigned char *)shard->segments.data)[customer],
         .margin = margin,
@@ -39,7 +48,7 @@ struct cvm_run_decision cvm_run_make_decision(const struct cvm_run_maker *maker,
         .reason = reason_of(maker->forced_treatment, value),
         .value = value,
         .sd = cvm_action_value_sd(maker->recommender, &values, treatment),
-        .price = cvm_usage_price(catalogue, maker->prices, treatment, margin),
+        .price = cvm_usage_price(catalogue, maker->prices, treatment, &user),
         .cost_micro = cvm_recommend_cost_micro(given, CVM_MEASURE_MARGINAL, margin),
         .incentive_micro = cvm_recommend_cost_micro(given, CVM_MEASURE_INCENTIVE, margin),
         .churn = values.churn,
@@ -120,7 +129,8 @@ static int withheld_choice(const struct deciding *deciding, const struct cvm_sha
 {
     const struct cvm_run_maker *maker = &deciding->maker;
     const float *values = shard->values.data;
-    double margin = ((const float *)shard->margins.data)[customer];
+    struct cvm_usage_customer user = customer_of(shard, customer);
+    bool may_gain = maker->catalogue->group_count > 0; /* a price may be below zero */
     double best = 0;
     int choice = CVM_INDEX_NONE;
     for (uint64_t left = withheld; left != 0; left &= left - 1) {
@@ -132,8 +142,8 @@ static int withheld_choice(const struct deciding *deciding, const struct cvm_sha
         if (maker->forced_treatment != CVM_INDEX_NONE) {
             bool is_asked = maker->forced_treatment == (int)t;
             choice = is_asked && values[at] >= deciding->least_forced ? (int)t : choice;
-        } else if (values[at] > best) {
-            double net = values[at] - cvm_usage_price(maker->catalogue, maker->prices, t, margin);
+        } else if (values[at] > best || may_gain) {
+            double net = values[at] - cvm_usage_price(maker->catalogue, maker->prices, t, &user);
             choice = net > best ? (int)t : choice;
             best = net > best ? net : best;
         }
@@ -144,8 +154,8 @@ static int withheld_choice(const struct deciding *deciding, const struct cvm_sha
     for (size_t t = 0; t < shard->treatment_count; t++) {
         size_t at = cvm_values_at(shard->treatment_count, customer, t);
         bool is_free = (withheld >> t & 1) == 0 && is_permitted(shard, at);
-        if (is_free && values[at] >= best &&
-            values[at] - cvm_usage_price(maker->catalogue, maker->prices, t, margin) >= best) {
+        if (is_free && (values[at] >= best || may_gain) &&
+            values[at] - cvm_usage_price(maker->catalogue, maker->prices, t, &user) >= best) {
             return CVM_INDEX_NONE;
         }
     }

@@ -3,8 +3,10 @@
 #define CVM_ENGINE_RUN_INTERNAL_H
 
 #include "base/date.h"
+#include "base/json_reader.h"
 #include "base/json_writer.h"
 #include "engine/control.h"
+#include "engine/groups.h"
 #include "engine/household.h"
 #include "engine/pending.h"
 #include "engine/responses.h"
@@ -15,10 +17,12 @@
 #include "storage/ledger.h"
 #include "storage/stops.h"
 
-/* Rows of the solver from what the ledger still has, and which constraint each is. */
+/* Rows of the solver from what the ledger still has, and which constraint each is; behind them the
+ * rows of groups, which the ledger does not know. */
 struct cvm_run_rows {
     struct cvm_row rows[CVM_PROBLEM_ROWS_MAX];
     int constraint[CVM_PROBLEM_ROWS_MAX];
+    size_t ledger_count;
     size_t count;
 };
 
@@ -70,7 +74,9 @@ struct cvm_run_memory {
     struct cvm_buffer matrix;  /* float, blocks of 16, all shards */
     struct cvm_buffer keys;    /* uint64_t */
     struct cvm_buffer amounts; /* double: margins */
-    struct cvm_buffer plan;    /* unsigned char */
+    struct cvm_buffer classes; /* uint16_t, where the catalogue has groups */
+    struct cvm_group_classes group_classes;
+    struct cvm_buffer plan; /* unsigned char */
     struct cvm_run_rows rows;
     struct cvm_plan solved;
     struct cvm_recommender *recommender;
@@ -84,6 +90,9 @@ struct cvm_run_memory {
                                       control group is on */
     struct cvm_column *households; /* per worker; NULL without household limits */
     size_t household_columns;
+    uint32_t household_count;     /* in which the solver chooses */
+    struct cvm_buffer members_of; /* uint32_t per customer: which of these, or CVM_NO_GROUP */
+    struct cvm_buffer allowances; /* unsigned char per household: how many of it */
     struct cvm_run_windows windows;
 };
 
@@ -119,7 +128,7 @@ CVM_MUST_CHECK enum cvm_status cvm_run_loaded_decision(const struct cvm_catalogu
 /* run_values.c: scan, features and verdicts into memory->values, blocks into the store as they end.
  */
 CVM_MUST_CHECK enum cvm_status cvm_run_make_values(struct cvm_run_job *job, struct cvm_error *err);
-/* Household limits change values after the scan: their blocks are stored beside the solve. The
+/* Household limits change values after the scan: their blocks are stored once they are solved. The
  * body of a thread; the job is its state. */
 enum cvm_status cvm_run_write_blocks(void *job, struct cvm_error *err);
 
@@ -151,12 +160,32 @@ CVM_MUST_CHECK enum cvm_status cvm_run_store_enrolment(struct cvm_run_job *job,
 bool cvm_run_is_member(const struct cvm_control_groups *groups, uint64_t key);
 CVM_MUST_CHECK enum cvm_status cvm_run_withhold(struct cvm_run_job *job, struct cvm_error *err);
 
+/* run_household.c: everybody's household, after the scan; in which of them the solver chooses, once
+ * it is known what is withheld; what it chose, for who got nothing. */
+CVM_MUST_CHECK enum cvm_status cvm_run_open_households(struct cvm_run_job *job,
+                                                       struct cvm_error *err);
+CVM_MUST_CHECK enum cvm_status cvm_run_join_households(struct cvm_run_job *job,
+                                                       struct cvm_error *err);
+CVM_MUST_CHECK enum cvm_status cvm_run_number_households(struct cvm_run_job *job,
+                                                         struct cvm_error *err);
+void cvm_run_tell_households(struct cvm_run_job *job);
+
 /* run_withdraw.c: withdraw the day's decisions that are not yet sent, and give back what they used,
  * by the catalogue that they were made with. A transaction of its own. */
 CVM_MUST_CHECK enum cvm_status cvm_run_withdraw(struct cvm_run_job *job, struct cvm_error *err);
 
 /* run_solve.c: the ledger's rows, the hold, the solve. */
 CVM_MUST_CHECK enum cvm_status cvm_run_allocate(struct cvm_run_job *job, struct cvm_error *err);
+
+/* run_conflict.c: minimums out of reach, into the result: before the solve, and after one that fell
+ * short. */
+CVM_MUST_CHECK enum cvm_status cvm_run_find_conflicts(struct cvm_run_job *job,
+                                                      const struct cvm_problem *problem,
+                                                      bool is_solved, struct cvm_error *err);
+/* The same of a stored run; its summary is JSON. */
+CVM_MUST_CHECK enum cvm_status cvm_run_conflicts_load(const char *summary, struct cvm_arena *arena,
+                                                      struct cvm_run_result *result,
+                                                      struct cvm_error *err);
 
 /* run_decisions.c: what a decision says besides whom and what: value, price, costs, channel,
  * window, arm. */
@@ -183,6 +212,13 @@ CVM_MUST_CHECK enum cvm_status cvm_run_digest(struct cvm_run_result *result, str
 /* The decision as the store keeps it; texts are the result's and the catalogue's. */
 struct cvm_decision cvm_run_stored_decision(const struct cvm_run_result *result,
                                             const struct cvm_run_decision *decision, bool is_ghost);
+
+/* run_limits.c: what the solve made of every constraint, into the result and out of it;
+ * constraints[r] is that of row r. */
+void cvm_run_limits_take(const struct cvm_problem *problem, const int *constraints,
+                         const struct cvm_plan *plan, struct cvm_run_result *result);
+void cvm_run_limits_write(const struct cvm_run_result *result, struct cvm_json_writer *json);
+void cvm_run_limits_parse(const struct cvm_json_value *states, struct cvm_run_result *result);
 
 /* run_summary.c */
 void cvm_run_options_write(const struct cvm_run_job *job, struct cvm_json_writer *json);

@@ -167,6 +167,9 @@ static enum cvm_status load_steps(struct cvm_store *store, const struct cvm_run_
     if (status == CVM_OK) {
         status = cvm_run_summary_parse(run->summary, result, err);
     }
+    if (status == CVM_OK && !result->is_feasible) {
+        status = cvm_run_conflicts_load(run->summary, load->arena, result, err);
+    }
     if (status == CVM_OK) {
         status = cvm_decision_scan(store, run->run_id, load_decision, load, err);
     }
@@ -213,10 +216,14 @@ static void destroy_memory(struct cvm_run_memory *memory)
         cvm_column_finish(&memory->households[i]);
     }
     free(memory->households);
+    cvm_buffer_finish(&memory->members_of);
+    cvm_buffer_finish(&memory->allowances);
     free(memory->values);
     cvm_buffer_finish(&memory->matrix);
     cvm_buffer_finish(&memory->keys);
     cvm_buffer_finish(&memory->amounts);
+    cvm_buffer_finish(&memory->classes);
+    cvm_group_classes_finish(&memory->group_classes);
     cvm_buffer_finish(&memory->plan);
     cvm_buffer_finish(&memory->withheld);
     cvm_column_finish(&memory->live_keys);

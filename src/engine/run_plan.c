@@ -185,7 +185,7 @@ static enum cvm_status publish(struct cvm_run_job *job, const char *summary, str
     struct cvm_run_result *result = job->result;
     const struct cvm_run_rows *rows = &job->memory->rows;
     struct cvm_ledger_amount used[CVM_PROBLEM_ROWS_MAX];
-    for (size_t r = 0; r < rows->count; r++) {
+    for (size_t r = 0; r < rows->ledger_count; r++) {
         used[r] = (struct cvm_ledger_amount){rows->constraint[r], job->memory->solved.used[r]};
     }
     struct cvm_ledger_holder holder = {.holder = result->run_id, .epoch = job->epoch};
@@ -201,8 +201,9 @@ static enum cvm_status publish(struct cvm_run_job *job, const char *summary, str
         .dual_bound = result->dual_bound,
         .spend_micro = result->spend_micro,
     };
-    enum cvm_status status = cvm_ledger_confirm(
-        job->writer, job->catalogue, job->request->as_of_day, &holder, used, rows->count, err);
+    enum cvm_status status =
+        cvm_ledger_confirm(job->writer, job->catalogue, job->request->as_of_day, &holder, used,
+                           rows->ledger_count, err);
     if (status == CVM_OK) {
         status = cvm_run_finish(job->writer, &run, err);
     }
@@ -244,13 +245,35 @@ static enum cvm_status publish_transaction(struct cvm_run_job *job, struct cvm_e
     return status;
 }
 
-enum cvm_status cvm_run_publish(struct cvm_run_job *job, struct cvm_error *err)
+/* Decisions and their digest; meanwhile the blocks that could not be stored during the scan. */
+static enum cvm_status make_decisions(struct cvm_run_job *job, struct cvm_error *err)
 {
-    double start = cvm_context_seconds(job->engine->context);
-    enum cvm_status status = cvm_run_make_decisions(job, err);
+    struct cvm_thread *blocks = NULL;
+    struct cvm_error blocks_err = {0};
+    enum cvm_status status = CVM_OK;
+    if (job->writer != NULL && job->memory->households != NULL) {
+        status = cvm_thread_start(cvm_run_write_blocks, job, &blocks, err);
+    }
+    if (status == CVM_OK) {
+        status = cvm_run_make_decisions(job, err);
+    }
     if (status == CVM_OK) {
         status = cvm_run_digest(job->result, err);
     }
+    enum cvm_status blocks_status = cvm_thread_join(blocks, &blocks_err);
+    if (status == CVM_OK && blocks_status != CVM_OK) {
+        status = blocks_status;
+        if (err != NULL) {
+            *err = blocks_err;
+        }
+    }
+    return status;
+}
+
+enum cvm_status cvm_run_publish(struct cvm_run_job *job, struct cvm_error *err)
+{
+    double start = cvm_context_seconds(job->engine->context);
+    enum cvm_status status = make_decisions(job, err);
     if (status == CVM_OK && job->writer != NULL) {
         status = store_decisions(job, err);
     }

@@ -56,14 +56,17 @@ static size_t best_alternatives(const struct results_file *file, size_t row, int
                                 struct offer best[ALTERNATIVES])
 {
     size_t count = 0;
-    double margin = cvm_values_margin(&file->view, row);
+    const struct cvm_usage_customer user = {
+        .margin = (double)cvm_values_margin(&file->view, row),
+        .groups = cvm_values_groups(&file->view, row),
+    };
     for (size_t t = 0; t < file->view.treatment_count; t++) {
         if ((int)t == chosen || cvm_values_reason(&file->view, row, t) != CVM_REASON_PERMITTED) {
             continue;
         }
         struct offer offer = {
             t, cvm_values_value(&file->view, row, t),
-            cvm_usage_price(file->result->catalogue, file->result->prices, t, margin)};
+            cvm_usage_price(file->result->catalogue, file->result->prices, t, &user)};
         size_t at = count < ALTERNATIVES ? count++ : ALTERNATIVES;
         while (at > 0 && best[at - 1].value - best[at - 1].price < offer.value - offer.price) {
             if (at < ALTERNATIVES) {

@@ -7,63 +7,6 @@
 
 #define SUMMARY_BYTES_MAX ((size_t)1 << 20)
 
-/* A capacity is of one treatment. */
-static const struct cvm_treatment *treatment_of(const struct cvm_catalogue *catalogue,
-                                                const struct cvm_constraint *constraint)
-{
-    bool is_capacity = constraint->kind == CVM_CONSTRAINT_CAPACITY && constraint->treatments != 0;
-    return is_capacity ? &catalogue->treatments[__builtin_ctzll(constraint->treatments)] : NULL;
-}
-
-static double price_per_unit(const struct cvm_constraint *constraint, double price)
-{
-    return constraint->kind == CVM_CONSTRAINT_RESOURCE ? price * 1000 : price;
-}
-
-static void write_constraint(const struct cvm_run_result *result, struct cvm_json_writer *json,
-                             size_t c)
-{
-    const struct cvm_constraint *constraint = &result->catalogue->constraints[c];
-    bool is_limited = result->limits[c] >= 0;
-    const char *limit_key = "limit";
-    const char *remaining_key = "remaining";
-    if (constraint->kind == CVM_CONSTRAINT_CAPACITY) {
-        limit_key = "max_per_day";
-        remaining_key = "remaining_availability";
-    }
-    cvm_json_key(json, limit_key);
-    if (is_limited) {
-        cvm_constraint_write_amount(constraint, result->limits[c], json);
-    } else {
-        cvm_json_null(json);
-    }
-    cvm_json_key(json, remaining_key);
-    if (is_limited) {
-        cvm_constraint_write_amount(constraint, result->remaining[c], json);
-    } else {
-        cvm_json_null(json);
-    }
-    cvm_json_key_double(json, "shadow_price", price_per_unit(constraint, result->prices[c]));
-}
-
-static void write_constraints(const struct cvm_run_result *result, struct cvm_json_writer *json)
-{
-    const struct cvm_catalogue *catalogue = result->catalogue;
-    for (size_t c = 0; c < catalogue->constraint_count; c++) {
-        const struct cvm_constraint *constraint = &catalogue->constraints[c];
-        const struct cvm_treatment *treatment = treatment_of(catalogue, constraint);
-        cvm_json_key(json, treatment != NULL ? treatment->id : constraint->id);
-        cvm_json_object(json);
-        write_constraint(result, json, c);
-        if (treatment != NULL) {
-            cvm_json_key(json, "cost_per_contact");
-            cvm_json_micro(json, treatment->cost_micro);
-            cvm_json_key_int(json, "priority", treatment->priority);
-        }
-        cvm_json_object_end(json);
-    }
-}
-
 static void write_counts(const struct cvm_run_result *result, struct cvm_json_writer *json)
 {
     cvm_json_key(json, "by_treatment");
@@ -105,6 +48,27 @@ static void write_governance(const struct cvm_run_result *result, struct cvm_jso
     cvm_json_array_end(json);
 }
 
+/* Minimums that can not be reached: why, and what would have to give. */
+static void write_conflicts(const struct cvm_run_result *result, struct cvm_json_writer *json)
+{
+    cvm_json_key(json, "infeasible");
+    cvm_json_array(json);
+    for (size_t i = 0; i < result->conflict_count; i++) {
+        const struct cvm_run_conflict *conflict = &result->conflicts[i];
+        cvm_json_object(json);
+        cvm_json_key(json, "rows");
+        cvm_json_array(json);
+        for (size_t r = 0; r < conflict->row_count; r++) {
+            cvm_json_string(json, conflict->rows[r]);
+        }
+        cvm_json_array_end(json);
+        cvm_json_key_string(json, "message", conflict->message);
+        cvm_json_key_string(json, "relaxation", conflict->relaxation);
+        cvm_json_object_end(json);
+    }
+    cvm_json_array_end(json);
+}
+
 void cvm_run_summary_write(const struct cvm_run_result *result, struct cvm_json_writer *json)
 {
     char day[CVM_DAY_TEXT_SIZE];
@@ -117,14 +81,15 @@ void cvm_run_summary_write(const struct cvm_run_result *result, struct cvm_json_
     cvm_json_key_double(json, "total_value", result->value);
     cvm_json_key_double(json, "dual_bound", result->dual_bound);
     cvm_json_key_double(json, "gap", result->gap);
+    cvm_json_key_double(json, "regret", result->regret);
+    cvm_json_key_double(json, "slack", result->slack);
+    cvm_json_key_bool(json, "feasible", result->is_feasible);
     cvm_json_key(json, "spend");
     cvm_json_micro(json, result->spend_micro);
     write_counts(result, json);
     write_governance(result, json);
-    cvm_json_key(json, "constraints_final_state");
-    cvm_json_object(json);
-    write_constraints(result, json);
-    cvm_json_object_end(json);
+    cvm_run_limits_write(result, json);
+    write_conflicts(result, json);
     cvm_json_key_string(json, "optimization_method", "lagrangian_dual");
     cvm_json_key(json, "llm");
     cvm_json_object(json);
@@ -201,41 +166,6 @@ static int64_t integer_of(const struct cvm_json_value *object, const char *key)
     return isnan(number) ? 0 : (int64_t)llrint(number);
 }
 
-static int64_t amount_of(const struct cvm_json_value *object, const char *key,
-                         const struct cvm_constraint *constraint)
-{
-    double number = number_of(object, key);
-    if (isnan(number)) {
-        return -1;
-    }
-    switch (constraint->kind) {
-    case CVM_CONSTRAINT_BUDGET:
-        return cvm_micro_from_double(number);
-    case CVM_CONSTRAINT_RESOURCE:
-        return llrint(number * 1000);
-    case CVM_CONSTRAINT_CAPACITY:
-        break;
-    }
-    return llrint(number);
-}
-
-static void parse_constraints(const struct cvm_json_value *states, struct cvm_run_result *result)
-{
-    const struct cvm_catalogue *catalogue = result->catalogue;
-    for (size_t c = 0; c < catalogue->constraint_count; c++) {
-        const struct cvm_constraint *constraint = &catalogue->constraints[c];
-        const struct cvm_treatment *treatment = treatment_of(catalogue, constraint);
-        const struct cvm_json_value *state =
-            cvm_json_member(states, treatment != NULL ? treatment->id : constraint->id);
-        double price = number_of(state, "shadow_price");
-        result->limits[c] =
-            amount_of(state, treatment != NULL ? "max_per_day" : "limit", constraint);
-        result->remaining[c] = amount_of(
-            state, treatment != NULL ? "remaining_availability" : "remaining", constraint);
-        result->prices[c] = constraint->kind == CVM_CONSTRAINT_RESOURCE ? price / 1000 : price;
-    }
-}
-
 static void parse_numbers(const struct cvm_json_value *summary, struct cvm_run_result *result)
 {
     const struct cvm_json_value *seconds = cvm_json_member(summary, "seconds");
@@ -244,6 +174,10 @@ static void parse_numbers(const struct cvm_json_value *summary, struct cvm_run_r
     result->value = number_of(summary, "total_value");
     result->dual_bound = number_of(summary, "dual_bound");
     result->gap = number_of(summary, "gap");
+    result->regret = number_of(summary, "regret");
+    result->slack = number_of(summary, "slack");
+    const struct cvm_json_value *feasible = cvm_json_member(summary, "feasible");
+    result->is_feasible = feasible == NULL || feasible->boolean; /* older runs had no minimums */
     result->spend_micro = cvm_micro_from_double(number_of(summary, "spend"));
     result->seconds.features = number_of(seconds, "journeys");
     result->seconds.values = number_of(seconds, "values");
@@ -280,7 +214,7 @@ enum cvm_status cvm_run_summary_parse(const char *json, struct cvm_run_result *r
         goto out;
     }
     parse_numbers(summary, result);
-    parse_constraints(cvm_json_member(summary, "constraints_final_state"), result);
+    cvm_run_limits_parse(cvm_json_member(summary, "constraints_final_state"), result);
     const struct cvm_json_value *since = cvm_json_member(summary, "since");
     if (since == NULL || since->type != CVM_JSON_STRING ||
         !cvm_day_parse(since->string.data, since->string.length, &result->since_day, NULL, NULL)) {

@@ -96,6 +96,14 @@ static enum cvm_status keep_more(struct cvm_run_job *job, size_t shard, size_t w
     struct cvm_run_memory *memory = job->memory;
     struct cvm_shard_values *values = &memory->values[shard];
     size_t first = values->count - chunk->count;
+    if (values->has_groups) {
+        cvm_groups_of(
+            job->catalogue,
+            &(struct cvm_groups_strip){chunk, 0, chunk->count,
+                                       (const unsigned char *)values->segments.data + first,
+                                       job->request->as_of_day},
+            (uint64_t *)values->groups.data + first);
+    }
     if (memory->enrolment.is_on) {
         cvm_control_strata_of(job->catalogue, chunk,
                               (const unsigned char *)values->segments.data + first,
@@ -300,52 +308,12 @@ static enum cvm_status scan_and_store(struct value_state *state, struct cvm_erro
     return status;
 }
 
-/* ---- households ---- */
-
-static enum cvm_status open_households(struct cvm_run_job *job, struct cvm_error *err)
-{
-    struct cvm_run_memory *memory = job->memory;
-    if (!cvm_household_is_on(job->catalogue)) {
-        return CVM_OK;
-    }
-    memory->households = calloc(job->engine->worker_count, sizeof(*memory->households));
-    if (memory->households == NULL) {
-        return CVM_FAIL(err, CVM_E_LIMIT, "no memory for households");
-    }
-    memory->household_columns = job->engine->worker_count;
-    for (size_t i = 0; i < memory->household_columns; i++) {
-        cvm_household_init(&memory->households[i]);
-    }
-    return CVM_OK;
-}
-
-static enum cvm_status limit_households(struct cvm_run_job *job, struct cvm_error *err)
-{
-    struct cvm_run_memory *memory = job->memory;
-    struct cvm_column *all = &memory->households[0];
-    enum cvm_status status = CVM_OK;
-    for (size_t i = 1; status == CVM_OK && i < memory->household_columns; i++) {
-        status = cvm_household_join(all, &memory->households[i], err);
-    }
-    bool is_partial = status == CVM_OK && job->request->customers != NULL &&
-                      cvm_household_has_candidates(all, job->catalogue,
-                                                   job->request->forced_treatment, memory->values);
-    if (is_partial) {
-        struct cvm_feature_window window = {job->request->as_of_day, job->request->since_day, NULL};
-        status = cvm_household_add_others(all, job->engine, window, NULL, err);
-    }
-    if (status == CVM_OK) {
-        cvm_household_apply(all, job->catalogue, job->request->forced_treatment, memory->values);
-    }
-    return status;
-}
-
 enum cvm_status cvm_run_make_values(struct cvm_run_job *job, struct cvm_error *err)
 {
     struct cvm_engine *engine = job->engine;
     struct value_state state = {.job = job};
     double start = cvm_context_seconds(engine->context);
-    enum cvm_status status = open_households(job, err);
+    enum cvm_status status = cvm_run_open_households(job, err);
     if (status != CVM_OK) {
         return status;
     }
@@ -361,7 +329,7 @@ enum cvm_status cvm_run_make_values(struct cvm_run_job *job, struct cvm_error *e
         status = scan_and_store(&state, err);
     }
     if (status == CVM_OK && job->memory->households != NULL) {
-        status = limit_households(job, err);
+        status = cvm_run_join_households(job, err);
     }
     double value_seconds = 0;
     for (size_t i = 0; i < engine->worker_count; i++) {

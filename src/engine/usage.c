@@ -51,8 +51,23 @@ size_t cvm_usage_of(const struct cvm_catalogue *catalogue, size_t treatment, dou
     return count;
 }
 
+static enum cvm_row_kind row_kind(enum cvm_constraint_kind kind)
+{
+    static const enum cvm_row_kind kinds[] = {
+        [CVM_CONSTRAINT_CAPACITY] = CVM_ROW_SHARED,
+        [CVM_CONSTRAINT_RESOURCE] = CVM_ROW_SHARED,
+        [CVM_CONSTRAINT_BUDGET] = CVM_ROW_BUDGET,
+        [CVM_CONSTRAINT_SEGMENT_MAX] = CVM_ROW_SEGMENT_MAX,
+        [CVM_CONSTRAINT_SEGMENT_MIN] = CVM_ROW_SEGMENT_MIN,
+        [CVM_CONSTRAINT_SHARE_MIN] = CVM_ROW_SHARE_MIN,
+        [CVM_CONSTRAINT_SHARE_MAX] = CVM_ROW_SHARE_MAX,
+        [CVM_CONSTRAINT_RESERVE] = CVM_ROW_RESERVE,
+    };
+    return kinds[kind];
+}
+
 void cvm_usage_row(const struct cvm_catalogue *catalogue, size_t constraint, int64_t limit,
-                   struct cvm_row *out_row)
+                   const unsigned char *inside, struct cvm_row *out_row)
 {
     const struct cvm_constraint *from = &catalogue->constraints[constraint];
     int64_t units[CVM_TREATMENTS_MAX] = {0};
@@ -66,23 +81,55 @@ void cvm_usage_row(const struct cvm_catalogue *catalogue, size_t constraint, int
         }
     }
     cvm_row_make(&(struct cvm_row_terms){.name = from->id,
-                                         .kind = is_budget ? CVM_ROW_BUDGET : CVM_ROW_SHARED,
+                                         .kind = row_kind(from->kind),
                                          .treatments = from->treatments,
+                                         .inside = inside,
                                          .limit = limit,
+                                         .share = (double)from->limit / CVM_SHARE_SCALE,
                                          .units = units,
                                          .flat = flat,
                                          .rate = rate},
                  out_row);
 }
 
+/* Of one pair, as the solver's row counts it. */
+static double group_use(const struct cvm_constraint *group, bool is_inside)
+{
+    double one = is_inside ? 1 : 0;
+    double share = (double)group->limit / CVM_SHARE_SCALE;
+    switch (group->kind) {
+    case CVM_CONSTRAINT_SEGMENT_MIN:
+        return -one;
+    case CVM_CONSTRAINT_SHARE_MIN:
+        return share - one;
+    case CVM_CONSTRAINT_SHARE_MAX:
+        return one - share;
+    case CVM_CONSTRAINT_RESERVE:
+        return 1 - one;
+    case CVM_CONSTRAINT_SEGMENT_MAX:
+    case CVM_CONSTRAINT_CAPACITY:
+    case CVM_CONSTRAINT_RESOURCE:
+    case CVM_CONSTRAINT_BUDGET:
+        break;
+    }
+    return one;
+}
+
 double cvm_usage_price(const struct cvm_catalogue *catalogue, const double *prices,
-                       size_t treatment, double margin)
+                       size_t treatment, const struct cvm_usage_customer *customer)
 {
     double price = 0;
-    for (size_t c = 0; c < catalogue->constraint_count; c++) {
+    size_t end = catalogue->constraint_count + catalogue->group_count;
+    for (size_t c = 0; c < end; c++) {
         const struct cvm_constraint *constraint = &catalogue->constraints[c];
-        if (prices[c] > 0 && counts(constraint, treatment)) {
-            int64_t use = use_of(catalogue, c, treatment, margin);
+        if (!(prices[c] > 0) || !counts(constraint, treatment)) {
+            continue;
+        }
+        if (cvm_constraint_is_group(constraint)) {
+            bool is_inside = (customer->groups >> (c - catalogue->constraint_count) & 1) != 0;
+            price += prices[c] * group_use(constraint, is_inside);
+        } else {
+            int64_t use = use_of(catalogue, c, treatment, customer->margin);
             price +=
                 prices[c] * (constraint->kind == CVM_CONSTRAINT_BUDGET ? cvm_micro_to_double(use)
                                                                        : (double)use);

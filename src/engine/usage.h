@@ -19,14 +19,22 @@ int64_t cvm_usage_units(const struct cvm_catalogue *catalogue, size_t constraint
 size_t cvm_usage_of(const struct cvm_catalogue *catalogue, size_t treatment, double margin,
                     struct cvm_ledger_amount amounts[CVM_CONSTRAINTS_MAX]);
 
-/* What a limited constraint asks of every pair, in the solver's terms: one of its units, or money.
+/* What a limited constraint, or one on a group, asks of every pair, in the solver's terms: one of
+ * its units, or money. `inside` says per class whether its customers are in the group; NULL without
+ * one. The limit of a reserve is what is left for the others; a share has none but the catalogue's.
  */
 void cvm_usage_row(const struct cvm_catalogue *catalogue, size_t constraint, int64_t limit,
-                   struct cvm_row *out_row);
+                   const unsigned char *inside, struct cvm_row *out_row);
 
-/* prices[c] is per unit (or major unit of money) of constraint c; what is not above 0, NaN too,
- * costs nothing. */
+/* What is known of a customer where a treatment is priced. */
+struct cvm_usage_customer {
+    double margin;   /* monthly */
+    uint64_t groups; /* engine/groups.h */
+};
+
+/* prices[c] is per unit (or major unit of money) of constraint c, groups too; what is not above 0,
+ * NaN too, costs nothing. Negative where a group that falls short of its minimum is served. */
 double cvm_usage_price(const struct cvm_catalogue *catalogue, const double *prices,
-                       size_t treatment, double margin);
+                       size_t treatment, const struct cvm_usage_customer *customer);
 
 #endif

@@ -2,9 +2,15 @@
 
 #include <string.h>
 
+#include "allocation/problem.h"
+
 #define BLOCK        16
 #define HEADER_BYTES 16
-#define VERSION      2
+#define VERSION      3
+
+/* In the word of the number of treatments. */
+#define HAS_GROUPS     (UINT32_C(1) << 16)
+#define HAS_HOUSEHOLDS (UINT32_C(1) << 17)
 
 void cvm_shard_values_init(struct cvm_shard_values *values, size_t treatment_count)
 {
@@ -19,6 +25,9 @@ void cvm_shard_values_finish(struct cvm_shard_values *values)
     cvm_buffer_finish(&values->churns);
     cvm_buffer_finish(&values->tirings);
     cvm_buffer_finish(&values->segments);
+    cvm_buffer_finish(&values->groups);
+    cvm_buffer_finish(&values->households);
+    cvm_buffer_finish(&values->allowances);
     cvm_buffer_finish(&values->values);
     cvm_buffer_finish(&values->reasons);
     cvm_buffer_finish(&values->id_offsets);
@@ -43,6 +52,9 @@ static enum cvm_status reserve(struct cvm_shard_values *values, size_t count, st
         {&values->churns, sizeof(float)},
         {&values->tirings, sizeof(float)},
         {&values->segments, 1},
+        {&values->groups, values->has_groups ? sizeof(uint64_t) : 0},
+        {&values->households, values->has_households ? sizeof(uint32_t) : 0},
+        {&values->allowances, values->has_households ? 1 : 0},
         {&values->values, sizeof(float) * values->treatment_count},
         {&values->reasons, values->treatment_count},
         {&values->id_offsets, sizeof(uint32_t)},
@@ -78,6 +90,18 @@ static void pad_last_block(struct cvm_shard_values *values)
     }
 }
 
+/* Until somebody says more: in no group, and in no household. */
+static void add_to_none(struct cvm_shard_values *values, size_t first, size_t count)
+{
+    if (values->has_groups) {
+        memset((uint64_t *)values->groups.data + first, 0, count * sizeof(uint64_t));
+    }
+    if (values->has_households) {
+        memset((uint32_t *)values->households.data + first, 0xFF, count * sizeof(uint32_t));
+        memset((unsigned char *)values->allowances.data + first, 0, count);
+    }
+}
+
 enum cvm_status cvm_shard_values_add(struct cvm_shard_values *values, const struct cvm_chunk *chunk,
                                      const struct cvm_verdicts *verdicts, struct cvm_error *err)
 {
@@ -102,6 +126,7 @@ enum cvm_status cvm_shard_values_add(struct cvm_shard_values *values, const stru
     memcpy((unsigned char *)values->segments.data + first, verdicts->segments, chunk->count);
     memcpy((struct cvm_contact_facts *)values->facts.data + first, verdicts->facts,
            chunk->count * sizeof(struct cvm_contact_facts));
+    add_to_none(values, first, chunk->count);
     float *numbers = values->values.data;
     unsigned char *reasons = values->reasons.data;
     for (size_t t = 0; t < values->treatment_count; t++) {
@@ -128,17 +153,21 @@ static size_t padded(size_t count)
     return (count + BLOCK - 1) / BLOCK * BLOCK;
 }
 
-static size_t encoded_bytes(uint32_t version, size_t count, size_t treatment_count)
+/* Bytes per customer besides values, reasons and segments. */
+static size_t customer_bytes(uint32_t version, uint32_t flags)
 {
-    size_t floats = version == 1 ? 2 : 3;
-    return HEADER_BYTES + count * (sizeof(uint64_t) + floats * sizeof(float)) + padded(count) +
-           padded(count) * treatment_count * (sizeof(float) + 1);
+    return sizeof(uint64_t) + (version == 1 ? 2 : 3) * sizeof(float) +
+           ((flags & HAS_GROUPS) != 0 ? sizeof(uint64_t) : 0) +
+           ((flags & HAS_HOUSEHOLDS) != 0 ? sizeof(uint32_t) + 1 : 0);
 }
 
 enum cvm_status cvm_shard_values_encode(const struct cvm_shard_values *values, struct cvm_text *out,
                                         struct cvm_error *err)
 {
-    uint32_t header[3] = {VERSION, (uint32_t)values->treatment_count, (uint32_t)values->count};
+    uint32_t flags =
+        (values->has_groups ? HAS_GROUPS : 0) | (values->has_households ? HAS_HOUSEHOLDS : 0);
+    uint32_t header[3] = {VERSION, (uint32_t)values->treatment_count | flags,
+                          (uint32_t)values->count};
     size_t count = values->count;
     cvm_text_clear(out);
     cvm_text_add_bytes(out, "CVMV", 4);
@@ -147,6 +176,10 @@ enum cvm_status cvm_shard_values_encode(const struct cvm_shard_values *values, s
     cvm_text_add_bytes(out, values->margins.data, count * sizeof(float));
     cvm_text_add_bytes(out, values->churns.data, count * sizeof(float));
     cvm_text_add_bytes(out, values->tirings.data, count * sizeof(float));
+    cvm_text_add_bytes(out, values->groups.data, values->has_groups ? count * sizeof(uint64_t) : 0);
+    cvm_text_add_bytes(out, values->households.data,
+                       values->has_households ? count * sizeof(uint32_t) : 0);
+    cvm_text_add_bytes(out, values->allowances.data, values->has_households ? count : 0);
     cvm_text_add_bytes(out, values->segments.data, padded(count));
     cvm_text_add_bytes(out, values->values.data,
                        padded(count) * values->treatment_count * sizeof(float));
@@ -157,6 +190,31 @@ enum cvm_status cvm_shard_values_encode(const struct cvm_shard_values *values, s
     return CVM_OK;
 }
 
+/* The next column of a block, if it is there. */
+static const unsigned char *take_column(const unsigned char **at, bool is_there, size_t bytes)
+{
+    const unsigned char *column = is_there ? *at : NULL;
+    *at += is_there ? bytes : 0;
+    return column;
+}
+
+static void find_columns(struct cvm_values_view *view, const unsigned char *at, uint32_t version,
+                         uint32_t flags)
+{
+    size_t count = view->count;
+    bool has_households = (flags & HAS_HOUSEHOLDS) != 0;
+    view->keys = take_column(&at, true, count * sizeof(uint64_t));
+    view->margins = take_column(&at, true, count * sizeof(float));
+    view->churns = take_column(&at, true, count * sizeof(float));
+    view->tirings = take_column(&at, version > 1, count * sizeof(float));
+    view->groups = take_column(&at, (flags & HAS_GROUPS) != 0, count * sizeof(uint64_t));
+    view->households = take_column(&at, has_households, count * sizeof(uint32_t));
+    view->allowances = take_column(&at, has_households, count);
+    view->segments = take_column(&at, true, padded(count));
+    view->values = take_column(&at, true, padded(count) * view->treatment_count * sizeof(float));
+    view->reasons = at;
+}
+
 enum cvm_status cvm_values_open(const void *body, size_t length, struct cvm_values_view *out_view,
                                 struct cvm_error *err)
 {
@@ -165,27 +223,21 @@ enum cvm_status cvm_values_open(const void *body, size_t length, struct cvm_valu
     if (length >= HEADER_BYTES) {
         memcpy(header, at + 4, sizeof(header));
     }
-    if (length < HEADER_BYTES || memcmp(at, "CVMV", 4) != 0 || header[0] == 0 ||
-        header[0] > VERSION || header[1] > 255 ||
-        length != encoded_bytes(header[0], header[2], header[1])) {
+    uint32_t version = header[0];
+    uint32_t flags = version < 3 ? 0 : header[1] & (HAS_GROUPS | HAS_HOUSEHOLDS);
+    struct cvm_values_view view = {.treatment_count = header[1] & ~flags, .count = header[2]};
+    size_t expected = HEADER_BYTES + view.count * customer_bytes(version, flags) +
+                      padded(view.count) * (1 + view.treatment_count * (sizeof(float) + 1));
+    if (length < HEADER_BYTES || memcmp(at, "CVMV", 4) != 0 || version == 0 || version > VERSION ||
+        view.treatment_count > 255 || length != expected) {
         return CVM_FAIL(err, CVM_E_CORRUPT, "a stored block of values is damaged");
     }
-    struct cvm_values_view view = {.treatment_count = header[1], .count = header[2]};
-    view.keys = at + HEADER_BYTES;
-    view.margins = view.keys + view.count * sizeof(uint64_t);
-    view.churns = view.margins + view.count * sizeof(float);
-    view.segments = view.churns + view.count * sizeof(float);
-    if (header[0] > 1) {
-        view.tirings = view.segments;
-        view.segments += view.count * sizeof(float);
-    }
-    view.values = view.segments + padded(view.count);
-    view.reasons = view.values + padded(view.count) * view.treatment_count * sizeof(float);
+    find_columns(&view, at + HEADER_BYTES, version, flags);
     *out_view = view;
     return CVM_OK;
 }
 
-static uint64_t key_at(const struct cvm_values_view *view, size_t customer)
+uint64_t cvm_values_key(const struct cvm_values_view *view, size_t customer)
 {
     uint64_t key;
     memcpy(&key, view->keys + customer * sizeof(key), sizeof(key));
@@ -198,13 +250,13 @@ size_t cvm_values_find(const struct cvm_values_view *view, uint64_t key)
     size_t high = view->count;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
-        if (key_at(view, middle) < key) {
+        if (cvm_values_key(view, middle) < key) {
             low = middle + 1;
         } else {
             high = middle;
         }
     }
-    return low < view->count && key_at(view, low) == key ? low : SIZE_MAX;
+    return low < view->count && cvm_values_key(view, low) == key ? low : SIZE_MAX;
 }
 
 static float float_at(const unsigned char *column, size_t at)
@@ -240,6 +292,29 @@ float cvm_values_tiring(const struct cvm_values_view *view, size_t customer)
     return view->tirings == NULL ? 1.0F : float_at(view->tirings, customer);
 }
 
+uint64_t cvm_values_groups(const struct cvm_values_view *view, size_t customer)
+{
+    uint64_t groups = 0;
+    if (view->groups != NULL) {
+        memcpy(&groups, view->groups + customer * sizeof(groups), sizeof(groups));
+    }
+    return groups;
+}
+
+uint32_t cvm_values_household(const struct cvm_values_view *view, size_t customer)
+{
+    uint32_t household = CVM_NO_GROUP;
+    if (view->households != NULL) {
+        memcpy(&household, view->households + customer * sizeof(household), sizeof(household));
+    }
+    return household;
+}
+
+unsigned char cvm_values_allowance(const struct cvm_values_view *view, size_t customer)
+{
+    return view->allowances == NULL ? 0 : view->allowances[customer];
+}
+
 unsigned char cvm_values_segment(const struct cvm_values_view *view, size_t customer)
 {
     return view->segments[customer];
@@ -254,6 +329,9 @@ struct cvm_values_view cvm_values_view_of(const struct cvm_shard_values *values)
         .margins = values->margins.data,
         .churns = values->churns.data,
         .tirings = values->tirings.data,
+        .groups = values->has_groups ? values->groups.data : NULL,
+        .households = values->has_households ? values->households.data : NULL,
+        .allowances = values->has_households ? values->allowances.data : NULL,
         .segments = values->segments.data,
         .values = values->values.data,
         .reasons = values->reasons.data,

@@ -7,6 +7,7 @@
 #ifndef CVM_ENGINE_VALUES_H
 #define CVM_ENGINE_VALUES_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -18,13 +19,20 @@
 
 struct cvm_shard_values {
     size_t treatment_count;
-    size_t count;                 /* customers */
-    size_t capacity;              /* customers that the columns have room for; a multiple of 16 */
-    struct cvm_buffer keys;       /* uint64_t */
-    struct cvm_buffer margins;    /* float, monthly, major units */
-    struct cvm_buffer churns;     /* float, in the horizon if untreated */
-    struct cvm_buffer tirings;    /* float, what late contacts leave of the response */
-    struct cvm_buffer segments;   /* unsigned char */
+    size_t count;               /* customers */
+    size_t capacity;            /* customers that the columns have room for; a multiple of 16 */
+    struct cvm_buffer keys;     /* uint64_t */
+    struct cvm_buffer margins;  /* float, monthly, major units */
+    struct cvm_buffer churns;   /* float, in the horizon if untreated */
+    struct cvm_buffer tirings;  /* float, what late contacts leave of the response */
+    struct cvm_buffer segments; /* unsigned char */
+    /* Kept where the catalogue asks for them, filled by the caller: */
+    bool has_groups; /* set before anything is added */
+    bool has_households;
+    struct cvm_buffer groups;     /* uint64_t, a bit each (engine/groups.h) */
+    struct cvm_buffer households; /* uint32_t: number among those in which the solver chooses
+                                     (engine/household.h), or CVM_NO_GROUP */
+    struct cvm_buffer allowances; /* unsigned char: how many of that household */
     struct cvm_buffer values;     /* float, blocks of 16 */
     struct cvm_buffer reasons;    /* unsigned char, the same order */
     struct cvm_buffer id_offsets; /* uint32_t into ids */
@@ -51,9 +59,12 @@ CVM_MUST_CHECK enum cvm_status cvm_shard_values_add(struct cvm_shard_values *val
                                                     struct cvm_error *err);
 const char *cvm_shard_values_id(const struct cvm_shard_values *values, size_t customer);
 
-/* The stored form, little-endian: "CVMV", uint32 version 2, uint32 treatments, uint32 customers,
- * then the columns keys, margins, churns, tirings, segments (padded to 16), values, reasons. Ids
- * are not in it: the store has them by key. Version 1 had no tirings. */
+/* The stored form, little-endian: "CVMV", uint32 version 3, uint32 treatments (plus 2^16 with
+ * groups, 2^17 with households), uint32 customers, then the columns keys, margins, churns, tirings,
+ * groups, households, allowances, segments (padded to 16), values, reasons. Ids are not in it: the
+ * store has them by key. Version 2 had no groups and households, version 1 no tirings. A value that
+ * is refused because another member of the household was chosen stays: it could be given at other
+ * prices. */
 CVM_MUST_CHECK enum cvm_status cvm_shard_values_encode(const struct cvm_shard_values *values,
                                                        struct cvm_text *out, struct cvm_error *err);
 
@@ -64,7 +75,10 @@ struct cvm_values_view {
     const unsigned char *keys;
     const unsigned char *margins;
     const unsigned char *churns;
-    const unsigned char *tirings; /* NULL in a block of version 1: 1 for everybody */
+    const unsigned char *tirings;    /* NULL in a block of version 1: 1 for everybody */
+    const unsigned char *groups;     /* NULL = in none */
+    const unsigned char *households; /* NULL = in none; with allowances */
+    const unsigned char *allowances;
     const unsigned char *segments;
     const unsigned char *values;
     const unsigned char *reasons;
@@ -80,6 +94,11 @@ unsigned char cvm_values_reason(const struct cvm_values_view *view, size_t custo
 float cvm_values_margin(const struct cvm_values_view *view, size_t customer);
 float cvm_values_churn(const struct cvm_values_view *view, size_t customer);
 float cvm_values_tiring(const struct cvm_values_view *view, size_t customer);
+uint64_t cvm_values_key(const struct cvm_values_view *view, size_t customer);
+uint64_t cvm_values_groups(const struct cvm_values_view *view, size_t customer);
+/* CVM_NO_GROUP where the solver does not choose in the customer's household. */
+uint32_t cvm_values_household(const struct cvm_values_view *view, size_t customer);
+unsigned char cvm_values_allowance(const struct cvm_values_view *view, size_t customer);
 unsigned char cvm_values_segment(const struct cvm_values_view *view, size_t customer);
 
 /* The same view of values in memory, for as long as they are not added to. */

@@ -2,9 +2,13 @@
 
 #include <string.h>
 
+#include "model/money.h"
+
 const char *const cvm_treatment_class_words[] = {"mandatory", "service", "retention", "sales",
                                                  NULL};
-const char *const cvm_constraint_kind_words[] = {"capacity", "resource", "budget", NULL};
+const char *const cvm_constraint_kind_words[] = {"capacity",    "resource",    "budget",
+                                                 "segment_max", "segment_min", "share_min",
+                                                 "share_max",   "reserve",     NULL};
 const char *const cvm_measure_words[] = {"marginal", "incentive", "both", NULL};
 const char *const cvm_period_words[] = {"run", "day", "week", "month", NULL};
 
@@ -49,18 +53,51 @@ int cvm_catalogue_constraint(const struct cvm_catalogue *catalogue, const char *
     FIND(catalogue->constraints, catalogue->constraint_count, id, id);
 }
 
-void cvm_constraint_write_amount(const struct cvm_constraint *constraint, int64_t amount,
-                                 struct cvm_json_writer *json)
+int cvm_catalogue_segment(const struct cvm_catalogue *catalogue, const char *name)
+{
+    FIND(catalogue->segments, catalogue->segment_count, name, name);
+}
+
+int cvm_catalogue_capacity(const struct cvm_catalogue *catalogue, size_t treatment)
+{
+    for (size_t c = 0; c < catalogue->constraint_count; c++) {
+        const struct cvm_constraint *constraint = &catalogue->constraints[c];
+        if (constraint->kind == CVM_CONSTRAINT_CAPACITY &&
+            constraint->treatments == UINT64_C(1) << treatment) {
+            return (int)c;
+        }
+    }
+    return CVM_INDEX_NONE;
+}
+
+int64_t cvm_constraint_scale(const struct cvm_constraint *constraint)
 {
     switch (constraint->kind) {
     case CVM_CONSTRAINT_BUDGET:
-        cvm_json_micro(json, amount);
-        break;
+        return CVM_MICRO_PER_UNIT;
     case CVM_CONSTRAINT_RESOURCE:
-        cvm_json_double(json, (double)amount / 1000);
-        break;
+        return 1000;
+    case CVM_CONSTRAINT_SHARE_MIN:
+    case CVM_CONSTRAINT_SHARE_MAX:
+        return CVM_SHARE_SCALE;
     case CVM_CONSTRAINT_CAPACITY:
-        cvm_json_int(json, amount);
+    case CVM_CONSTRAINT_SEGMENT_MAX:
+    case CVM_CONSTRAINT_SEGMENT_MIN:
+    case CVM_CONSTRAINT_RESERVE:
         break;
+    }
+    return 1;
+}
+
+void cvm_constraint_write_amount(const struct cvm_constraint *constraint, int64_t amount,
+                                 struct cvm_json_writer *json)
+{
+    int64_t scale = cvm_constraint_scale(constraint);
+    if (constraint->kind == CVM_CONSTRAINT_BUDGET) {
+        cvm_json_micro(json, amount);
+    } else if (scale == 1) {
+        cvm_json_int(json, amount);
+    } else {
+        cvm_json_double(json, (double)amount / (double)scale);
     }
 }

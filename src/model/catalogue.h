@@ -27,6 +27,7 @@
 #define CVM_SEGMENTS_MAX    32
 #define CVM_TREATMENTS_MAX  64
 #define CVM_CONSTRAINTS_MAX 128
+#define CVM_GROUPS_MAX      64 /* constraints on groups of customers: a bit each */
 #define CVM_INSIGHTS_MAX    64
 #define CVM_MAPPINGS_MAX    16
 #define CVM_INDEX_NONE      (-1)
@@ -307,7 +308,13 @@ enum cvm_constraint_kind {
     CVM_CONSTRAINT_CAPACITY, /* of one treatment; made from max_per_day, id "capacity:<treatment>"
                               */
     CVM_CONSTRAINT_RESOURCE, /* shared units: call-centre minutes */
-    CVM_CONSTRAINT_BUDGET    /* money of one measure */
+    CVM_CONSTRAINT_BUDGET,   /* money of one measure */
+    /* Of a group of customers: not in the ledger, they hold within one run. */
+    CVM_CONSTRAINT_SEGMENT_MAX, /* treatments in the group */
+    CVM_CONSTRAINT_SEGMENT_MIN,
+    CVM_CONSTRAINT_SHARE_MIN, /* of all these treatments, those in the group */
+    CVM_CONSTRAINT_SHARE_MAX,
+    CVM_CONSTRAINT_RESERVE /* of the capacity of one treatment, kept for the group */
 };
 enum cvm_measure { CVM_MEASURE_MARGINAL, CVM_MEASURE_INCENTIVE, CVM_MEASURE_BOTH };
 enum cvm_period { CVM_PERIOD_RUN, CVM_PERIOD_DAY, CVM_PERIOD_WEEK, CVM_PERIOD_MONTH };
@@ -322,8 +329,23 @@ struct cvm_constraint {
     enum cvm_period period;
     enum cvm_measure measure; /* budgets */
     uint64_t treatments;      /* bit per treatment that counts */
-    int64_t limit;            /* units, or micros for a budget; resources: thousandths of a unit */
+    int64_t limit; /* units, or micros for a budget; resources: thousandths of a unit; shares:
+                      thousand-millionths */
+    /* Of a group: who is in it. */
+    int segment;               /* CVM_INDEX_NONE = any */
+    struct cvm_rule customers; /* over features */
 };
+
+static inline bool cvm_constraint_is_group(const struct cvm_constraint *constraint)
+{
+    return constraint->kind >= CVM_CONSTRAINT_SEGMENT_MAX;
+}
+static inline bool cvm_constraint_is_share(const struct cvm_constraint *constraint)
+{
+    return constraint->kind == CVM_CONSTRAINT_SHARE_MIN ||
+           constraint->kind == CVM_CONSTRAINT_SHARE_MAX;
+}
+#define CVM_SHARE_SCALE INT64_C(1000000000)
 
 /* ---- the whole ---- */
 
@@ -358,7 +380,8 @@ struct cvm_catalogue {
     size_t treatment_count;
     struct cvm_treatment ignore;
     struct cvm_constraint *constraints; /* capacities first, in treatment order */
-    size_t constraint_count;
+    size_t constraint_count;            /* of the ledger */
+    size_t group_count;                 /* of groups of customers, behind them */
 
     struct cvm_suppression *suppressions;
     size_t suppression_count;
@@ -380,9 +403,14 @@ int cvm_catalogue_feature(const struct cvm_catalogue *catalogue, const char *nam
 int cvm_catalogue_treatment(const struct cvm_catalogue *catalogue, const char *id);
 int cvm_catalogue_trigger(const struct cvm_catalogue *catalogue, const char *name);
 int cvm_catalogue_constraint(const struct cvm_catalogue *catalogue, const char *id);
+int cvm_catalogue_segment(const struct cvm_catalogue *catalogue, const char *name);
+/* The capacity of the treatment, or CVM_INDEX_NONE. */
+int cvm_catalogue_capacity(const struct cvm_catalogue *catalogue, size_t treatment);
 
-/* An amount of the ledger as people count it: whole units, resource units from thousandths, money
- * from millionths. */
+/* So many of an amount are one unit as people count it: 1, 1000 of a resource, a million of money,
+ * a thousand million of a share. */
+int64_t cvm_constraint_scale(const struct cvm_constraint *constraint);
+/* An amount as people count it. */
 void cvm_constraint_write_amount(const struct cvm_constraint *constraint, int64_t amount,
                                  struct cvm_json_writer *json);
 

@@ -137,7 +137,7 @@ static const char *identity_of(const struct cvm_yaml_node *item)
 {
     static const char *const keys[] = {"source",   "topic",  "feature",     "insight", "segment",
                                        "resource", "budget", "suppression", "limit",   "rest",
-                                       "sequence", "name",   "id"};
+                                       "sequence", "group",  "name",        "id"};
     for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
         const struct cvm_yaml_node *node = cvm_yaml_member(item, keys[i]);
         /* Only the first key: a feature's "source" does not name it. */

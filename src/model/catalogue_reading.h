@@ -20,7 +20,7 @@ struct cvm_reading {
     const struct cvm_yaml_node *attributes[CVM_ATTRIBUTES_MAX];
     const struct cvm_yaml_node *treatments[CVM_TREATMENTS_MAX];
     const struct cvm_yaml_node *ignore;
-    /* Resources, then budgets; they become constraints behind the capacities. */
+    /* Resources, then budgets, then groups; they become constraints behind the capacities. */
     struct cvm_constraint shared[CVM_CONSTRAINTS_MAX];
     const struct cvm_yaml_node *shared_nodes[CVM_CONSTRAINTS_MAX];
     struct cvm_schema_texts shared_treatments[CVM_CONSTRAINTS_MAX];
@@ -105,6 +105,13 @@ enum cvm_status cvm_read_journey(struct cvm_reading *reading, const struct cvm_y
 enum cvm_status cvm_read_values(struct cvm_reading *reading, const struct cvm_yaml_node *root);
 enum cvm_status cvm_read_shared_constraints(struct cvm_reading *reading,
                                             const struct cvm_yaml_node *root);
+/* The next constraint on a group of customers, `reading->shared_count` unchanged (group_read.c). */
+enum cvm_status cvm_read_group(struct cvm_reading *reading, const struct cvm_yaml_node *node,
+                               struct cvm_constraint *out_group,
+                               struct cvm_schema_texts *out_treatments);
+/* Once the treatments are known: a reserve needs one treatment with a capacity. */
+enum cvm_status cvm_check_group(struct cvm_reading *reading, const struct cvm_yaml_node *node,
+                                const struct cvm_constraint *group);
 enum cvm_status cvm_read_treatment(struct cvm_reading *reading, const struct cvm_yaml_node *root,
                                    const char *name, const char *file);
 enum cvm_status cvm_read_release(struct cvm_reading *reading, const struct cvm_yaml_node *root);
@@ -121,7 +128,7 @@ enum cvm_status cvm_read_policy(struct cvm_reading *reading, const struct cvm_ya
 enum cvm_status cvm_read_limits(struct cvm_reading *reading, const struct cvm_yaml_node *root);
 enum cvm_status cvm_read_trigger(struct cvm_reading *reading, const struct cvm_yaml_node *root,
                                  const char *name, const char *file);
-/* Capacities, resources, budgets, once everything is known. */
+/* Capacities, resources, budgets, groups, once everything is known. */
 enum cvm_status cvm_read_constraints_end(struct cvm_reading *reading);
 
 /* What packed journeys depend on, in a form that does not change with names for people, features or

@@ -237,10 +237,12 @@ enum cvm_status cvm_read_values(struct cvm_reading *reading, const struct cvm_ya
 struct constraints_file {
     const struct cvm_yaml_node *resources;
     const struct cvm_yaml_node *budgets;
+    const struct cvm_yaml_node *groups;
 };
 static const struct cvm_schema_field constraints_fields[] = {
     CVM_KEY(struct constraints_file, "resources", resources, CVM_SCHEMA_NODE),
     CVM_KEY(struct constraints_file, "budgets", budgets, CVM_SCHEMA_NODE),
+    CVM_KEY(struct constraints_file, "groups", groups, CVM_SCHEMA_NODE),
     {.key = NULL},
 };
 static const struct cvm_schema constraints_schema = {"the constraints file", constraints_fields};
@@ -276,40 +278,52 @@ static const struct cvm_schema_field budget_fields[] = {
 };
 static const struct cvm_schema budget_schema = {"a budget", budget_fields};
 
-static enum cvm_status read_shared(struct cvm_reading *reading, const struct cvm_yaml_node *node,
-                                   enum cvm_constraint_kind kind)
+static enum cvm_status read_means(struct cvm_reading *reading, const struct cvm_yaml_node *node,
+                                  enum cvm_constraint_kind kind, struct cvm_constraint *out_shared,
+                                  struct cvm_schema_texts *out_treatments)
 {
-    size_t count = reading->shared_count;
     bool is_budget = kind == CVM_CONSTRAINT_BUDGET;
     struct constraint_item item = {.period = CVM_PERIOD_DAY};
-
-    if (count + CVM_TREATMENTS_MAX == CVM_CONSTRAINTS_MAX) {
-        return cvm_schema_fail(node, reading->err, "more than %d resources and budgets",
-                               CVM_CONSTRAINTS_MAX - CVM_TREATMENTS_MAX);
-    }
     enum cvm_status status = cvm_schema_read(
         reading->arena, is_budget ? &budget_schema : &resource_schema, node, &item, reading->err);
-    if (status != CVM_OK) {
-        return status;
-    }
-    for (size_t i = 0; i < count; i++) {
-        if (strcmp(reading->shared[i].id, item.id) == 0) {
-            return cvm_reading_fail_twice(reading, node, "constraint", item.id,
-                                          reading->shared_nodes[i]);
-        }
-    }
-    reading->shared[count] = (struct cvm_constraint){
+    *out_shared = (struct cvm_constraint){
         .id = item.id,
         .display_name = item.display_name == NULL ? item.id : item.display_name,
         .kind = kind,
         .period = (enum cvm_period)item.period,
         .measure = (enum cvm_measure)item.measure,
         .limit = is_budget ? item.money_micro : (int64_t)llround(item.units * 1000),
+        .segment = CVM_INDEX_NONE,
     };
+    *out_treatments = item.treatments;
+    return status;
+}
+
+static enum cvm_status read_shared(struct cvm_reading *reading, const struct cvm_yaml_node *node,
+                                   enum cvm_constraint_kind kind)
+{
+    size_t count = reading->shared_count;
+    struct cvm_constraint *shared = &reading->shared[count];
+    struct cvm_schema_texts *treatments = &reading->shared_treatments[count];
+    if (count + CVM_TREATMENTS_MAX == CVM_CONSTRAINTS_MAX) {
+        return cvm_schema_fail(node, reading->err, "more than %d resources, budgets and groups",
+                               CVM_CONSTRAINTS_MAX - CVM_TREATMENTS_MAX);
+    }
+    enum cvm_status status = kind == CVM_CONSTRAINT_SEGMENT_MAX
+                                 ? cvm_read_group(reading, node, shared, treatments)
+                                 : read_means(reading, node, kind, shared, treatments);
+    if (status != CVM_OK) {
+        return status;
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(reading->shared[i].id, shared->id) == 0) {
+            return cvm_reading_fail_twice(reading, node, "constraint", shared->id,
+                                          reading->shared_nodes[i]);
+        }
+    }
     reading->shared_nodes[count] = node;
-    reading->shared_treatments[count] = item.treatments;
     reading->shared_count++;
-    reading->resource_count += is_budget ? 0 : 1;
+    reading->resource_count += kind == CVM_CONSTRAINT_RESOURCE ? 1 : 0;
     return CVM_OK;
 }
 
@@ -317,19 +331,23 @@ enum cvm_status cvm_read_shared_constraints(struct cvm_reading *reading,
                                             const struct cvm_yaml_node *root)
 {
     struct constraints_file file = {0};
-    const struct cvm_yaml_node *lists[2] = {NULL, NULL};
     enum cvm_status status =
         cvm_schema_read(reading->arena, &constraints_schema, root, &file, reading->err);
-
-    lists[0] = file.resources;
-    lists[1] = file.budgets;
-    for (size_t i = 0; i < 2 && status == CVM_OK; i++) {
-        status = cvm_reading_check_list(reading, lists[i], CVM_CONSTRAINTS_MAX,
-                                        i == 0 ? "resources" : "budgets");
-        for (const struct cvm_yaml_node *n = lists[i] == NULL ? NULL : lists[i]->first_child;
+    const struct {
+        const struct cvm_yaml_node *list;
+        const char *what;
+        enum cvm_constraint_kind kind;
+    } lists[] = {
+        {file.resources, "resources", CVM_CONSTRAINT_RESOURCE},
+        {file.budgets, "budgets", CVM_CONSTRAINT_BUDGET},
+        {file.groups, "groups", CVM_CONSTRAINT_SEGMENT_MAX},
+    };
+    for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]) && status == CVM_OK; i++) {
+        status = cvm_reading_check_list(reading, lists[i].list, CVM_CONSTRAINTS_MAX, lists[i].what);
+        for (const struct cvm_yaml_node *n = lists[i].list == NULL ? NULL
+                                                                   : lists[i].list->first_child;
              n != NULL && status == CVM_OK; n = n->next) {
-            status =
-                read_shared(reading, n, i == 0 ? CVM_CONSTRAINT_RESOURCE : CVM_CONSTRAINT_BUDGET);
+            status = read_shared(reading, n, lists[i].kind);
         }
     }
     return status;
@@ -357,6 +375,7 @@ static enum cvm_status add_capacity(struct cvm_reading *reading, size_t index)
         .period = CVM_PERIOD_DAY,
         .treatments = UINT64_C(1) << index,
         .limit = treatment->max_per_day,
+        .segment = CVM_INDEX_NONE,
     };
     return CVM_OK;
 }
@@ -414,10 +433,16 @@ enum cvm_status cvm_read_constraints_end(struct cvm_reading *reading)
     }
     size_t capacity_count = catalogue->constraint_count;
     for (size_t i = 0; i < reading->shared_count && status == CVM_OK; i++) {
-        struct cvm_constraint *constraint = &catalogue->constraints[catalogue->constraint_count++];
+        struct cvm_constraint *constraint = &catalogue->constraints[capacity_count + i];
         *constraint = reading->shared[i];
-        if (constraint->kind == CVM_CONSTRAINT_BUDGET) {
+        bool is_group = cvm_constraint_is_group(constraint);
+        catalogue->constraint_count += is_group ? 0 : 1;
+        catalogue->group_count += is_group ? 1 : 0;
+        if (constraint->kind != CVM_CONSTRAINT_RESOURCE) {
             status = find_treatments(reading, i, &constraint->treatments);
+        }
+        if (status == CVM_OK && is_group) {
+            status = cvm_check_group(reading, reading->shared_nodes[i], constraint);
         }
     }
     if (status == CVM_OK) {

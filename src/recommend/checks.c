@@ -154,6 +154,9 @@ void cvm_recommend_check_strip(const struct cvm_recommender *recommender,
     cvm_strip_fill(recommender, chunk, from, count, &strip);
     cvm_strip_values(recommender, treatment, &strip, out_results->values);
     memcpy(out_results->margins, strip.margins, count * sizeof(float));
+    if (out_results->segments != NULL) {
+        memcpy(out_results->segments, strip.segments, count);
+    }
     if (recommender->gates[treatment].fixed != CVM_REASON_PERMITTED) {
         memset(take_column(&checks), 1, count);
         return;

@@ -30,6 +30,7 @@ struct cvm_check_results {
     unsigned char *fails;
     float *values;
     float *margins;
+    unsigned char *segments; /* of the customers; NULL = not wanted */
 };
 void cvm_recommend_check_strip(const struct cvm_recommender *recommender,
                                const struct cvm_chunk *chunk, size_t from, size_t count,

@@ -29,6 +29,10 @@ void cvm_recommend_list_needs(const struct cvm_catalogue *catalogue,
     for (size_t r = 0; r < policy->rule_count; r++) {
         needs->on_rule(needs->state, &policy->rules[r].allows);
     }
+    for (size_t g = 0; g < catalogue->group_count; g++) {
+        needs->on_rule(needs->state,
+                       &catalogue->constraints[catalogue->constraint_count + g].customers);
+    }
     for (size_t t = 0; t < catalogue->treatment_count; t++) {
         needs->on_rule(needs->state, &catalogue->treatments[t].eligible);
         needs->on_rule(needs->state, &catalogue->treatments[t].applicable);

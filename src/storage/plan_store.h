@@ -45,10 +45,10 @@ CVM_MUST_CHECK enum cvm_status cvm_run_find(struct cvm_store *store, struct cvm_
 CVM_MUST_CHECK enum cvm_status cvm_run_get(struct cvm_store *store, struct cvm_arena *arena,
                                            const char *run_id, struct cvm_run_record *out_run,
                                            struct cvm_error *err);
-/* The run that chose for everybody among everything, on the newest day that has one: its largest
- * plan, a recalled one last. CVM_E_NOT_FOUND. */
+/* The run that chose for everybody among everything, on this day (CVM_DAY_NONE: on the newest that
+ * has one): its largest plan, a recalled one last. CVM_E_NOT_FOUND. */
 CVM_MUST_CHECK enum cvm_status cvm_run_for_everybody(struct cvm_store *store,
-                                                     struct cvm_arena *arena,
+                                                     struct cvm_arena *arena, int32_t as_of_day,
                                                      struct cvm_run_record *out_run,
                                                      struct cvm_error *err);
 /* Newest first. */

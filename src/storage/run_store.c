@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/columns.h"
+#include "base/date.h"
 #include "base/suggest.h"
 #include "storage/audit.h"
 #include "storage/db_sql.h"
@@ -137,11 +138,13 @@ enum cvm_status cvm_run_get(struct cvm_store *store, struct cvm_arena *arena, co
 }
 
 enum cvm_status cvm_run_for_everybody(struct cvm_store *store, struct cvm_arena *arena,
-                                      struct cvm_run_record *out_run, struct cvm_error *err)
+                                      int32_t as_of_day, struct cvm_run_record *out_run,
+                                      struct cvm_error *err)
 {
     struct cvm_db *db = cvm_store_db(store);
     struct finding finding = {.arena = arena};
-    enum cvm_status status = cvm_db_query(db, cvm_db_sql(db, CVM_SQL_RUN_FOR_EVERYBODY), NULL, 0,
+    struct cvm_db_value day = as_of_day == CVM_DAY_NONE ? cvm_db_null() : cvm_db_int(as_of_day);
+    enum cvm_status status = cvm_db_query(db, cvm_db_sql(db, CVM_SQL_RUN_FOR_EVERYBODY), &day, 1,
                                           find_run, &finding, err);
     if (status == CVM_OK && finding.count == 0) {
         return fail_none(err);

@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "allocation/problem.h"
 #include "engine/household.h"
 
 enum { OFFER_SMS, OFFER_CALL, POINTS, NOTICE, TREATMENTS };
@@ -233,6 +234,112 @@ static void contacts_of_members_that_are_not_looked_at_count(void **state)
     close_home(&home);
 }
 
+/* ---- chosen by the solver ---- */
+
+#define NOBODY CVM_NO_GROUP
+
+static struct cvm_household_problem problem_of(struct home *home, const uint64_t *withheld)
+{
+    static const size_t first[] = {0};
+    return (struct cvm_household_problem){
+        .catalogue = &home->catalogue,
+        .forced_treatment = CVM_INDEX_NONE,
+        .shards = &home->shard,
+        .first = first,
+        .withheld = withheld,
+    };
+}
+
+static uint32_t number(struct home *home, const uint64_t *withheld)
+{
+    const struct cvm_household_problem problem = problem_of(home, withheld);
+    return cvm_household_number(&home->members, &problem);
+}
+
+static uint32_t household_of(const struct home *home, size_t person)
+{
+    struct cvm_values_view view = cvm_values_view_of(&home->shard);
+    return cvm_values_household(&view, person);
+}
+
+static void a_household_with_more_candidates_than_its_limit_is_left_to_the_solver(void **state)
+{
+    struct home home;
+    (void)state;
+    /* Household 7 has three candidates for what is left, 8 one, 9 none that is worth a contact. */
+    static const struct person people[] = {{7, 1, 5, 2},   {8, 0, 1, 1}, {7, 0, 3, 9},
+                                           {9, 0, -5, -4}, {7, 0, 6, 1}, {9, 0, -1, -1}};
+    open_home(&home, 2);
+    home.shard.has_households = true;
+    add_people(&home, people, 6);
+    assert_int_equal(number(&home, NULL), 1);
+    static const uint32_t numbers[] = {0, NOBODY, 0, NOBODY, 0, NOBODY};
+    struct cvm_values_view view = cvm_values_view_of(&home.shard);
+    for (size_t i = 0; i < 6; i++) {
+        assert_true(household_of(&home, i) == numbers[i]);
+        assert_int_equal(cvm_values_allowance(&view, i), numbers[i] == 0 ? 1 : 0);
+        assert_false(is_limited(&home, i));
+    }
+    close_home(&home);
+}
+
+static void a_used_up_household_is_refused_before_the_solve(void **state)
+{
+    struct home home;
+    (void)state;
+    static const struct person people[] = {{7, 2, 5, 2}, {7, 0, 3, 9}};
+    open_home(&home, 2);
+    home.shard.has_households = true;
+    add_people(&home, people, 2);
+    assert_int_equal(number(&home, NULL), 0);
+    assert_true(is_limited(&home, 0) && is_limited(&home, 1));
+    close_home(&home);
+}
+
+static void a_ghost_takes_the_place_that_it_would_have_had(void **state)
+{
+    struct home home;
+    (void)state;
+    static const struct person people[] = {{7, 0, 5, 2}, {7, 0, 3, 9}, {8, 0, 5, 2}, {8, 0, 3, 9}};
+    /* The best of household 7 is kept from both contacts, one of household 8 from points only. */
+    static const uint64_t withheld[] = {0, 1U << OFFER_SMS | 1U << OFFER_CALL, 0, 1U << POINTS};
+    open_home(&home, 1);
+    home.shard.has_households = true;
+    add_people(&home, people, 4);
+    assert_int_equal(number(&home, withheld), 1);
+    assert_true(is_limited(&home, 0));
+    assert_false(is_limited(&home, 1));
+    assert_true(household_of(&home, 2) == 0 && household_of(&home, 3) == 0);
+    close_home(&home);
+}
+
+static void who_got_nothing_for_another_members_sake_is_told_so_and_keeps_the_value(void **state)
+{
+    struct home home;
+    double prices[CVM_CONSTRAINTS_MAX] = {0};
+    (void)state;
+    static const struct person people[] = {{7, 0, 5, -2}, {7, 0, 3, 9}, {7, 0, 4, 1}, {8, 0, 5, 2}};
+    static const unsigned char plan[] = {CVM_NOTHING, OFFER_CALL, POINTS, OFFER_SMS};
+    open_home(&home, 1);
+    home.shard.has_households = true;
+    add_people(&home, people, 4);
+    assert_int_equal(number(&home, NULL), 1);
+    const struct cvm_household_problem problem = problem_of(&home, NULL);
+    cvm_household_tell(&home.members, &problem, plan, prices);
+    struct cvm_values_view view = cvm_values_view_of(&home.shard);
+    /* The second was chosen. A call of the first is worth less than nothing, of the third no more
+     * than the points it got. */
+    static const enum cvm_reason sms[] = {CVM_REASON_HOUSEHOLD, CVM_REASON_PERMITTED,
+                                          CVM_REASON_HOUSEHOLD, CVM_REASON_PERMITTED};
+    for (size_t i = 0; i < 4; i++) {
+        assert_int_equal(cvm_values_reason(&view, i, OFFER_SMS), sms[i]);
+        assert_int_equal(cvm_values_reason(&view, i, OFFER_CALL), CVM_REASON_PERMITTED);
+        assert_int_equal(cvm_values_reason(&view, i, POINTS), CVM_REASON_PERMITTED);
+        assert_true(cvm_values_value(&view, i, OFFER_SMS) == people[i].sms);
+    }
+    close_home(&home);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -244,6 +351,10 @@ int main(void)
         cmocka_unit_test(who_is_worth_no_contact_takes_nobodys_place),
         cmocka_unit_test(who_has_no_household_is_not_limited),
         cmocka_unit_test(contacts_of_members_that_are_not_looked_at_count),
+        cmocka_unit_test(a_household_with_more_candidates_than_its_limit_is_left_to_the_solver),
+        cmocka_unit_test(a_used_up_household_is_refused_before_the_solve),
+        cmocka_unit_test(a_ghost_takes_the_place_that_it_would_have_had),
+        cmocka_unit_test(who_got_nothing_for_another_members_sake_is_told_so_and_keeps_the_value),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

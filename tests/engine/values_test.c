@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "allocation/problem.h"
 #include "engine/values.h"
 
 #define TREATMENTS 3
@@ -138,6 +139,68 @@ static void a_block_of_the_first_version_is_read_with_nobody_tired(void **state)
     cvm_shard_values_finish(&values);
 }
 
+/* The second version had no groups and households: the same columns without them. */
+static void a_block_of_the_second_version_is_read_with_nobody_in_a_group(void **state)
+{
+    struct cvm_shard_values values;
+    struct cvm_values_view view;
+    struct cvm_text body;
+    (void)state;
+    cvm_shard_values_init(&values, TREATMENTS);
+    cvm_text_init(&body, 0);
+    add_chunk(&values, 0, 5);
+    assert_int_equal(cvm_shard_values_encode(&values, &body, NULL), CVM_OK);
+    body.data[4] = 2;
+    assert_int_equal(cvm_values_open(body.data, body.length, &view, NULL), CVM_OK);
+    for (size_t i = 0; i < view.count; i++) {
+        assert_true(cvm_values_groups(&view, i) == 0);
+        assert_true(cvm_values_household(&view, i) == CVM_NO_GROUP);
+        assert_true(cvm_values_tiring(&view, i) == 0.5F);
+        assert_true(cvm_values_value(&view, i, 1) == (float)(100 * i + 1));
+    }
+    cvm_text_finish(&body);
+    cvm_shard_values_finish(&values);
+}
+
+static void a_stored_block_keeps_groups_and_households(void **state)
+{
+    (void)state;
+    for (int kept = 0; kept < 4; kept++) { /* each may be there without the other */
+        struct cvm_shard_values values;
+        struct cvm_values_view view;
+        struct cvm_text body;
+        cvm_shard_values_init(&values, TREATMENTS);
+        values.has_groups = (kept & 1) != 0;
+        values.has_households = (kept & 2) != 0;
+        cvm_text_init(&body, 0);
+        add_chunk(&values, 0, 9);
+        add_chunk(&values, 9, 10);
+        if (values.has_groups) {
+            ((uint64_t *)values.groups.data)[11] = UINT64_C(1) << 63 | 5;
+        }
+        if (values.has_households) {
+            ((uint32_t *)values.households.data)[11] = 70000;
+            ((unsigned char *)values.allowances.data)[11] = 2;
+        }
+        assert_int_equal(cvm_shard_values_encode(&values, &body, NULL), CVM_OK);
+        assert_int_equal(cvm_values_open(body.data, body.length, &view, NULL), CVM_OK);
+        assert_int_equal(view.count, 19);
+        for (size_t i = 0; i < view.count; i++) {
+            bool is_one = i == 11;
+            assert_true(cvm_values_groups(&view, i) ==
+                        (is_one && values.has_groups ? UINT64_C(1) << 63 | 5 : 0));
+            assert_true(cvm_values_household(&view, i) ==
+                        (is_one && values.has_households ? 70000 : CVM_NO_GROUP));
+            assert_int_equal(cvm_values_allowance(&view, i),
+                             is_one && values.has_households ? 2 : 0);
+            assert_int_equal(cvm_values_segment(&view, i), i % 4);
+            assert_int_equal(cvm_values_reason(&view, i, 2), 2);
+        }
+        cvm_text_finish(&body);
+        cvm_shard_values_finish(&values);
+    }
+}
+
 static void a_damaged_block_is_refused_at_every_length(void **state)
 {
     struct cvm_shard_values values;
@@ -164,6 +227,8 @@ int main(void)
         cmocka_unit_test(chunks_of_any_size_give_the_same_columns),
         cmocka_unit_test(a_stored_block_gives_back_every_value),
         cmocka_unit_test(a_block_of_the_first_version_is_read_with_nobody_tired),
+        cmocka_unit_test(a_block_of_the_second_version_is_read_with_nobody_in_a_group),
+        cmocka_unit_test(a_stored_block_keeps_groups_and_households),
         cmocka_unit_test(a_damaged_block_is_refused_at_every_length),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

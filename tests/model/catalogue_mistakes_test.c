@@ -237,6 +237,38 @@ static void mistakes_of_values_and_constraints_are_refused(void **state)
     CHECK(*state, mistakes);
 }
 
+#define GROUP(lines) "budgets:", "groups:\n  - group: young\n" lines "budgets:"
+
+static void mistakes_of_groups_are_refused(void **state)
+{
+    static const struct mistake mistakes[] = {
+        {"constraints.yaml", GROUP("    kind: segment_min\n    limit: 5\n"), 1,
+         "group 'young' needs the key 'customers' or 'segment': who is in it"},
+        {"constraints.yaml", GROUP("    kind: segment_mni\n    segment: prepaid\n    limit: 5\n"),
+         2, "one of segment_max, segment_min, share_min, share_max, reserve is allowed"},
+        {"constraints.yaml", GROUP("    kind: share_min\n    segment: prepaid\n    limit: 20\n"), 4,
+         "the limit of group 'young' is a share, from 0 to 1"},
+        {"constraints.yaml", GROUP("    kind: segment_max\n    segment: prepaid\n    limit: 0.5\n"),
+         4, "the limit of group 'young' is a whole number"},
+        {"constraints.yaml", GROUP("    kind: segment_max\n    segment: prepayd\n    limit: 5\n"),
+         3, "unknown segment 'prepayd'; did you mean 'prepaid'?"},
+        {"constraints.yaml",
+         GROUP("    kind: segment_max\n    customers: tenure > 3\n    limit: 5\n"), 3,
+         "key 'customers': column 1: unknown feature 'tenure'"},
+        {"constraints.yaml", GROUP("    kind: reserve\n    segment: prepaid\n    limit: 5\n"), 1,
+         "the reserve 'young' needs one treatment, which has a max_per_day"},
+        {"constraints.yaml",
+         GROUP("    kind: segment_max\n    segment: prepaid\n    limit: 5\n"
+               "  - group: young\n    kind: segment_min\n    segment: prepaid\n    limit: 5\n"),
+         5, "constraint 'young' is already defined on config/constraints.yaml:"},
+        {"constraints.yaml",
+         GROUP("    kind: segment_max\n    segment: prepaid\n    limit: 5\n"
+               "    treatments: [data_bost]\n"),
+         5, "unknown treatment 'data_bost'; did you mean 'data_boost'?"},
+    };
+    CHECK(*state, mistakes);
+}
+
 static void mistakes_of_treatments_are_refused(void **state)
 {
     static const struct mistake mistakes[] = {
@@ -463,6 +495,7 @@ int main(void)
         cmocka_unit_test(mistakes_of_features_are_refused),
         cmocka_unit_test(mistakes_of_mappings_are_refused),
         cmocka_unit_test(mistakes_of_values_and_constraints_are_refused),
+        cmocka_unit_test(mistakes_of_groups_are_refused),
         cmocka_unit_test(mistakes_of_treatments_are_refused),
         cmocka_unit_test(a_sensitive_feature_may_not_enter_a_value),
         cmocka_unit_test(missing_and_foreign_files_are_refused),

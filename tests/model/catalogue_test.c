@@ -275,6 +275,43 @@ static void capacities_stand_before_resources_and_budgets(void **state)
     assert_int_equal(c->constraints[budget].measure, CVM_MEASURE_INCENTIVE);
 }
 
+static void groups_stand_behind_what_the_ledger_knows(void **state)
+{
+    struct cvm_arena *arena = *state;
+    struct config_files config = config_load(arena, 100000);
+    const struct cvm_catalogue *c = NULL;
+    struct cvm_error err = {0};
+    (void)config_replace(arena, &config, "constraints.yaml", "budgets:",
+                         "groups:\n"
+                         "  - {group: few, kind: segment_max, segment: prepaid, limit: 50}\n"
+                         "  - group: unhappy\n"
+                         "    kind: share_min\n"
+                         "    customers: last_sentiment == 'negative'\n"
+                         "    treatments: [service_sms, retention_sms]\n"
+                         "    limit: 0.25\n"
+                         "  - {group: kept, kind: reserve, customers: plan_charge > 50, "
+                         "treatments: [marketing_call_back], limit: 3}\n"
+                         "budgets:");
+    config_check(config_read(arena, &config, &c, &err), &err);
+    assert_int_equal(c->constraint_count, 13);
+    assert_int_equal(c->group_count, 3);
+    const struct cvm_constraint *groups = c->constraints + c->constraint_count;
+    assert_string_equal(groups[0].id, "few");
+    assert_int_equal(groups[0].kind, CVM_CONSTRAINT_SEGMENT_MAX);
+    assert_int_equal(groups[0].segment, cvm_catalogue_segment(c, "prepaid"));
+    assert_int_equal(groups[0].limit, 50);
+    assert_true(groups[0].treatments == (UINT64_C(1) << c->treatment_count) - 1);
+    assert_int_equal(groups[1].kind, CVM_CONSTRAINT_SHARE_MIN);
+    assert_int_equal(groups[1].segment, CVM_INDEX_NONE);
+    assert_int_equal(groups[1].customers.clause_count, 1);
+    assert_int_equal(groups[1].limit, CVM_SHARE_SCALE / 4);
+    assert_true(groups[1].treatments ==
+                (UINT64_C(1) << cvm_catalogue_treatment(c, "service_sms") |
+                 UINT64_C(1) << cvm_catalogue_treatment(c, "retention_sms")));
+    assert_int_equal(groups[2].kind, CVM_CONSTRAINT_RESERVE);
+    assert_int_equal(cvm_catalogue_constraint(c, "few"), CVM_INDEX_NONE);
+}
+
 static void words_of_old_systems_mean_one_permission(void **state)
 {
     const struct cvm_consent_words *w = &shipped(*state)->consent_words;
@@ -664,6 +701,7 @@ int main(void)
         cmocka_unit_test(features_stand_for_what_the_contracts_name),
         cmocka_unit_test(the_twelve_treatments_keep_channel_purpose_and_class),
         cmocka_unit_test(capacities_stand_before_resources_and_budgets),
+        cmocka_unit_test(groups_stand_behind_what_the_ledger_knows),
         cmocka_unit_test(words_of_old_systems_mean_one_permission),
         cmocka_unit_test(segments_end_with_one_for_everybody_else),
         cmocka_unit_test(the_digest_depends_on_every_byte_and_not_on_the_order_given),

@@ -43,7 +43,7 @@ WHERE r.run_id = (
     JOIN plan q ON q.run_id = o.run_id
     WHERE o.state = 'done' AND o.summary IS NOT NULL AND o.options NOT LIKE '%"customers":%'
         AND o.options NOT LIKE '%"trigger":%' AND o.options NOT LIKE '%"treatment":%'
-        AND o.options NOT LIKE '%"allowed":%'
+        AND o.options NOT LIKE '%"allowed":%' AND (?1 IS NULL OR o.as_of_day = ?1)
     ORDER BY o.as_of_day DESC, q.state = 'recalled', q.decisions DESC, o.run_id DESC
     LIMIT 1
 )
