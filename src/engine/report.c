@@ -280,7 +280,7 @@ static void make_limits(struct cvm_report_job *job)
         }
         double granted = (double)now->summary.limits[c];
         double left = (double)now->summary.remaining[c];
-        bool was_gone = left <= 0 && now->used[c] <= 0; /* the solve did not ask for it */
+        bool was_gone = left <= 0 && now->used[c] <= 0;
         double price = now->summary.prices[c] > 0 ? now->summary.prices[c] : was_gone ? NAN : 0;
         report->limits[report->limit_count++] = (struct cvm_report_limit){
             .id = constraint->id,
@@ -292,6 +292,7 @@ static void make_limits(struct cvm_report_job *job)
             .elsewhere = in_units(constraint, granted - left - now->used[c]),
             .used = in_units(constraint, now->used[c]),
             .left = in_units(constraint, left),
+            .was_gone = was_gone,
             .price = constraint->kind == CVM_CONSTRAINT_RESOURCE ? price * 1000 : price,
         };
     }
