@@ -55,6 +55,9 @@ struct cvm_report_limit {
     double used;      /* by this run */
     double left;
     double price; /* of one more unit; 0 = it is not scarce, NAN = nothing was left to ask for */
+    bool has_range;
+    double price_low, price_high; /* the plan is the same for any price from one to the other */
+    bool is_binding;
 };
 
 /* Customers who pass one gate after the other. */
@@ -141,6 +144,7 @@ struct cvm_report {
     double by_source[CVM_REPORT_SOURCE_KINDS]; /* share of the value that rests on each kind; 0
                                                   counts what is left of priors in the others */
     double dual_bound, gap;
+    double regret, slack; /* where the gap lies; NAN = the run is from before it was kept */
     struct cvm_report_funnel funnel;
     struct cvm_report_treatment treatments[CVM_TREATMENTS_MAX];
     size_t treatment_count;
