@@ -104,6 +104,8 @@ static void write_total(const struct cvm_report *report, struct cvm_json_writer 
     write_sum(json, &report->total);
     cvm_json_key_double(json, "best_possible_value", report->dual_bound);
     cvm_json_key_double(json, "gap", report->gap);
+    cvm_json_key_double(json, "regret", report->regret);
+    cvm_json_key_double(json, "slack", report->slack);
     cvm_json_key_object(json, "value_rests_on");
     for (size_t k = 0; k < CVM_REPORT_SOURCE_KINDS; k++) {
         cvm_json_key_double(json, cvm_report_source_kinds[k], report->by_source[k]);
@@ -156,6 +158,11 @@ static void write_limits(const struct cvm_report *report, struct cvm_json_writer
         cvm_json_key_double(json, "used", limit->used);
         cvm_json_key_double(json, "left", limit->left);
         cvm_json_key_double(json, "price_of_one_more", limit->price);
+        if (limit->has_range) {
+            cvm_json_key_double(json, "price_low", limit->price_low);
+            cvm_json_key_double(json, "price_high", limit->price_high);
+            cvm_json_key_bool(json, "binding", limit->is_binding);
+        }
         cvm_json_object_end(json);
     }
     cvm_json_array_end(json);

@@ -6,6 +6,8 @@
 #include "allocation/problem.h"
 #include "recommend/standing.h"
 
+_Static_assert(CVM_CONSTRAINTS_MAX - CVM_TREATMENTS_MAX <= 64, "a bit for each group");
+
 static void add_group(const struct cvm_catalogue *catalogue, size_t group,
                       const struct cvm_rule_rows *rows, const unsigned char *segments, size_t count,
                       uint64_t *groups)

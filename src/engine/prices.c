@@ -28,7 +28,9 @@ static enum cvm_status load(struct cvm_store *store, const struct cvm_prices *wa
         status =
             cvm_run_summary_parse(is_renewed ? record.body : run.summary, &prices->result, err);
     }
-    *out_prices = prices;
+    if (status == CVM_OK) {
+        *out_prices = prices;
+    }
     return status;
 }
 
@@ -49,9 +51,13 @@ enum cvm_status cvm_prices_of_day(struct cvm_store *store, const struct cvm_cata
     if (status != CVM_E_NOT_FOUND) {
         return status;
     }
-    status = load(store, &wanted, CVM_DAY_NONE, arena, out_prices, err);
-    if (status == CVM_OK && (*out_prices)->made_at_ms == 0) {
+    const struct cvm_prices *newest = NULL;
+    status = load(store, &wanted, CVM_DAY_NONE, arena, &newest, err);
+    if (status == CVM_OK && newest->made_at_ms == 0) {
         return CVM_FAIL(err, CVM_E_NOT_FOUND, "no run of that day chose for everybody");
+    }
+    if (status == CVM_OK) {
+        *out_prices = newest;
     }
     return status;
 }

@@ -281,6 +281,8 @@ static void make_limits(struct cvm_report_job *job)
         double granted = (double)now->summary.limits[c];
         double left = (double)now->summary.remaining[c];
         bool was_gone = left <= 0 && now->used[c] <= 0;
+        const struct cvm_run_limit *solved = &now->summary.solved[c];
+        double scale = constraint->kind == CVM_CONSTRAINT_RESOURCE ? 1000 : 1;
         double price = now->summary.prices[c] > 0 ? now->summary.prices[c] : was_gone ? NAN : 0;
         report->limits[report->limit_count++] = (struct cvm_report_limit){
             .id = constraint->id,
@@ -293,7 +295,11 @@ static void make_limits(struct cvm_report_job *job)
             .used = in_units(constraint, now->used[c]),
             .left = in_units(constraint, left),
             .was_gone = was_gone,
-            .price = constraint->kind == CVM_CONSTRAINT_RESOURCE ? price * 1000 : price,
+            .price = price * scale,
+            .has_range = solved->is_solved,
+            .price_low = solved->price_low * scale,
+            .price_high = solved->price_high * scale,
+            .is_binding = solved->is_binding,
         };
     }
 }
@@ -338,6 +344,8 @@ static void make_sums(struct cvm_report_job *job)
     report->has_values = now->has_values;
     report->total = now->total;
     report->dual_bound = now->summary.dual_bound;
+    report->regret = now->summary.regret;
+    report->slack = now->summary.slack;
     report->gap = now->summary.gap;
     report->funnel = now->funnel;
     for (size_t t = 0; t < now->catalogue->treatment_count; t++) {

@@ -57,6 +57,9 @@ struct cvm_report_limit {
     bool was_gone; /* nothing was left when the run began */
     double price;  /* of one more unit; 0 = it is not scarce, NAN = it alone would bring nothing, and
                       nothing was left */
+    bool has_range;
+    double price_low, price_high; /* the plan is the same for any price from one to the other */
+    bool is_binding;
 };
 
 /* Customers who pass one gate after the other. */
@@ -143,6 +146,7 @@ struct cvm_report {
     double by_source[CVM_REPORT_SOURCE_KINDS]; /* share of the value that rests on each kind; 0
                                                   counts what is left of priors in the others */
     double dual_bound, gap;
+    double regret, slack; /* where the gap lies; NAN = the run is from before it was kept */
     struct cvm_report_funnel funnel;
     struct cvm_report_treatment treatments[CVM_TREATMENTS_MAX];
     size_t treatment_count;

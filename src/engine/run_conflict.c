@@ -6,22 +6,23 @@
 #include "allocation/conflict.h"
 #include "engine/run_internal.h"
 
-/* Of rows that were told before: they are impossible by themselves. */
-static bool is_known(const struct cvm_run_result *result, const struct cvm_run_conflict *conflict)
+/* Where a conflict of the same rows stands already, or the end. */
+static size_t place_of(const struct cvm_run_conflict *all, size_t count,
+                       const struct cvm_run_conflict *conflict)
 {
-    for (size_t i = 0; i < result->conflict_count; i++) {
-        const struct cvm_run_conflict *known = &result->conflicts[i];
-        bool is_same = known->row_count == conflict->row_count;
-        for (size_t r = 0; is_same && r < known->row_count; r++) {
-            is_same = strcmp(known->rows[r], conflict->rows[r]) == 0;
+    for (size_t i = 0; i < count; i++) {
+        bool is_same = all[i].row_count == conflict->row_count;
+        for (size_t r = 0; is_same && r < all[i].row_count; r++) {
+            is_same = strcmp(all[i].rows[r], conflict->rows[r]) == 0;
         }
         if (is_same) {
-            return true;
+            return i;
         }
     }
-    return false;
+    return count;
 }
 
+/* What is known after the solve is more exact than what was counted before it. */
 static enum cvm_status keep(struct cvm_run_job *job, const struct cvm_conflict *found, size_t count,
                             struct cvm_error *err)
 {
@@ -45,11 +46,11 @@ static enum cvm_status keep(struct cvm_run_job *job, const struct cvm_conflict *
         }
         struct cvm_run_conflict conflict = {ids, found[i].row_count, found[i].message,
                                             found[i].relaxation};
-        if (!is_known(result, &conflict)) {
-            all[result->conflict_count++] = conflict;
-            result->conflicts = all;
-        }
+        size_t at = place_of(all, result->conflict_count, &conflict);
+        all[at] = conflict;
+        result->conflict_count += at == result->conflict_count ? 1 : 0;
     }
+    result->conflicts = all;
     return CVM_OK;
 }
 

@@ -170,6 +170,83 @@ def the_rest_of_a_household_counts_also_when_it_is_not_asked_for(world):
     same([g for g in given if g[0] in MARKETING and g[1] != "none"], [], "more contacts of these households")
 
 
+# ---- certificate, groups, prices ----
+
+GROUPS = """groups:
+  - group: few_prepaid
+    display_name: Prepaid at most
+    kind: segment_max
+    segment: prepaid
+    limit: 10
+  - group: unhappy
+    kind: segment_min
+    customers: "last_sentiment == 'negative'"
+    limit: MINIMUM
+budgets:"""
+
+
+def a_run_keeps_its_certificate_and_capacity_show_the_prices(world):
+    summary = world.run()["summary"]
+    rows = summary["constraints_final_state"]
+    expect(summary["feasible"] and summary["infeasible"] == [], "not feasible")
+    gap = summary["dual_bound"] - summary["total_value"]
+    expect(abs(gap - summary["regret"] - summary["slack"]) < 1e-6, f"{gap} is not regret and slack")
+    expect(abs(summary["slack"] - sum(r["slack"] for r in rows.values())) < 1e-6, "slack of the rows")
+    for name, row in rows.items():
+        expect(row["used"] <= row["available"], name)
+        expect(row["price_low"] <= row["shadow_price"] <= row["price_high"], f"{name}: {row}")
+    same(world.json("plan", "show", "latest")["summary"]["regret"], summary["regret"], "stored regret")
+    shown = world.json("capacity", "show", "--as-of", DAY)
+    same(shown["prices_of"], world.json("plan", "list")["plans"][0]["run_id"], "run of the prices")
+    for name, row in shown["treatments"].items():
+        for key in ("shadow_price", "price_low", "price_high", "binding"):
+            same(row[key], rows[name][key], f"{key} of {name}")
+    text = world.cvm("capacity", "show", "--as-of", DAY).out
+    expect("not binding" in text, text)
+    same(world.json("capacity", "show", "--as-of", NEXT)["prices_of"], None, "prices of another day")
+
+
+def groups_are_kept_and_told(world):
+    world.edit("constraints.yaml", "budgets:", GROUPS.replace("MINIMUM", "50"))
+    document = world.run()
+    rows = document["summary"]["constraints_final_state"]
+    same(rows["few_prepaid"]["kind"], "segment_max", "kind")
+    expect(rows["few_prepaid"]["inside"] <= 10, rows["few_prepaid"])
+    expect(rows["unhappy"]["inside"] >= 50, rows["unhappy"])
+    expect(document["summary"]["feasible"], "not feasible")
+    text = world.cvm("plan", "show", "latest").out
+    expect("Prepaid at most" in text and "segment_max" in text, text)
+
+
+def a_minimum_out_of_reach_is_told_and_the_run_goes_on(world):
+    world.edit("constraints.yaml", "budgets:", GROUPS.replace("MINIMUM", "2900"))
+    text = world.cvm("run", "--as-of", DAY).out
+    expect("Not every minimum can be reached" in text and "lower 'unhappy'" in text, text)
+    summary = world.run()["summary"]
+    expect(not summary["feasible"] and summary["treated"] > 0, summary)
+    same([c["rows"] for c in summary["infeasible"]], [["unhappy"]], "rows")
+    row = summary["constraints_final_state"]["unhappy"]
+    same(row["inside"] + row["shortfall"], 2900, "what is reached and what is missing")
+    expect(summary["infeasible"][0]["message"] in world.cvm("plan", "show", "latest").out, "not shown again")
+
+
+def prices_are_renewed_once_much_of_what_was_left_has_gone(world):
+    world.run()
+    expect("the prices stand" in world.cvm("capacity", "reprice", "--as-of", DAY).out, "renewed for nothing")
+    same(world.json("capacity", "show", "--as-of", DAY)["priced_at"], None, "renewed")
+    document = world.json("capacity", "reprice", "--as-of", NEXT)  # a day with means of its own
+    expect(document["priced_at"], "not renewed")
+    same(document["prices_of"], world.json("plan", "list")["plans"][0]["run_id"], "run of the values")
+    expect("the prices stand" in world.cvm("capacity", "reprice", "--as-of", NEXT).out, "renewed again")
+    scarce = [t for t, row in document["treatments"].items() if row["binding"]]
+    expect(scarce, "nothing is scarce")
+
+
+def prices_without_a_run_are_an_error(world):
+    failure = world.cvm("capacity", "reprice", "--as-of", DAY, allowed=(1,))
+    expect("no run" in failure.err or "there is no" in failure.err, failure.err)
+
+
 # ---- plans that are held ----
 
 

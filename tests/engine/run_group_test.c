@@ -3,7 +3,8 @@
 
 #include <math.h>
 
-#include "engine/run_results.h"
+#include "engine/prices.h"
+#include "engine/values.h"
 
 #define CUSTOMERS 3000
 
@@ -234,6 +235,108 @@ static void a_minimum_out_of_reach_gives_the_best_plan_and_says_what_is_missing(
     assert_true(limit->shortfall > 0);
     assert_int_equal(limit->inside + limit->shortfall, 2900);
     assert_string_equal(result->plan_state, "released");
+    assert_int_equal(result->conflict_count, 1);
+    assert_int_equal(result->conflicts[0].row_count, 1);
+    assert_string_equal(result->conflicts[0].rows[0], "unhappy");
+    assert_non_null(strstr(result->conflicts[0].message, "2900"));
+    assert_non_null(strstr(result->conflicts[0].relaxation, "lower 'unhappy'"));
+    struct cvm_engine *engine = open_engine(base, 1, 256);
+    struct cvm_run_result *loaded = NULL;
+    struct cvm_error err;
+    must(cvm_run_load(engine, base->store, result->run_id, base->arena, &loaded, &err), &err);
+    assert_false(loaded->is_feasible);
+    assert_int_equal(loaded->conflict_count, 1);
+    assert_string_equal(loaded->conflicts[0].rows[0], "unhappy");
+    assert_string_equal(loaded->conflicts[0].message, result->conflicts[0].message);
+    cvm_run_result_destroy(loaded);
+    cvm_run_result_destroy(result);
+    cvm_engine_close(engine);
+}
+
+/* ---- prices of the day ---- */
+
+static bool renew(const struct base *base, int32_t day)
+{
+    struct cvm_pool *pool = NULL;
+    struct cvm_error err;
+    bool is_renewed = false;
+    must(cvm_pool_create(2, &pool, &err), &err);
+    const struct cvm_prices_request request = {
+        .day = day,
+        .who = "test",
+        .catalogue = base->catalogue,
+        .pool = pool,
+        .context = &base->context,
+    };
+    must(cvm_prices_renew(base->store, &request, base->arena, &is_renewed, &err), &err);
+    cvm_pool_destroy(pool);
+    return is_renewed;
+}
+
+static const struct cvm_prices *prices_of(const struct base *base, int32_t day)
+{
+    const struct cvm_prices *prices = NULL;
+    struct cvm_error err;
+    must(cvm_prices_in_force(base->store, base->catalogue, day, base->arena, &prices, &err), &err);
+    return prices;
+}
+
+/* Somebody else takes this much of what is left. */
+static void take(const struct base *base, size_t constraint, int64_t amount)
+{
+    struct cvm_error err;
+    const struct cvm_ledger_holder holder = {"other", 1, NOW_MS + 60000};
+    const struct cvm_ledger_amount amounts[] = {{(int)constraint, amount}};
+    must(cvm_db_begin(cvm_store_db(base->store), &err), &err);
+    must(cvm_ledger_hold(base->store, base->catalogue, AS_OF, &holder, amounts, 1, &err), &err);
+    must(cvm_ledger_confirm(base->store, base->catalogue, AS_OF, &holder, amounts, 1, &err), &err);
+    must(cvm_db_commit(cvm_store_db(base->store), &err), &err);
+}
+
+static void prices_are_renewed_when_a_tenth_of_what_was_left_has_gone(void **state)
+{
+    const struct base *base = *state;
+    struct cvm_run_request request = ordinary();
+    struct cvm_run_result *result = run(base, &request, 2, 256);
+    int email = cvm_catalogue_capacity(
+        base->catalogue, (size_t)cvm_catalogue_treatment(base->catalogue, "retention_email"));
+    int64_t left = result->remaining[email];
+    assert_true(left >= 20 && !(result->prices[email] > 0)); /* plentiful */
+    assert_false(renew(base, AS_OF));
+    take(base, (size_t)email, left / 10);
+    assert_false(renew(base, AS_OF));
+    assert_true(prices_of(base, AS_OF)->made_at_ms == 0);
+    take(base, (size_t)email, left - left / 10);
+    assert_true(renew(base, AS_OF));
+    const struct cvm_prices *prices = prices_of(base, AS_OF);
+    assert_string_equal(prices->run_id, result->run_id);
+    assert_true(prices->made_at_ms == NOW_MS);
+    assert_int_equal(prices->result.solved[email].available, 0);
+    assert_true(prices->result.prices[email] >= 0);
+    assert_int_equal(prices->result.remaining[email], 0);
+    assert_false(renew(base, AS_OF)); /* they hold now */
+    cvm_run_result_destroy(result);
+}
+
+static void another_day_has_prices_of_its_own_means(void **state)
+{
+    const struct base *base = *state;
+    struct cvm_run_request request = ordinary();
+    struct cvm_run_result *result = run(base, &request, 2, 256);
+    const struct cvm_prices *day = NULL;
+    struct cvm_error err;
+    assert_int_equal(
+        cvm_prices_of_day(base->store, base->catalogue, AS_OF + 1, base->arena, &day, &err),
+        CVM_E_NOT_FOUND);
+    assert_true(renew(base, AS_OF + 1));
+    must(cvm_prices_of_day(base->store, base->catalogue, AS_OF + 1, base->arena, &day, &err), &err);
+    for (size_t c = 0; c < base->catalogue->constraint_count; c++) {
+        if (base->catalogue->constraints[c].period == CVM_PERIOD_DAY) {
+            assert_int_equal(day->result.solved[c].available,
+                             base->catalogue->constraints[c].limit);
+        }
+    }
+    assert_true(prices_of(base, AS_OF)->made_at_ms == 0); /* the run's own day is as it was */
     cvm_run_result_destroy(result);
 }
 
@@ -252,6 +355,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(
             a_minimum_out_of_reach_gives_the_best_plan_and_says_what_is_missing, set_up_too_much,
             tear_down),
+        cmocka_unit_test_setup_teardown(prices_are_renewed_when_a_tenth_of_what_was_left_has_gone,
+                                        set_up, tear_down),
+        cmocka_unit_test_setup_teardown(another_day_has_prices_of_its_own_means, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
