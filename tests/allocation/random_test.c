@@ -89,7 +89,7 @@ static void ties_zeros_and_extremes_are_solved(void **state)
                       solved.plan.dual_bound);
         assert_true(solved.plan.is_feasible);
         double gap = solved.plan.dual_bound - solved.plan.value;
-        far += !(gap <= 1e-2 * fabs(solved.plan.dual_bound) + 1e-3);
+        far += !(gap <= 1e-4 * fabs(solved.plan.dual_bound) + 1e-6);
         finish(&solved);
     }
     assert_int_equal(far, 0);

@@ -1,5 +1,5 @@
 /* allocation_soak - random bases of 20k to 1M customers with rows of every kind, each with a plan
- * that keeps them all: solved, judged apart from the product, and the worst ten told.
+ * that keeps them all: solved, judged apart from the product, and the worst told.
  *
  * allocation_soak [COUNT [FIRST_SEED [CUSTOMERS]]]
  */
@@ -17,6 +17,7 @@
 #define CUSTOMERS_LEAST 20000.0
 #define CUSTOMERS_MOST  1000000.0
 #define WORST           10
+#define SLOWEST         3
 
 struct sight {
     struct random_shape shape;
@@ -82,6 +83,13 @@ static int compare_sights(const void *a, const void *b)
     return (left < right) - (left > right);
 }
 
+static int compare_seconds(const void *a, const void *b)
+{
+    double left = ((const struct sight *)a)->seconds;
+    double right = ((const struct sight *)b)->seconds;
+    return (left < right) - (left > right);
+}
+
 static int look_at_all(uint64_t count, uint64_t first, size_t customers, struct cvm_pool *pool)
 {
     struct sight *sights = calloc(count + 1, sizeof(*sights));
@@ -92,18 +100,25 @@ static int look_at_all(uint64_t count, uint64_t first, size_t customers, struct 
     }
     for (uint64_t k = 0; k < count; k++) {
         size_t size = customers > 0 ? customers : customers_of(first + k);
+        printf("%" PRIu64 " ", first + k); /* so that a crash tells its seed */
+        (void)fflush(stdout);
         look_at(first + k, size, pool, &sights[k]);
         if (sights[k].fault[0] != '\0') {
             failed++;
+            printf("\n");
             print_sight(&sights[k]);
             printf("    repeat: tests/soak/allocation.sh BUILD 1 %" PRIu64 " %zu\n", first + k,
                    size);
         }
-        (void)fflush(stdout);
     }
     qsort(sights, count, sizeof(*sights), compare_sights);
-    printf("the worst of %" PRIu64 ":\n", count);
+    printf("\nthe worst of %" PRIu64 ":\n", count);
     for (uint64_t k = 0; k < count && k < WORST; k++) {
+        print_sight(&sights[k]);
+    }
+    qsort(sights, count, sizeof(*sights), compare_seconds);
+    printf("the slowest:\n");
+    for (uint64_t k = 0; k < count && k < SLOWEST; k++) {
         print_sight(&sights[k]);
     }
     printf("%d failed\n", failed);
