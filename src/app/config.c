@@ -23,6 +23,7 @@ struct root_item {
     bool has_approval;
     const struct cvm_yaml_node *log;
     const struct cvm_yaml_node *import;
+    const struct cvm_yaml_node *run;
 };
 static const struct cvm_schema_field root_fields[] = {
     KEY(struct root_item, "store", config.store_url, CVM_SCHEMA_TEXT),
@@ -38,6 +39,7 @@ static const struct cvm_schema_field root_fields[] = {
         .max = 1),
     KEY(struct root_item, "log", log, CVM_SCHEMA_NODE),
     KEY(struct root_item, "import", import, CVM_SCHEMA_NODE),
+    KEY(struct root_item, "run", run, CVM_SCHEMA_NODE),
     {.key = NULL},
 };
 static const struct cvm_schema root_schema = {"cvm.yaml", root_fields};
@@ -62,6 +64,12 @@ static const struct cvm_schema_field import_fields[] = {
 };
 static const struct cvm_schema import_schema = {"import", import_fields};
 
+static const struct cvm_schema_field run_fields[] = {
+    KEY(struct cvm_config, "memory_mb", run_memory_mb, CVM_SCHEMA_INT, .min = 1, .max = 1 << 24),
+    {.key = NULL},
+};
+static const struct cvm_schema run_schema = {"run", run_fields};
+
 struct cvm_config cvm_config_default(void)
 {
     return (struct cvm_config){
@@ -73,6 +81,7 @@ struct cvm_config cvm_config_default(void)
         .log_format = "text",
         .record_bytes_max = 1 << 20,
         .import_memory_mb = 512,
+        .run_memory_mb = 8192,
         .keep_runs = 3,
     };
 }
@@ -102,6 +111,9 @@ static enum cvm_status read_maps(struct cvm_arena *arena, struct root_item *item
     }
     if (status == CVM_OK && item->import != NULL) {
         status = cvm_schema_read(arena, &import_schema, item->import, &item->config, err);
+    }
+    if (status == CVM_OK && item->run != NULL) {
+        status = cvm_schema_read(arena, &run_schema, item->run, &item->config, err);
     }
     item->config.log_level = level_words[log.level];
     item->config.log_format = format_words[log.format];

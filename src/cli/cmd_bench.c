@@ -130,10 +130,9 @@ static enum cvm_status parse(struct bench_job *job, struct cvm_error *err)
 static enum cvm_status make_folder(struct bench_job *job, struct cvm_error *err)
 {
     struct cvm_arena *arena = job->session->arena;
-    const char *parent = getenv("TMPDIR");
     const char *path = NULL;
     enum cvm_status status =
-        cvm_path_join(arena, parent == NULL ? "/tmp" : parent, "cvm-bench-XXXXXX", &path, err);
+        cvm_path_join(arena, cvm_temporary_folder(), "cvm-bench-XXXXXX", &path, err);
     if (status != CVM_OK) {
         return status;
     }

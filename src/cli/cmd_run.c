@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "cli/commands.h"
 #include "cli/document.h"
+#include "cli/paths.h"
 #include "cli/run_refused.h"
 #include "cli/run_report.h"
 #include "cli/work.h"
@@ -90,6 +91,8 @@ static void fill_request(struct run_job *job)
     job->request.must_release = strcmp(session->config.release, "auto") == 0;
     job->request.realtime_share = session->config.realtime_share;
     job->request.keep_runs = session->config.keep_runs;
+    job->request.matrix_bytes_max = (size_t)session->config.run_memory_mb << 20;
+    job->request.spill_folder = cvm_temporary_folder();
     job->request.who = session->who;
     job->request.zone = session->zone;
     job->request.trigger = cvm_argument(job->arguments, "--trigger");

@@ -32,6 +32,7 @@ struct cvm_config {
     int64_t threads;        /* 0 = one per core */
     int64_t record_bytes_max;
     int64_t import_memory_mb;
+    int64_t run_memory_mb; /* for the solver's matrix; a larger one lives in a temporary file */
     int64_t keep_runs;
     double realtime_share;
 };

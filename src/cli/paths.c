@@ -1,5 +1,6 @@
 #include "cli/paths.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/text.h"
@@ -78,4 +79,10 @@ enum cvm_status cvm_store_url_join(struct cvm_arena *arena, const char *folder,
     cvm_text_add(&text, sqlite_scheme);
     cvm_text_add(&text, path);
     return keep(arena, &text, out_url, err);
+}
+
+const char *cvm_temporary_folder(void)
+{
+    const char *folder = getenv("TMPDIR");
+    return folder != NULL && folder[0] != '\0' ? folder : "/tmp";
 }

@@ -20,4 +20,7 @@ CVM_MUST_CHECK enum cvm_status cvm_store_url_join(struct cvm_arena *arena, const
                                                   const char *store_url, const char **out_url,
                                                   struct cvm_error *err);
 
+/* Where short-lived files go: $TMPDIR, or /tmp. */
+const char *cvm_temporary_folder(void);
+
 #endif

@@ -29,6 +29,8 @@ struct cvm_run_request {
     int64_t seed;
     double realtime_share; /* of each capacity, left for `cvm decide` */
     int64_t keep_runs;     /* whose value blocks stay */
+    size_t matrix_bytes_max; /* of the solver's values in memory; 0 = any. More live in a file */
+    const char *spill_folder;
     const char *who;
     const struct cvm_zone *zone; /* of the deployment; NULL = UTC */
     void (*on_progress)(void *state, const char *stage, double fraction, int64_t customers);

@@ -71,6 +71,7 @@ struct cvm_run_memory {
     struct cvm_shard_values *values; /* per shard */
     size_t shard_count;
     size_t customer_count;
+    bool is_spilled;           /* the matrix is a mapped file */
     struct cvm_buffer matrix;  /* float, blocks of 16, all shards */
     struct cvm_buffer keys;    /* uint64_t */
     struct cvm_buffer amounts; /* double: margins */

@@ -94,11 +94,21 @@ static enum cvm_status gather(struct cvm_run_job *job, size_t treatment_count,
     struct cvm_run_memory *memory = job->memory;
     size_t count = memory->customer_count;
     size_t padded = (count + 15) / 16 * 16 + 16;
+    size_t matrix_bytes = padded * treatment_count * sizeof(float);
+    memory->is_spilled = job->request->matrix_bytes_max > 0 &&
+                         matrix_bytes > job->request->matrix_bytes_max;
+    if (memory->is_spilled) {
+        enum cvm_status status = cvm_buffer_map_file(&memory->matrix, matrix_bytes,
+                                                     job->request->spill_folder, err);
+        if (status != CVM_OK) {
+            return status;
+        }
+    }
     struct {
         struct cvm_buffer *buffer;
         size_t bytes;
     } columns[] = {
-        {&memory->matrix, padded * treatment_count * sizeof(float)},
+        {&memory->matrix, matrix_bytes},
         {&memory->keys, padded * sizeof(uint64_t)},
         {&memory->amounts, padded * sizeof(double)},
         {&memory->plan, padded},
@@ -324,7 +334,8 @@ enum cvm_status cvm_run_allocate(struct cvm_run_job *job, struct cvm_error *err)
     memory->solved.treatments = memory->plan.data;
     status = cvm_run_find_conflicts(job, &problem, false, err);
     if (status == CVM_OK) {
-        status = cvm_solve(&problem, &(struct cvm_solver_options){0}, job->engine->pool,
+        struct cvm_solver_options options = {.is_mapped = memory->is_spilled};
+        status = cvm_solve(&problem, &options, job->engine->pool,
                            job->engine->context, &memory->solved, err);
     }
     if (status == CVM_OK) {

@@ -36,6 +36,12 @@ static void the_plan_does_not_depend_on_threads_or_chunk_size(void **state)
         assert_true(other->dual_bound == first->dual_bound);
         cvm_run_result_destroy(other);
     }
+    request.matrix_bytes_max = 1; /* the values live in a file */
+    request.spill_folder = "/tmp";
+    struct cvm_run_result *spilled = run(base, &request, 2, 64);
+    assert_string_equal(spilled->plan_digest, first->plan_digest);
+    assert_true(spilled->dual_bound == first->dual_bound);
+    cvm_run_result_destroy(spilled);
     assert_true(first->decision_count > CUSTOMERS / 20);
     assert_true(first->value <= first->dual_bound);
     assert_true(first->gap >= 0 && first->gap < 0.02);
