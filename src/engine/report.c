@@ -280,10 +280,10 @@ static void make_limits(struct cvm_report_job *job)
         }
         double granted = (double)now->summary.limits[c];
         double left = (double)now->summary.remaining[c];
-        bool was_gone = left <= 0 && now->used[c] <= 0; /* this run could use nothing of it */
+        bool was_gone = left <= 0 && now->used[c] <= 0; /* the solve did not ask for it */
         const struct cvm_run_limit *solved = &now->summary.solved[c];
         double scale = constraint->kind == CVM_CONSTRAINT_RESOURCE ? 1000 : 1;
-        double price = was_gone ? NAN : now->summary.prices[c] > 0 ? now->summary.prices[c] : 0;
+        double price = now->summary.prices[c] > 0 ? now->summary.prices[c] : was_gone ? NAN : 0;
         report->limits[report->limit_count++] = (struct cvm_report_limit){
             .id = constraint->id,
             .display_name = constraint->display_name,
