@@ -17,9 +17,9 @@ struct cvm_chooser {
     const unsigned char *order; /* treatments, in the order that breaks ties */
     size_t order_count;
     double *scores; /* size_max x treatment_count; for the caller to fill */
-    double *gains; /* size_max each: what a treatment that counts adds */
+    double *gains;  /* size_max each: what a treatment that counts adds */
     uint64_t *with;
-    uint64_t *sets;  /* size_max each: for the caller */
+    uint64_t *sets; /* size_max each: for the caller */
     uint64_t *worst;
 };
 

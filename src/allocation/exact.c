@@ -17,7 +17,7 @@ struct choice {
 };
 
 struct customer {
-    size_t number; /* in the problem */
+    size_t number;          /* in the problem */
     struct choice *choices; /* best score first */
     size_t count;
     uint32_t group;

@@ -1,5 +1,5 @@
-/* exact.h - the best plan there is, for problems in which a dozen customers may get anything: there a
- * step of one unit is a large part of everything. For files of allocation/ only. */
+/* exact.h - the best plan there is, for problems in which a dozen customers may get anything: there
+ * a step of one unit is a large part of everything. For files of allocation/ only. */
 #ifndef CVM_ALLOCATION_EXACT_H
 #define CVM_ALLOCATION_EXACT_H
 

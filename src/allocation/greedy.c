@@ -89,8 +89,7 @@ void cvm_greedy_in_order(const struct cvm_problem *problem, const uint32_t *orde
         struct place place = before_all;
         bool is_done = false;
         while (!is_done && next_best(&greedy, customer, place, &place)) {
-            is_done =
-                take(&greedy, customer, greedy.order[place.rank], (double)place.value);
+            is_done = take(&greedy, customer, greedy.order[place.rank], (double)place.value);
         }
     }
     *out_greedy = greedy.result;
@@ -151,8 +150,7 @@ static void empty_heap(struct greedy *greedy, struct pair *heap, size_t count)
 {
     while (count > 0) {
         struct pair top = heap[0];
-        bool is_taken =
-            take(greedy, top.customer, greedy->order[top.rank], (double)top.value);
+        bool is_taken = take(greedy, top.customer, greedy->order[top.rank], (double)top.value);
         struct place place = {top.value, top.rank};
         if (is_taken || !next_pair(greedy, top.customer, place, &heap[0])) {
             heap[0] = heap[--count];

@@ -41,8 +41,8 @@ enum cvm_status cvm_kernel_find(enum cvm_instructions instructions,
                                 const struct cvm_kernel **out_kernel, struct cvm_error *err)
 {
     for (size_t i = 0; i < sizeof(kernels) / sizeof(kernels[0]); i++) {
-        bool is_wanted = instructions == CVM_INSTRUCTIONS_BEST ||
-                         instructions == kernels[i].instructions;
+        bool is_wanted =
+            instructions == CVM_INSTRUCTIONS_BEST || instructions == kernels[i].instructions;
         if (is_wanted && kernels[i].is_there()) {
             *out_kernel = kernels[i].kernel;
             return CVM_OK;

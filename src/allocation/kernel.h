@@ -34,7 +34,7 @@ struct cvm_kernel_pass {
 
 /* What it adds up over the customers it is given. */
 struct cvm_kernel_sums {
-    double gain[CVM_PROBLEM_BLOCK]; /* best scores, or values of the decided */
+    double gain[CVM_PROBLEM_BLOCK];             /* best scores, or values of the decided */
     double amounts[CVM_PROBLEM_TREATMENTS_MAX]; /* by place */
     int64_t *counts;                            /* [class x fare_count + place] */
 };

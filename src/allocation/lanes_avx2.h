@@ -2,6 +2,8 @@
 #ifndef CVM_ALLOCATION_LANES_AVX2_H
 #define CVM_ALLOCATION_LANES_AVX2_H
 
+#if defined(__AVX2__)
+
 #include <stddef.h>
 #include <stdint.h>
 
@@ -79,8 +81,7 @@ static inline void ints_store_bytes(unsigned char *to, ints a)
 }
 static inline uint32_t mask_bits(mask where)
 {
-    return (uint32_t)_mm256_movemask_ps(where.low) |
-           (uint32_t)_mm256_movemask_ps(where.high) << 8;
+    return (uint32_t)_mm256_movemask_ps(where.low) | (uint32_t)_mm256_movemask_ps(where.high) << 8;
 }
 static inline floats floats_of_doubles(const double *from)
 {
@@ -190,5 +191,7 @@ static inline doubles doubles_max(doubles a, doubles b)
     }
     return c;
 }
+
+#endif
 
 #endif

@@ -2,6 +2,8 @@
 #ifndef CVM_ALLOCATION_LANES_AVX512_H
 #define CVM_ALLOCATION_LANES_AVX512_H
 
+#if defined(__AVX512F__)
+
 #include <stddef.h>
 #include <stdint.h>
 
@@ -138,5 +140,7 @@ static inline doubles doubles_max(doubles a, doubles b)
 {
     return (doubles){_mm512_max_pd(a.low, b.low), _mm512_max_pd(a.high, b.high)};
 }
+
+#endif
 
 #endif

@@ -147,9 +147,8 @@ bool cvm_moves_keep_limits(const struct cvm_moves *moves, enum cvm_moves_goal go
 
 static double value_of(const struct cvm_moves *moves, size_t customer, unsigned char treatment)
 {
-    return treatment == CVM_NOTHING
-               ? 0.0
-               : cvm_problem_exact(moves->solve->problem, customer, treatment);
+    return treatment == CVM_NOTHING ? 0.0
+                                    : cvm_problem_exact(moves->solve->problem, customer, treatment);
 }
 
 static double score_of(const struct cvm_moves *moves, size_t customer, unsigned char treatment)
@@ -208,8 +207,8 @@ static void apply_sets(struct cvm_moves *moves, const struct cvm_move *move, int
     cvm_plan_set_to(problem, moves->treatments, in_customer, set);
 }
 
-static void apply(struct cvm_moves *moves, const struct cvm_move *move, const struct cvm_change *change,
-                  int sign)
+static void apply(struct cvm_moves *moves, const struct cvm_move *move,
+                  const struct cvm_change *change, int sign)
 {
     if (moves->is_simple) {
         moves->treatments[move->in_customer] = sign > 0 ? move->in : move->out;
@@ -353,9 +352,10 @@ static void offer_all(const struct cvm_moves *moves, size_t number, offer_fn off
         uint64_t own = cvm_plan_set(problem, moves->treatments, customer);
         for (size_t place = 0; place < tariff->count; place++) {
             unsigned char t = tariff->treatments[place];
-            bool is_open = cvm_problem_value(problem, customer, t) > CVM_PROBLEM_VALUE_MIN &&
-                           (own >> t & 1) == 0 &&
-                           tariff->flat[t * tariff->class_count + customer_class] < CVM_TARIFF_FORBIDDEN;
+            bool is_open =
+                cvm_problem_value(problem, customer, t) > CVM_PROBLEM_VALUE_MIN &&
+                (own >> t & 1) == 0 &&
+                tariff->flat[t * tariff->class_count + customer_class] < CVM_TARIFF_FORBIDDEN;
             struct cvm_move move = {.unit = (uint32_t)number, .in_customer = customer, .in = t};
             if (is_open) {
                 offer_ins(moves, &unit, move, offer, state);
@@ -389,8 +389,7 @@ static bool is_wanted(const struct cvm_moves *moves, enum cvm_moves_goal goal,
         return false;
     }
     change_of(moves, move, change);
-    return fits(moves, goal, change) &&
-           (goal == CVM_MOVES_VALUE || relieves(moves, goal, change));
+    return fits(moves, goal, change) && (goal == CVM_MOVES_VALUE || relieves(moves, goal, change));
 }
 
 static void keep_best(struct cvm_move *list, size_t *count, size_t room,
@@ -491,8 +490,8 @@ static void list_pair(void *state, const struct cvm_moves *moves, const struct u
     }
     for (size_t k = 0; k < change.count; k++) {
         struct room_list *outs = &pairs->outs[change.rows[k]];
-        if (change.deltas[k] < 0 && (outs->count < OUTS_MAX ||
-                                     compare_moves(move, &outs->moves[OUTS_MAX - 1]) < 0)) {
+        if (change.deltas[k] < 0 &&
+            (outs->count < OUTS_MAX || compare_moves(move, &outs->moves[OUTS_MAX - 1]) < 0)) {
             keep_best(outs->moves, &outs->count, OUTS_MAX, move);
         }
     }

@@ -5,30 +5,30 @@
 
 #include "base/hash.h"
 
-#define BLOCK             CVM_PROBLEM_BLOCK
-#define EVERYBODY_BELOW   ((size_t)24576) /* customers of whom no sample is taken */
-#define SAMPLE_SIZE       ((size_t)32768)
-#define SAMPLE_SHARE_MIN  0.004
-#define SAMPLE_SEED       UINT64_C(0x73616d706c65)
-#define SAMPLE_TOLERANCE  1e-6
-#define SAMPLE_PASSES_MAX 320
+#define BLOCK               CVM_PROBLEM_BLOCK
+#define EVERYBODY_BELOW     ((size_t)24576) /* customers of whom no sample is taken */
+#define SAMPLE_SIZE         ((size_t)32768)
+#define SAMPLE_SHARE_MIN    0.004
+#define SAMPLE_SEED         UINT64_C(0x73616d706c65)
+#define SAMPLE_TOLERANCE    1e-6
+#define SAMPLE_PASSES_MAX   320
 #define ROUGH_IMBALANCE_MAX 2e-3
-#define OPEN_PASSES_MAX   400
-#define LEVEL_TOLERANCE   1e-7
-#define LAST_TOLERANCE    1e-9
-#define FULL_PASSES_MAX   400
+#define OPEN_PASSES_MAX     400
+#define LEVEL_TOLERANCE     1e-7
+#define LAST_TOLERANCE      1e-9
+#define FULL_PASSES_MAX     400
 /* Every level has some eighths of the customers of the one before, down to so many. */
-#define LEVEL_STEP  0.125
-#define LEVEL_LEAST ((size_t)3072)
-#define ATTEMPTS_MAX      5
+#define LEVEL_STEP   0.125
+#define LEVEL_LEAST  ((size_t)3072)
+#define ATTEMPTS_MAX 5
 /* So many deviations of a sample's count, and some more, is how many of it may change their choice.
  */
-#define RANK_DEVIATIONS 4.0
-#define RANK_LEAST      12.0
-#define RANK_WIDER      3.0
+#define RANK_DEVIATIONS    4.0
+#define RANK_LEAST         12.0
+#define RANK_WIDER         3.0
 #define SEGMENTS_WIDER_MAX 3.0
-#define OPEN_SHARE_MAX  0.35
-#define OPEN_LEAST      ((size_t)16384)
+#define OPEN_SHARE_MAX     0.35
+#define OPEN_LEAST         ((size_t)16384)
 /* A row of the sample with less than this of its limit used has no price anywhere near. */
 #define IDLE_BELOW 0.8
 
@@ -88,8 +88,7 @@ static void score_block(const struct cvm_tariff *tariff, const struct cvm_table 
 }
 
 enum cvm_status cvm_margins_measure(struct cvm_solve *solve, const struct cvm_table *table,
-                                    const double *ranks, double *out_margins,
-                                    struct cvm_error *err)
+                                    const double *ranks, double *out_margins, struct cvm_error *err)
 {
     const struct cvm_tariff *tariff = &solve->tariff;
     uint32_t *histograms = CVM_NEW_ARRAY(solve->arena, tariff->count * BUCKET_COUNT + 1, uint32_t);
@@ -167,12 +166,13 @@ static void search_init(struct cvm_search *search, struct cvm_solve *solve,
     search->solve = solve;
     search->table = table;
     for (size_t r = 0; r < solve->problem->row_count; r++) {
-        search->limits[r] = cvm_row_natural(&solve->problem->rows[r], solve->problem->rows[r].limit);
+        search->limits[r] =
+            cvm_row_natural(&solve->problem->rows[r], solve->problem->rows[r].limit);
     }
 }
 
-/* How large a part of the customers that a row can count is in the sample: segments are sampled more
- * or less by chance, and their limits should be too. */
+/* How large a part of the customers that a row can count is in the sample: segments are sampled
+ * more or less by chance, and their limits should be too. */
 static double share_of_row(const struct cvm_row *row, const double *sampled, const double *all,
                            size_t class_count)
 {
@@ -189,7 +189,8 @@ static double share_of_row(const struct cvm_row *row, const double *sampled, con
 
 static void count_classes(const struct cvm_table *table, double *counts)
 {
-    uint32_t part[4][CVM_PROBLEM_CLASSES_MAX] = {0}; /* four, so that equal neighbours do not wait */
+    uint32_t part[4][CVM_PROBLEM_CLASSES_MAX] = {
+        0}; /* four, so that equal neighbours do not wait */
     for (size_t i = 0; table->classes != NULL && i < table->count; i++) {
         part[i % 4][table->classes[i]]++;
     }
@@ -210,8 +211,8 @@ static enum cvm_status set_sample_limits(struct cvm_search *search, struct cvm_e
     count_classes(search->table, sampled);
     count_classes(&solve->everybody, all);
     for (size_t r = 0; r < solve->problem->row_count; r++) {
-        search->limits[r] *= share_of_row(&solve->problem->rows[r], sampled, all,
-                                          solve->tariff.class_count);
+        search->limits[r] *=
+            share_of_row(&solve->problem->rows[r], sampled, all, solve->tariff.class_count);
     }
     return CVM_OK;
 }
@@ -354,8 +355,7 @@ static enum cvm_status choices_of_level(const struct narrowing *narrowing,
         out_choices->sets =
             cvm_arena_alloc_raw(narrowing->solve->arena, table->count + 1, sizeof(uint64_t));
     } else {
-        out_choices->treatments =
-            cvm_arena_alloc_raw(narrowing->solve->arena, table->count + 1, 1);
+        out_choices->treatments = cvm_arena_alloc_raw(narrowing->solve->arena, table->count + 1, 1);
     }
     return out_choices->sets != NULL || out_choices->treatments != NULL
                ? CVM_OK
@@ -370,10 +370,15 @@ static enum cvm_status attempt(struct narrowing *narrowing, const struct cvm_tab
     struct cvm_solve *solve = narrowing->solve;
     const struct cvm_table *table = narrowing->level.table;
     double widths[CVM_PROBLEM_TREATMENTS_MAX] = {0};
-    size_t most = (size_t)(OPEN_SHARE_MAX * (double)table->count) + OPEN_LEAST;
     struct cvm_table *open = NULL;
     struct cvm_choices choices;
     struct cvm_sums decided;
+    struct cvm_narrow_request request = {
+        .table = table,
+        .margins = &narrowing->margins,
+        .choices = &choices,
+        .most = (size_t)(OPEN_SHARE_MAX * (double)table->count) + OPEN_LEAST,
+    };
     out_next->table = NULL;
     cvm_tariff_set(&solve->tariff, narrowing->narrowed->prices);
     enum cvm_status status = cvm_margins_measure(solve, measured, ranks, widths, err);
@@ -382,8 +387,7 @@ static enum cvm_status attempt(struct narrowing *narrowing, const struct cvm_tab
     }
     if (status == CVM_OK) {
         set_margins(solve, measured, widths, &narrowing->margins);
-        status = cvm_pass_narrow(solve, table, &narrowing->margins, most, &choices, &decided, &open,
-                                 err);
+        status = cvm_pass_narrow(solve, &request, &decided, &open, err);
     }
     if (status != CVM_OK || open == NULL) {
         return status;
@@ -526,8 +530,8 @@ enum cvm_status cvm_narrow_run(struct cvm_solve *solve, const double *warm_price
 {
     memset(out_narrowed, 0, sizeof(*out_narrowed));
     if (solve->everybody.count < EVERYBODY_BELOW) {
-        return cvm_search_everybody(solve, &(struct cvm_retry){.prices = warm_prices},
-                                    out_narrowed, err);
+        return cvm_search_everybody(solve, &(struct cvm_retry){.prices = warm_prices}, out_narrowed,
+                                    err);
     }
     struct narrowing *narrowing = CVM_NEW(solve->arena, struct narrowing);
     if (narrowing != NULL) {

@@ -41,8 +41,8 @@ CVM_MUST_CHECK enum cvm_status cvm_search_everybody(struct cvm_solve *solve,
                                                     struct cvm_narrowed *out_narrowed,
                                                     struct cvm_error *err);
 
-/* By treatment, how near to indifference about it are the `ranks[t]` nearest customers of the table,
- * at the tariff as it is set. Households are not looked at: this is a guide. */
+/* By treatment, how near to indifference about it are the `ranks[t]` nearest customers of the
+ * table, at the tariff as it is set. Households are not looked at: this is a guide. */
 CVM_MUST_CHECK enum cvm_status cvm_margins_measure(struct cvm_solve *solve,
                                                    const struct cvm_table *table,
                                                    const double *ranks, double *out_margins,

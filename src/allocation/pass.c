@@ -67,13 +67,13 @@ struct pass {
     struct cvm_solve *solve;
     const struct cvm_table *table;
     const struct cvm_choices *choices;
-    const struct cvm_margins *margins;      /* NULL: only choose */
+    const struct cvm_margins *margins; /* NULL: only choose */
     struct cvm_kernel_pass kernel_pass;
-    struct cvm_kernel_list *lists;          /* per worker */
+    struct cvm_kernel_list *lists; /* per worker */
     struct list_part {
         size_t worker, first, count;
-    } *parts;                               /* per group */
-    unsigned char *is_undecided;            /* per unit */
+    } * parts;                   /* per group */
+    unsigned char *is_undecided; /* per unit */
 };
 
 static size_t item_count(const struct cvm_table *table)
@@ -265,8 +265,8 @@ static void run_group(void *state, size_t group, size_t worker)
     }
 }
 
-static void add_uses(const struct cvm_tariff *tariff, const int64_t *counts,
-                     const double *amounts, double *uses)
+static void add_uses(const struct cvm_tariff *tariff, const int64_t *counts, const double *amounts,
+                     double *uses)
 {
     const struct cvm_problem *problem = tariff->problem;
     for (size_t r = 0; r < problem->row_count; r++) {
@@ -362,8 +362,7 @@ static enum cvm_status make_lists(struct pass *pass, size_t most, struct cvm_err
     size_t workers = cvm_worker_count(solve->pool);
     struct cvm_arena *arena = solve->arena;
     pass->lists = CVM_NEW_ARRAY(arena, workers, struct cvm_kernel_list);
-    pass->parts =
-        CVM_NEW_ARRAY(arena, cvm_group_count(pass->table->count) + 1, struct list_part);
+    pass->parts = CVM_NEW_ARRAY(arena, cvm_group_count(pass->table->count) + 1, struct list_part);
     bool is_made = pass->lists != NULL && pass->parts != NULL;
     for (size_t w = 0; is_made && w < workers; w++) {
         pass->lists[w].room = most;
@@ -458,17 +457,18 @@ static enum cvm_status pick_undecided(struct pass *pass, size_t most, struct cvm
     return status;
 }
 
-enum cvm_status cvm_pass_narrow(struct cvm_solve *solve, const struct cvm_table *table,
-                                const struct cvm_margins *margins, size_t most,
-                                const struct cvm_choices *choices, struct cvm_sums *out_sums,
-                                struct cvm_table **out_table, struct cvm_error *err)
+enum cvm_status cvm_pass_narrow(struct cvm_solve *solve, const struct cvm_narrow_request *narrowing,
+                                struct cvm_sums *out_sums, struct cvm_table **out_table,
+                                struct cvm_error *err)
 {
+    const struct cvm_table *table = narrowing->table;
+    const struct cvm_margins *margins = narrowing->margins;
     struct pass pass = {
         .solve = solve,
         .table = table,
-        .choices = choices,
+        .choices = narrowing->choices,
         .margins = margins,
-        .kernel_pass = kernel_pass_of(solve, table, choices),
+        .kernel_pass = kernel_pass_of(solve, table, narrowing->choices),
     };
     enum cvm_status status = CVM_OK;
     pass.kernel_pass.is_jittered = false; /* the margins are wider than the jitter */
@@ -483,12 +483,12 @@ enum cvm_status cvm_pass_narrow(struct cvm_solve *solve, const struct cvm_table 
             return CVM_FAIL(err, CVM_E_LIMIT, "no memory for %zu households", table->units->count);
         }
     } else {
-        status = make_lists(&pass, most, err);
+        status = make_lists(&pass, narrowing->most, err);
     }
     if (status != CVM_OK) {
         return status;
     }
     run_pass(&pass, out_sums);
-    return table->units != NULL ? pick_undecided(&pass, most, out_table, err)
-                                : gather_lists(&pass, most, out_table, err);
+    return table->units != NULL ? pick_undecided(&pass, narrowing->most, out_table, err)
+                                : gather_lists(&pass, narrowing->most, out_table, err);
 }

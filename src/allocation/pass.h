@@ -34,8 +34,8 @@ CVM_MUST_CHECK enum cvm_status cvm_solve_init(struct cvm_solve *solve,
 
 /* What the choices of a pass come to. */
 struct cvm_sums {
-    double gain;                                /* sum of best scores, or of values of the decided */
-    double counts[CVM_PROBLEM_TREATMENTS_MAX];  /* by treatment: who gets it */
+    double gain;                               /* sum of best scores, or of values of the decided */
+    double counts[CVM_PROBLEM_TREATMENTS_MAX]; /* by treatment: who gets it */
     double amounts[CVM_PROBLEM_TREATMENTS_MAX]; /* and their amounts */
     double uses[CVM_PROBLEM_ROWS_MAX];          /* in units of each row's scale */
 };
@@ -57,14 +57,19 @@ struct cvm_margins {
     double slacks[CVM_PROBLEM_TREATMENTS_MAX];
 };
 
+/* Who is decided wherever the prices end, and who is not. */
+struct cvm_narrow_request {
+    const struct cvm_table *table;
+    const struct cvm_margins *margins;
+    const struct cvm_choices *choices;
+    size_t most; /* of the table's customers that may stay open */
+};
+
 /* Customers (units, where the table has them) whose choice depends on such moves are listed,
  * ascending, and get CVM_UNDECIDED (all bits) as choices; the sums are of the others, their gain is
- * in values without prices. At most `most` of the table's customers are listed: *out_table NULL
- * where they would be more. */
+ * in values without prices. *out_table is NULL where too many would be open. */
 CVM_MUST_CHECK enum cvm_status cvm_pass_narrow(struct cvm_solve *solve,
-                                               const struct cvm_table *table,
-                                               const struct cvm_margins *margins, size_t most,
-                                               const struct cvm_choices *choices,
+                                               const struct cvm_narrow_request *narrowing,
                                                struct cvm_sums *out_sums,
                                                struct cvm_table **out_table, struct cvm_error *err);
 

@@ -40,7 +40,8 @@ enum cvm_row_kind {
     CVM_ROW_RESERVE      /* covered pairs outside <= limit: what is left of a capacity */
 };
 
-/* Every kind in one form: sum of use over the pairs of the plan <= limit. Made by cvm_row_make(). */
+/* Every kind in one form: sum of use over the pairs of the plan <= limit. Made by cvm_row_make().
+ */
 struct cvm_row {
     const char *name;
     enum cvm_row_kind kind;
@@ -99,8 +100,9 @@ struct cvm_problem {
     /* A forced treatment: customers are taken in order of its value until a row ends, also where it
      * is negative; -1 = the ordinary problem. */
     int forced_treatment;
-    size_t per_customer_max;    /* treatments per customer; 0 = 1 */
-    const uint64_t *exclusions; /* per treatment: bits of those that never go with it; NULL = none */
+    size_t per_customer_max; /* treatments per customer; 0 = 1 */
+    const uint64_t
+        *exclusions; /* per treatment: bits of those that never go with it; NULL = none */
     /* Households: of the customers of a group at most so many get one of the treatments that count
      * (the others are free). */
     const uint32_t *groups; /* per customer, below group_count, or CVM_NO_GROUP; NULL = none */

@@ -28,10 +28,10 @@ static double need_of(const struct cvm_moves *moves, const double *prices, size_
         size_t r = moves->touches.rows[treatment][k];
         const struct cvm_row *row = &problem->rows[r];
         double inside = fabs((double)row->units[treatment]);
-        double use = cvm_row_is_money(row)
-                         ? (row->flat[treatment] + row->rate[treatment] * mean_amount) *
-                               (double)row->scale
-                         : fmax(inside, fabs((double)row->outside[treatment]));
+        double use =
+            cvm_row_is_money(row)
+                ? (row->flat[treatment] + row->rate[treatment] * mean_amount) * (double)row->scale
+                : fmax(inside, fabs((double)row->outside[treatment]));
         double excess = (double)moves->used[r] - (double)row->limit;
         if (use > 0.0 && (excess > 0.0 || prices[r] > 0.0)) {
             need = fmax(need, fabs(excess) / use);
@@ -110,8 +110,8 @@ static enum cvm_status list_near(struct cvm_moves *moves, const struct cvm_table
     struct cvm_table *near = NULL;
     memset(&margins, 0, sizeof(margins));
     for (size_t t = 0; t < solve->problem->treatment_count; t++) {
-        ranks[t] = wider * (LIST_NEED_SHARE * need_of(moves, prices, t, mean_amount) +
-                            LIST_NEED_MIN);
+        ranks[t] =
+            wider * (LIST_NEED_SHARE * need_of(moves, prices, t, mean_amount) + LIST_NEED_MIN);
     }
     enum cvm_status status = cvm_margins_measure(solve, table, ranks, margins.slacks, err);
     if (table->units != NULL) {
@@ -123,7 +123,8 @@ static enum cvm_status list_near(struct cvm_moves *moves, const struct cvm_table
         return CVM_FAIL(err, CVM_E_LIMIT, "no memory to repair a plan");
     }
     if (status == CVM_OK) {
-        status = cvm_pass_narrow(solve, table, &margins, most, &choices, &sums, &near, err);
+        struct cvm_narrow_request request = {table, &margins, &choices, most};
+        status = cvm_pass_narrow(solve, &request, &sums, &near, err);
     }
     if (status != CVM_OK) {
         return status;

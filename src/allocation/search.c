@@ -18,8 +18,8 @@
 #define STEP_BACK        0.25
 #define TURNS_BACK_MAX   6
 #define WINDOW_PASSES    8
-/* The price of a minimum that can not be met would rise for ever; at so many typical values per unit
- * everybody who can has long been taken. */
+/* The price of a minimum that can not be met would rise for ever; at so many typical values per
+ * unit everybody who can has long been taken. */
 #define CAP_SCALES        1000.0
 #define SETTLED_TOLERANCE 1e-9
 /* Widths of the blur as shares of a treatment's typical value. */
@@ -356,10 +356,9 @@ static void set_region_steps(struct stage *stage)
             size_t t = tariff->treatments[place];
             double use = typical_use(&problem->rows[r], t, means.amount);
             for (size_t c = 0; use > 0.0 && c < tariff->class_count; c++) {
-                double price = stage->flats[t * tariff->class_count + c] +
-                               stage->rates[t] * means.amount;
-                double width =
-                    search->region->shares[t] * fabs(price) + search->region->slacks[t];
+                double price =
+                    stage->flats[t * tariff->class_count + c] + stage->rates[t] * means.amount;
+                double width = search->region->shares[t] * fabs(price) + search->region->slacks[t];
                 step = fmin(step, STEP_REGION * width / use);
             }
         }

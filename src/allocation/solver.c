@@ -198,8 +198,8 @@ static void price_forbidden(const struct cvm_solve *solve, struct cvm_plan *plan
                     continue;
                 }
                 double use = cvm_row_natural(row, cvm_row_use(row, c, t, 0.0));
-                double rest = cvm_problem_exact(problem, i, t) -
-                              cvm_pair_price(problem, plan->prices, i, t);
+                double rest =
+                    cvm_problem_exact(problem, i, t) - cvm_pair_price(problem, plan->prices, i, t);
                 price = fmax(price, rest / use);
             }
         }
@@ -284,8 +284,8 @@ static enum cvm_status try_again(struct cvm_solve *solve, const struct cvm_retry
     return cvm_plan_verify_with(problem, solve->kernel, solve->pool, plan, err);
 }
 
-/* Many values are equal: once more, with a blur. If the bound is still too high while rows have room
- * and a price, these prices are wrong: without them. */
+/* Many values are equal: once more, with a blur. If the bound is still too high while rows have
+ * room and a price, these prices are wrong: without them. */
 static enum cvm_status solve_blurred(struct cvm_solve *solve, const struct cvm_choices *choices,
                                      struct cvm_plan *plan, struct cvm_error *err)
 {
@@ -318,8 +318,7 @@ static enum cvm_status solve_free(struct cvm_solve *solve, const double *warm_pr
     }
     enum cvm_status status = make_choices(solve, solve->everybody.count, &choices, err);
     if (status == CVM_OK) {
-        status =
-            cvm_narrow_run(solve, warm_prices != NULL ? warm : NULL, &choices, &narrowed, err);
+        status = cvm_narrow_run(solve, warm_prices != NULL ? warm : NULL, &choices, &narrowed, err);
     }
     if (status != CVM_OK) {
         return status;

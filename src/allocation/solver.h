@@ -21,7 +21,7 @@ enum cvm_instructions {
 };
 
 struct cvm_solver_options {
-    const double *warm_prices; /* of an earlier solve; NULL = cold */
+    const double *warm_prices;          /* of an earlier solve; NULL = cold */
     enum cvm_instructions instructions; /* CVM_E_INVALID where the machine lacks them */
     bool is_mapped; /* the columns are a mapped file: give pages back after each use */
 };

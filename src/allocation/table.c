@@ -63,7 +63,8 @@ static enum cvm_status make_units(const struct cvm_problem *problem, struct cvm_
                                   const struct cvm_units **out_units, struct cvm_error *err)
 {
     size_t count = problem->customer_count;
-    uint32_t *unit_of_group = cvm_arena_alloc_raw(arena, problem->group_count + 1, sizeof(uint32_t));
+    uint32_t *unit_of_group =
+        cvm_arena_alloc_raw(arena, problem->group_count + 1, sizeof(uint32_t));
     uint32_t *unit_of = cvm_arena_alloc_raw(arena, count + 1, sizeof(uint32_t));
     uint32_t *first = cvm_arena_alloc(arena, count + 2, sizeof(uint32_t));
     uint32_t *members = cvm_arena_alloc_raw(arena, count + 1, sizeof(uint32_t));
@@ -130,9 +131,8 @@ enum cvm_status cvm_table_of_problem(const struct cvm_problem *problem, struct c
 
 /* ---- picking ---- */
 
-enum cvm_status cvm_table_empty(const struct cvm_table *like, size_t count,
-                                struct cvm_arena *arena, struct cvm_table *out_table,
-                                struct cvm_error *err)
+enum cvm_status cvm_table_empty(const struct cvm_table *like, size_t count, struct cvm_arena *arena,
+                                struct cvm_table *out_table, struct cvm_error *err)
 {
     size_t padded = (count + BLOCK - 1) / BLOCK * BLOCK;
     size_t treatment_count = like->treatment_count;

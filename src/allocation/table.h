@@ -48,8 +48,8 @@ CVM_MUST_CHECK enum cvm_status cvm_table_of_problem(const struct cvm_problem *pr
                                                     struct cvm_table *out_table,
                                                     struct cvm_error *err);
 
-/* A table for `count` customers like those of another, without units: its columns are for the caller
- * to fill, the last block is padded. */
+/* A table for `count` customers like those of another, without units: its columns are for the
+ * caller to fill, the last block is padded. */
 CVM_MUST_CHECK enum cvm_status cvm_table_empty(const struct cvm_table *like, size_t count,
                                                struct cvm_arena *arena, struct cvm_table *out_table,
                                                struct cvm_error *err);
@@ -58,8 +58,8 @@ CVM_MUST_CHECK enum cvm_status cvm_table_empty(const struct cvm_table *like, siz
 void cvm_table_copy(const struct cvm_table *from, size_t customer, const float *values,
                     size_t stride, struct cvm_table *to, size_t at);
 
-/* Some customers of a table, ascending: copied into the arena. `units`, ascending too, instead where
- * the table has units; their members are copied one after the other. */
+/* Some customers of a table, ascending: copied into the arena. `units`, ascending too, instead
+ * where the table has units; their members are copied one after the other. */
 CVM_MUST_CHECK enum cvm_status cvm_table_pick(const struct cvm_table *from, const uint32_t *chosen,
                                               size_t count, struct cvm_arena *arena,
                                               struct cvm_table *out_table, struct cvm_error *err);

@@ -141,8 +141,7 @@ static void set_fare(struct cvm_tariff *tariff, size_t place)
 void cvm_tariff_set(struct cvm_tariff *tariff, const double *prices)
 {
     const struct cvm_problem *problem = tariff->problem;
-    memset(tariff->flat, 0,
-           problem->treatment_count * tariff->class_count * sizeof(*tariff->flat));
+    memset(tariff->flat, 0, problem->treatment_count * tariff->class_count * sizeof(*tariff->flat));
     memset(tariff->rate, 0, sizeof(tariff->rate));
     for (size_t r = 0; r < problem->row_count; r++) {
         if (prices[r] != 0.0) {

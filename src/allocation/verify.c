@@ -119,7 +119,9 @@ static void count_group(const struct count *count, size_t group, size_t worker)
 
 static int64_t clamp(wide sum)
 {
-    return sum > CVM_MICRO_MAX ? CVM_MICRO_MAX : sum < -CVM_MICRO_MAX ? -CVM_MICRO_MAX : (int64_t)sum;
+    return sum > CVM_MICRO_MAX    ? CVM_MICRO_MAX
+           : sum < -CVM_MICRO_MAX ? -CVM_MICRO_MAX
+                                  : (int64_t)sum;
 }
 
 static void add_row(const struct count *count, size_t r, struct cvm_plan_sums *sums)
@@ -176,10 +178,10 @@ static enum cvm_status count_init(struct count *count, const struct cvm_problem 
     count->with_values = true;
     count->class_count = problem->class_count > 0 ? problem->class_count : 1;
     count->worker_count = cvm_worker_count(pool);
-    count->groups = CVM_NEW_ARRAY(arena, cvm_group_count(problem->customer_count) + 1,
-                                  struct count_group);
-    count->counts = CVM_NEW_ARRAY(arena, count->worker_count * count->class_count * COUNT_STRIDE,
-                                  int64_t);
+    count->groups =
+        CVM_NEW_ARRAY(arena, cvm_group_count(problem->customer_count) + 1, struct count_group);
+    count->counts =
+        CVM_NEW_ARRAY(arena, count->worker_count * count->class_count * COUNT_STRIDE, int64_t);
     if (count->groups == NULL || count->counts == NULL) {
         return CVM_FAIL(err, CVM_E_LIMIT, "no memory to count a plan");
     }
@@ -312,8 +314,7 @@ static double pair_score(const struct bound *bound, size_t customer, size_t t)
     double cost = fare->flat[cvm_problem_class(problem, customer)];
     double amount = cvm_problem_amount(problem, customer);
     for (size_t k = 0; k < fare->rated_count; k++) {
-        int64_t micro =
-            cvm_micro_from_double(fare->rated[k].flat + fare->rated[k].rate * amount);
+        int64_t micro = cvm_micro_from_double(fare->rated[k].flat + fare->rated[k].rate * amount);
         cost += fare->rated[k].price_micro * (double)micro;
     }
     return cvm_problem_exact(problem, customer, t) - cost;
@@ -384,8 +385,7 @@ static enum cvm_status sum_gains(struct bound *bound, const double *prices, stru
     size_t class_count = problem->class_count > 0 ? problem->class_count : 1;
     size_t group_count = cvm_group_count(problem->customer_count);
     double *flats = CVM_NEW_ARRAY(arena, problem->treatment_count * class_count + 1, double);
-    bound->gains =
-        cvm_arena_alloc(arena, group_count + 1, sizeof(bound->gains[0]));
+    bound->gains = cvm_arena_alloc(arena, group_count + 1, sizeof(bound->gains[0]));
     if (flats == NULL || bound->gains == NULL) {
         return CVM_FAIL(err, CVM_E_LIMIT, "no memory to verify a plan");
     }
@@ -472,8 +472,7 @@ enum cvm_status cvm_plan_verify_with(const struct cvm_problem *problem,
     }
     bound->problem = problem;
     bound->kernel = kernel;
-    enum cvm_status status =
-        count_init(&bound->count, problem, plan->treatments, pool, arena, err);
+    enum cvm_status status = count_init(&bound->count, problem, plan->treatments, pool, arena, err);
     if (status == CVM_OK) {
         status = sum_gains(bound, plan->prices, pool, arena, &gain, err);
     }

@@ -1,7 +1,13 @@
 #include "base/columns.h"
 
 #include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "base/pages.h"
 
@@ -21,6 +27,48 @@ enum cvm_status cvm_buffer_reserve(struct cvm_buffer *buffer, size_t size_bytes,
     }
     if (data == NULL) {
         return CVM_FAIL(err, CVM_E_LIMIT, "no memory for a buffer of %zu bytes", size_bytes);
+    }
+    buffer->data = data;
+    buffer->size_bytes = rounded;
+    return CVM_OK;
+}
+
+/* Without a name from the start, or with one for a moment where the file system can not. */
+static int open_nameless(const char *folder)
+{
+    char path[4096];
+    int fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    int length = snprintf(path, sizeof(path), "%s/cvm-XXXXXX", folder);
+    if (fd < 0 && length > 0 && (size_t)length < sizeof(path)) {
+        fd = mkostemp(path, O_CLOEXEC);
+        if (fd >= 0) {
+            (void)unlink(path);
+        }
+    }
+    return fd;
+}
+
+enum cvm_status cvm_buffer_map_file(struct cvm_buffer *buffer, size_t size_bytes,
+                                    const char *folder, struct cvm_error *err)
+{
+    assert(buffer->data == NULL);
+    size_t rounded = cvm_pages_round(size_bytes > 0 ? size_bytes : 1);
+    int fd = open_nameless(folder);
+    if (fd < 0) {
+        return CVM_FAIL(err, CVM_E_UNAVAILABLE, "cannot make a file in '%s': %s", folder,
+                        strerror(errno));
+    }
+    /* Room is taken now: a page that can not be written later would end the process. */
+    int code = rounded > 0 ? posix_fallocate(fd, 0, (off_t)rounded) : EFBIG;
+    void *data = MAP_FAILED;
+    if (code == 0) {
+        data = mmap(NULL, rounded, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+        code = data == MAP_FAILED ? errno : 0;
+    }
+    (void)close(fd);
+    if (data == MAP_FAILED) {
+        return CVM_FAIL(err, CVM_E_LIMIT, "no room for %zu bytes in '%s': %s", size_bytes, folder,
+                        strerror(code));
     }
     buffer->data = data;
     buffer->size_bytes = rounded;

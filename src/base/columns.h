@@ -20,6 +20,10 @@ struct cvm_buffer {
  * the system; 64-byte aligned. A zeroed struct cvm_buffer is empty and valid. */
 CVM_MUST_CHECK enum cvm_status cvm_buffer_reserve(struct cvm_buffer *buffer, size_t size_bytes,
                                                   struct cvm_error *err);
+/* The same for an empty buffer, in a nameless file of `folder`: what does not fit into memory is
+ * written there. CVM_E_LIMIT where the disk has no room for it. */
+CVM_MUST_CHECK enum cvm_status cvm_buffer_map_file(struct cvm_buffer *buffer, size_t size_bytes,
+                                                   const char *folder, struct cvm_error *err);
 void cvm_buffer_finish(struct cvm_buffer *buffer);
 
 /* A growing array of fixed-size elements over a buffer. */

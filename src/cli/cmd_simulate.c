@@ -114,6 +114,7 @@ static enum cvm_status simulate(struct simulate_job *job, const struct cvm_work 
     }
     request.scenarios = job->input.scenarios;
     request.scenario_count = job->input.scenario_count;
+    request.wants_conflicts = job->input.sweep == NULL;
     status = cvm_simulate(work->store, &request, job->session->arena, &job->report.simulation, err);
     cvm_pool_destroy(request.pool);
     return status;

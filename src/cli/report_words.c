@@ -204,8 +204,8 @@ void cvm_words_say_limits(const struct cvm_words *words)
     size_t gone = 0;
     for (size_t i = 0; i < report->limit_count; i++) {
         const struct cvm_report_limit *limit = &report->limits[i];
-        scarce += limit->price > 0 ? 1 : 0;
-        gone += isnan(limit->price) ? 1 : 0;
+        scarce += limit->price > 0 && !limit->was_gone ? 1 : 0;
+        gone += limit->was_gone ? 1 : 0;
         if (limit->kind == CVM_CONSTRAINT_CAPACITY && limit->price > 0 &&
             (dearest == NULL || limit->price > dearest->price)) {
             dearest = limit;

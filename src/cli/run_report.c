@@ -71,7 +71,7 @@ static int compare_ranked(const void *a, const void *b)
     return (left->index > right->index) - (left->index < right->index);
 }
 
-/* Of what was gone before the run began the solve asked nothing, so it has no price. */
+/* Of what was gone before the run began more may bring something, or nothing alone. */
 static void add_price(struct cvm_table *table, double price, bool was_gone)
 {
     if (price > 0) {

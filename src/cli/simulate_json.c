@@ -160,6 +160,18 @@ static void write_head(struct cvm_json_writer *json, const struct cvm_simulated 
     cvm_json_key_int(json, "treated", result->treated);
 }
 
+static void write_conflicts(struct cvm_json_writer *json, const struct cvm_simulated *result)
+{
+    cvm_json_key_array(json, "infeasible");
+    for (size_t i = 0; i < result->conflict_count; i++) {
+        cvm_json_object(json);
+        cvm_json_key_string(json, "message", result->conflicts[i].message);
+        cvm_json_key_string(json, "relaxation", result->conflicts[i].relaxation);
+        cvm_json_object_end(json);
+    }
+    cvm_json_array_end(json);
+}
+
 static void write_scenario(struct cvm_json_writer *json, const struct cvm_simulation *simulation,
                            const struct cvm_simulated *result)
 {
@@ -170,6 +182,7 @@ static void write_scenario(struct cvm_json_writer *json, const struct cvm_simula
     write_counts(json, simulation, result);
     write_prices(json, simulation->catalogue, result);
     write_difference(json, simulation, result);
+    write_conflicts(json, result);
     cvm_json_key_double(json, "seconds", result->seconds);
     cvm_json_object_end(json);
 }

@@ -44,8 +44,6 @@ void cvm_simulate_write_csv(const struct cvm_simulate_report *report, struct cvm
 
 /* ---- the picture ---- */
 
-#define WIDTH       820
-#define HEIGHT      560
 #define LEFT        110
 #define RIGHT       790
 #define TICKS       5
@@ -174,7 +172,7 @@ static void write_panel(const struct panel *panel)
         double x = x_of(panel, panel->run_point);
         write_line(panel->html, (double[]){x, panel->top}, (double[]){x, panel->bottom}, FAINT,
                    "4 4");
-        write_text(panel->html, x, panel->top - 12, "middle", "the run");
+        write_text(panel->html, x + 6, (panel->top + panel->bottom) / 2, "start", "the run");
     }
     for (size_t i = 0; i < panel->count; i++) {
         if (isfinite(panel->values[i])) {

@@ -196,6 +196,18 @@ static void print_doubt(const struct cvm_simulation *simulation, const struct cv
     }
 }
 
+/* Minimums that are out of reach: why, and what would have to give. */
+static void print_conflicts(const struct cvm_simulated *result, FILE *out)
+{
+    for (size_t i = 0; i < result->conflict_count; i++) {
+        const struct cvm_conflict *conflict = &result->conflicts[i];
+        fprintf(out, "Not reached: %s\n", conflict->message);
+        if (conflict->relaxation != NULL && conflict->relaxation[0] != '\0') {
+            fprintf(out, "  The cheapest way out: %s\n", conflict->relaxation);
+        }
+    }
+}
+
 /* ---- a sweep ---- */
 
 static void print_sweep(const struct cvm_simulate_report *report, FILE *out)
@@ -255,6 +267,7 @@ void cvm_simulate_print(const struct cvm_simulate_report *report, struct cvm_ses
     print_scenarios(simulation, out);
     for (size_t i = 0; i < simulation->result_count; i++) {
         fprintf(out, "\n== %s ==\n", simulation->results[i].scenario->name);
+        print_conflicts(&simulation->results[i], out);
         print_doubt(simulation, &simulation->results[i], out);
         print_parts(simulation, &simulation->results[i], out);
         print_limits(simulation, &simulation->results[i], out);

@@ -280,7 +280,7 @@ static void make_limits(struct cvm_report_job *job)
         }
         double granted = (double)now->summary.limits[c];
         double left = (double)now->summary.remaining[c];
-        bool was_gone = left <= 0 && now->used[c] <= 0; /* the solve did not ask for it */
+        bool was_gone = left <= 0 && now->used[c] <= 0;
         const struct cvm_run_limit *solved = &now->summary.solved[c];
         double scale = constraint->kind == CVM_CONSTRAINT_RESOURCE ? 1000 : 1;
         double price = now->summary.prices[c] > 0 ? now->summary.prices[c] : was_gone ? NAN : 0;
@@ -294,6 +294,7 @@ static void make_limits(struct cvm_report_job *job)
             .elsewhere = in_units(constraint, granted - left - now->used[c]),
             .used = in_units(constraint, now->used[c]),
             .left = in_units(constraint, left),
+            .was_gone = was_gone,
             .price = price * scale,
             .has_range = solved->is_solved,
             .price_low = solved->price_low * scale,

@@ -13,18 +13,20 @@
 /* A run's customers in columns, ascending key, as the solver had them. */
 struct cvm_report_base {
     size_t count;
-    size_t capacity;            /* customers that the columns have room for; a multiple of 16 */
-    bool has_matrix;            /* the values are wanted too; said before loading */
-    bool keeps_households;      /* also those that were refused for another member's sake: for who
-                                   chooses in households again; said before loading */
-    struct cvm_buffer matrix;   /* float, blocks of 16 */
-    struct cvm_buffer keys;     /* uint64_t */
-    struct cvm_buffer margins;  /* double */
-    struct cvm_buffer churns;   /* float */
-    struct cvm_buffer segments; /* unsigned char */
-    struct cvm_buffer groups;   /* uint64_t: engine/groups.h */
-    struct cvm_buffer flags;    /* unsigned char: enum cvm_report_flag */
-    struct cvm_buffer given;    /* unsigned char: the treatment; CVM_NOTHING, ghosts too */
+    size_t capacity;              /* customers that the columns have room for; a multiple of 16 */
+    bool has_matrix;              /* the values are wanted too; said before loading */
+    bool keeps_households;        /* also those that were refused for another member's sake: for who
+                                     chooses in households again; said before loading */
+    struct cvm_buffer matrix;     /* float, blocks of 16 */
+    struct cvm_buffer keys;       /* uint64_t */
+    struct cvm_buffer margins;    /* double */
+    struct cvm_buffer churns;     /* float */
+    struct cvm_buffer segments;   /* unsigned char */
+    struct cvm_buffer groups;     /* uint64_t: engine/groups.h */
+    struct cvm_buffer households; /* uint32_t and */
+    struct cvm_buffer allowances; /* unsigned char: engine/values.h */
+    struct cvm_buffer flags;      /* unsigned char: enum cvm_report_flag */
+    struct cvm_buffer given;      /* unsigned char: the treatment; CVM_NOTHING, ghosts too */
 };
 enum cvm_report_flag {
     CVM_REPORT_PERMITTED = 1,

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "engine/control.h"
+#include "engine/household.h"
 #include "engine/report_internal.h"
 #include "engine/usage.h"
 #include "engine/values.h"
@@ -91,6 +92,43 @@ static enum cvm_status make_classes(struct cvm_report_job *job, struct cvm_repor
     return CVM_OK;
 }
 
+/* ---- households ---- */
+
+static enum cvm_status make_households(struct cvm_report_job *job, struct cvm_problem *problem,
+                                       struct cvm_error *err)
+{
+    const struct cvm_catalogue *catalogue = job->now->catalogue;
+    const uint32_t *households = job->base.households.data;
+    const unsigned char *allowances = job->base.allowances.data;
+    size_t count = 0;
+    for (size_t i = 0; i < job->base.count; i++) {
+        if (households[i] != CVM_NO_GROUP && households[i] >= count) {
+            count = (size_t)households[i] + 1;
+        }
+    }
+    if (!job->base.keeps_households || count == 0) {
+        return CVM_OK;
+    }
+    if (count > job->base.count || catalogue->policy.household_count == 0) {
+        return CVM_FAIL(err, CVM_E_CORRUPT, "a stored block of values names household %zu",
+                        count - 1);
+    }
+    unsigned char *max = cvm_arena_alloc(job->arena, count, 1);
+    if (max == NULL) {
+        return CVM_FAIL(err, CVM_E_LIMIT, "no memory for %zu households", count);
+    }
+    for (size_t i = 0; i < job->base.count; i++) {
+        if (households[i] != CVM_NO_GROUP) {
+            max[households[i]] = allowances[i];
+        }
+    }
+    problem->groups = households;
+    problem->group_count = count;
+    problem->group_max = max;
+    problem->group_treatments = cvm_household_governed(catalogue, &catalogue->policy.household[0]);
+    return CVM_OK;
+}
+
 /* ---- the problem ---- */
 
 enum cvm_status cvm_report_problem_make(struct cvm_report_job *job, enum cvm_report_ghosts ghosts,
@@ -127,7 +165,8 @@ enum cvm_status cvm_report_problem_make(struct cvm_report_job *job, enum cvm_rep
         .rows = rows,
         .forced_treatment = CVM_INDEX_NONE,
     };
-    return make_classes(job, out_problem, err);
+    status = make_classes(job, out_problem, err);
+    return status == CVM_OK ? make_households(job, &out_problem->of, err) : status;
 }
 
 void cvm_report_problem_finish(struct cvm_report_problem *problem)

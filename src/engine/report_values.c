@@ -19,6 +19,8 @@ void cvm_report_base_finish(struct cvm_report_base *base)
     cvm_buffer_finish(&base->churns);
     cvm_buffer_finish(&base->segments);
     cvm_buffer_finish(&base->groups);
+    cvm_buffer_finish(&base->households);
+    cvm_buffer_finish(&base->allowances);
     cvm_buffer_finish(&base->flags);
     cvm_buffer_finish(&base->given);
 }
@@ -41,6 +43,8 @@ static enum cvm_status reserve(struct cvm_report_base *base, size_t treatment_co
         {&base->margins, padded * sizeof(double)},
         {&base->churns, padded * sizeof(float)},
         {&base->groups, padded * sizeof(uint64_t)},
+        {&base->households, padded * sizeof(uint32_t)},
+        {&base->allowances, padded},
         {&base->flags, padded},
         {&base->given, padded},
         {&base->segments, padded},
@@ -112,6 +116,8 @@ static enum cvm_status take_customer(struct value_loading *loading,
     ((float *)base->churns.data)[at] = cvm_values_churn(view, i);
     ((unsigned char *)base->segments.data)[at] = (unsigned char)segment;
     ((uint64_t *)base->groups.data)[at] = cvm_values_groups(view, i);
+    ((uint32_t *)base->households.data)[at] = cvm_values_household(view, i);
+    ((unsigned char *)base->allowances.data)[at] = cvm_values_allowance(view, i);
     ((unsigned char *)base->flags.data)[at] = flags;
     ((unsigned char *)base->given.data)[at] = CVM_NOTHING;
     for (size_t t = 0; base->has_matrix && t < view->treatment_count; t++) {

@@ -284,6 +284,23 @@ static enum cvm_status solve(struct simulate_job *job, const struct limits *limi
                      job->request->pool, job->request->context, job->plan, err);
 }
 
+/* Why a minimum is not reached. */
+static enum cvm_status find_conflicts(const struct simulate_job *job, struct cvm_simulated *result,
+                                      struct cvm_error *err)
+{
+    if (result->is_feasible || !job->request->wants_conflicts) {
+        return CVM_OK;
+    }
+    struct cvm_conflict *found = CVM_NEW_ARRAY(job->arena, CVM_CONFLICTS_MAX, struct cvm_conflict);
+    if (found == NULL) {
+        return fail_memory(err);
+    }
+    result->conflicts = found;
+    return cvm_conflicts_after(&job->problem.of, job->plan, job->request->pool,
+                               job->request->context, job->arena, found, &result->conflict_count,
+                               err);
+}
+
 static enum cvm_status make_scenario(struct simulate_job *job, const struct cvm_scenario *scenario,
                                      struct cvm_simulated *result, struct cvm_error *err)
 {
@@ -303,6 +320,7 @@ static enum cvm_status make_scenario(struct simulate_job *job, const struct cvm_
         status = solve(job, limits, err);
         if (status == CVM_OK) {
             measure(job, limits->granted, limits->available, result);
+            status = find_conflicts(job, result, err);
         }
     }
     result->scenario = scenario;
@@ -346,7 +364,9 @@ enum cvm_status cvm_simulate(struct cvm_store *store, const struct cvm_simulate_
     struct simulate_job job = {
         .request = request,
         .arena = arena,
-        .report = {.store = store, .arena = arena, .base.has_matrix = true},
+        .report = {.store = store,
+                   .arena = arena,
+                   .base = {.has_matrix = true, .keeps_households = true}},
         .simulation = CVM_NEW(arena, struct cvm_simulation),
         .plan = CVM_NEW(arena, struct cvm_plan),
     };

@@ -8,6 +8,7 @@
 #ifndef CVM_ENGINE_SIMULATE_H
 #define CVM_ENGINE_SIMULATE_H
 
+#include "allocation/conflict.h"
 #include "base/arena.h"
 #include "base/context.h"
 #include "base/threads.h"
@@ -63,6 +64,8 @@ struct cvm_simulated {
     struct cvm_simulated_part treatments[CVM_TREATMENTS_MAX];
     struct cvm_simulated_part segments[CVM_SEGMENTS_MAX];
     struct cvm_simulated_limit limits[CVM_CONSTRAINTS_MAX];
+    const struct cvm_conflict *conflicts; /* where a minimum is not reached: why, in words */
+    size_t conflict_count;
     double seconds; /* of the solve and its certificate */
 };
 
@@ -83,6 +86,7 @@ struct cvm_simulate_request {
     const struct cvm_catalogue *catalogue; /* the version of the run */
     const struct cvm_scenario *scenarios;
     size_t scenario_count;
+    bool wants_conflicts; /* it takes further solves */
     struct cvm_pool *pool;
     const struct cvm_context *context;
 };

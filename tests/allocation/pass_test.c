@@ -32,9 +32,9 @@ static void make_fixture(struct fixture *fixture, const struct random_shape *sha
     assert_non_null(fixture->arena);
     fixture->solve = CVM_NEW(fixture->arena, struct cvm_solve);
     assert_int_equal(cvm_kernel_find(instructions, &kernel, NULL), CVM_OK);
-    assert_int_equal(cvm_solve_init(fixture->solve, &fixture->made->problem, kernel, fixture->arena,
-                                    NULL, NULL),
-                     CVM_OK);
+    assert_int_equal(
+        cvm_solve_init(fixture->solve, &fixture->made->problem, kernel, fixture->arena, NULL, NULL),
+        CVM_OK);
     size_t count = fixture->made->problem.customer_count;
     fixture->choices.treatments = CVM_NEW_ARRAY(fixture->arena, count + 1, unsigned char);
     fixture->choices.sets = CVM_NEW_ARRAY(fixture->arena, count + 1, uint64_t);
@@ -57,11 +57,8 @@ static void random_prices(const struct cvm_problem *problem, struct cvm_random *
 }
 
 static const struct random_shape simple = {.seed = 3, .customers = 5003, .treatments = 9};
-static const struct random_shape households = {.seed = 4,
-                                               .customers = 3001,
-                                               .treatments = 7,
-                                               .per_customer_max = 2,
-                                               .has_households = true};
+static const struct random_shape households = {
+    .seed = 4, .customers = 3001, .treatments = 7, .per_customer_max = 2, .has_households = true};
 
 static void all_instructions_choose_alike(void **state)
 {
@@ -163,9 +160,9 @@ static void decisions_hold_in_the_region(const struct random_shape *shape,
         margins.slacks[t] = 0.01;
     }
     cvm_tariff_set(&solve->tariff, prices);
-    assert_int_equal(cvm_pass_narrow(solve, &solve->everybody, &margins, problem->customer_count,
-                                     &fixture.choices, &sums, &open, NULL),
-                     CVM_OK);
+    struct cvm_narrow_request request = {&solve->everybody, &margins, &fixture.choices,
+                                         problem->customer_count};
+    assert_int_equal(cvm_pass_narrow(solve, &request, &sums, &open, NULL), CVM_OK);
     assert_non_null(open);
     assert_true(open->count > 0 && open->count < problem->customer_count);
     for (int round = 0; round < 20; round++) {
@@ -181,8 +178,8 @@ static void decisions_hold_in_the_region(const struct random_shape *shape,
         memcpy(before, solve->tariff.flat, pairs * sizeof(double));
         cvm_tariff_set(&solve->tariff, moved);
         for (size_t k = 0; k < pairs; k++) {
-            is_inside = is_inside && fabs(solve->tariff.flat[k] - before[k]) <=
-                                         0.05 * fabs(before[k]) + 0.01;
+            is_inside = is_inside &&
+                        fabs(solve->tariff.flat[k] - before[k]) <= 0.05 * fabs(before[k]) + 0.01;
         }
         if (!is_inside) {
             continue;

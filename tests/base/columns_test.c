@@ -5,6 +5,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <string.h>
+#include <sys/mman.h>
+
 #include <cmocka.h>
 
 static void a_buffer_keeps_its_contents_while_it_grows(void **state)
@@ -102,6 +105,25 @@ static void a_column_extended_by_nothing_is_still_readable(void **state)
     cvm_column_finish(&column);
 }
 
+static void a_buffer_in_a_file_keeps_what_is_written(void **state)
+{
+    struct cvm_buffer buffer = {0};
+    struct cvm_error err;
+    (void)state;
+    assert_int_equal(cvm_buffer_map_file(&buffer, 3 << 20, "/tmp", &err), CVM_OK);
+    unsigned char *bytes = buffer.data;
+    assert_true(buffer.size_bytes >= 3 << 20);
+    assert_int_equal(bytes[(3 << 20) - 1], 0);
+    bytes[12345] = 7;
+    assert_int_equal(madvise(bytes, buffer.size_bytes, MADV_DONTNEED), 0);
+    assert_int_equal(bytes[12345], 7); /* its page went to the file, not away */
+    cvm_buffer_finish(&buffer);
+    assert_null(buffer.data);
+    assert_int_equal(cvm_buffer_map_file(&buffer, 10, "/no/such/folder", &err), CVM_E_UNAVAILABLE);
+    assert_non_null(strstr(err.message, "/no/such/folder"));
+    assert_int_equal(cvm_buffer_map_file(&buffer, (size_t)1 << 60, "/tmp", &err), CVM_E_LIMIT);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -111,6 +133,7 @@ int main(void)
         cmocka_unit_test(a_column_grows_one_by_one),
         cmocka_unit_test(a_column_that_overflows_stays_as_it_was),
         cmocka_unit_test(a_column_extended_by_nothing_is_still_readable),
+        cmocka_unit_test(a_buffer_in_a_file_keeps_what_is_written),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

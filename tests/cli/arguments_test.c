@@ -110,6 +110,20 @@ static void the_last_value_given_counts_and_a_missing_one_leaves_the_default(voi
     cvm_arena_destroy(parsed.arena);
 }
 
+static void options_that_repeat_keep_their_order(void **state)
+{
+    (void)state;
+    struct parsed parsed = parse("thing --count 3 --all --json --count=4");
+    const struct cvm_arguments *arguments = &parsed.line.arguments;
+    assert_int_equal(parsed.status, CVM_OK);
+    assert_int_equal(arguments->given_count, 3);
+    assert_string_equal(arguments->given[0].value, "3");
+    assert_string_equal(arguments->given[1].option->name, "--all");
+    assert_string_equal(arguments->given[2].option->name, "--count");
+    assert_string_equal(arguments->given[2].value, "4");
+    cvm_arena_destroy(parsed.arena);
+}
+
 static void mistakes_name_what_is_allowed(void **state)
 {
     static const struct {
@@ -228,6 +242,7 @@ int main(void)
         cmocka_unit_test(the_longest_command_name_wins),
         cmocka_unit_test(options_take_their_value_after_a_space_or_an_equals_sign),
         cmocka_unit_test(the_last_value_given_counts_and_a_missing_one_leaves_the_default),
+        cmocka_unit_test(options_that_repeat_keep_their_order),
         cmocka_unit_test(mistakes_name_what_is_allowed),
         cmocka_unit_test(numbers_and_dates_that_are_none_leave_the_output_untouched),
         cmocka_unit_test(a_list_is_split_at_commas_and_an_empty_one_is_an_error),

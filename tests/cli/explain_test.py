@@ -28,12 +28,24 @@ class World:
         self.base = cvm_program.Deployment.create(program, os.path.join(folder, "base"), 3000)
         self.base.cvm("generate", "--customers", 3000, "--events", 15, "--seed", 3, "--until", AS_OF)
         self.base.json("run", "--as-of", AS_OF)
+        self.plain = self.without_control(program)
         self.small = cvm_program.Deployment.create(program, os.path.join(folder, "small"), 100)
         self.import_small()
         self.small.json("run", "--as-of", AS_OF, "--treatment", "retention_sms")
 
     def path(self, name):
         return os.path.join(self.folder, name)
+
+    def without_control(self, program):
+        """Nothing is withheld, so that the line is everybody's."""
+        plain = cvm_program.Deployment.create(program, self.path("plain"), 2000)
+        plain.cvm("generate", "--customers", 2000, "--events", 15, "--seed", 4, "--until", AS_OF)
+        with open(os.path.join(plain.folder, "catalogue", "control.yaml"), "w", encoding="utf-8") as stream:
+            stream.write("universal: {share: 0}\nholdouts: {default: 0}\n")
+        plain.cvm("apply", "--quiet")
+        self.unsolved = plain.copy(self.path("unsolved"))
+        plain.json("run", "--as-of", AS_OF)
+        return plain
 
     def import_small(self):
         """A customer per reason; all of them are worth a text, for they are about to leave."""
@@ -186,6 +198,87 @@ def a_prior_says_that_it_is_one(world):
     same(item["parts"]["tiring"], 1, "without contacts")
 
 
+def leads_of(world):
+    """From the parts that everybody can have: {treatment: {customer: lead}}, {customer: treatment}, {(customer, t): margin}."""
+    rows = csv.DictReader(world.plain.cvm("explain", "latest", "--csv", "-").out.splitlines())
+    margins = {}
+    for row in rows:
+        margins.setdefault(row["customer_id"], {})[row["treatment"]] = float(row["margin"])
+    leads = {}
+    for customer, own in margins.items():
+        for treatment, margin in own.items():
+            others = [m for t, m in own.items() if t != treatment]
+            leads.setdefault(treatment, {})[customer] = margin - max([0, *others])
+    given = dict(world.plain.query("SELECT customer_id, treatment FROM decision WHERE ghost = 0"))
+    return leads, given
+
+
+def the_line_is_everybody_in_order_of_lead(world):
+    leads, given = leads_of(world)
+    binding = 0
+    for treatment in ("loyalty_points", "data_boost", "family_plan", "marketing_call_back"):
+        own = leads[treatment]
+        inside = [c for c in own if given.get(c) == treatment]
+        outside = [c for c in own if given.get(c) != treatment]
+        for customer in (inside[0], inside[-1], outside[0], outside[len(outside) // 2]):
+            document = world.plain.json("explain", "latest", customer)
+            found = [t for t in document["treatments"] if t["treatment"] == treatment][0]
+            line = found["line"]
+            peers = inside if customer in inside else outside
+            same(line["ahead"], sum(own[c] > own[customer] for c in peers), f"{treatment}: before {customer}")
+            same(line["treated"], len(inside), treatment)
+            expect(abs(line["lead"] - own[customer]) < 1e-9, f"{treatment} {customer}: {line} {own[customer]}")
+            for name, least in (("last_in", min(own[c] for c in inside)), ("first_out", max(own[c] for c in outside))):
+                expect(abs(line[name]["lead"] - least) < 1e-9, f"{treatment} {name}: {line[name]} {least}")
+                expect(abs(own[line[name]["customer_id"]] - least) < 1e-9, f"{treatment} {name}")
+            expect(line["value_needed"] == max(0, -line["lead"]) or customer in inside, line)
+            binding += line["binding"]
+            expect(found["price_low"] <= found["price"] <= found["price_high"], found)
+    expect(binding > 4, "little is scarce")
+
+
+def room_for_all_before_a_customer_is_enough_and_half_of_it_is_not(world):
+    """Other prices move too, so that it is not exact."""
+    leads, given = leads_of(world)
+    waiting = sorted((c for c in leads["loyalty_points"] if given.get(c) is None), key=leads["loyalty_points"].get)
+    customer = waiting[-20]  # has nothing, and so no other choice that a price could change
+    line = [t for t in world.plain.json("explain", "latest", customer)["treatments"] if t["treatment"] == "loyalty_points"][0]["line"]
+    same((line["binding"], line["value_needed"] > 0), (True, True), line)
+    needed = line["capacity_needed"]
+    for more, wanted in ((needed, "loyalty_points"), (needed // 2, None)):
+        limit = line["treated"] + more
+        other = world.unsolved.copy(world.path("roomy"))
+        path = os.path.join(other.folder, "catalogue", "treatments", "loyalty_points.yaml")
+        with open(path, encoding="utf-8") as stream:
+            lines = [f"max_per_day: {limit}\n" if l.startswith("max_per_day:") else l for l in stream]
+        with open(path, "w", encoding="utf-8") as stream:
+            stream.writelines(lines)
+        other.cvm("apply", "--quiet")
+        other.json("run", "--as-of", AS_OF)
+        rows = other.query("SELECT treatment FROM decision WHERE customer_id = ?", (customer,))
+        same(rows[0][0] if rows else None, wanted, f"{customer} with room for {limit}")
+
+
+def people_read_who_was_the_last(world):
+    leads, given = leads_of(world)
+    customer = [c for c in leads["loyalty_points"] if given.get(c) == "loyalty_points"][0]
+    text = world.plain.cvm("explain", "latest", customer).out
+    for words in ("scarce", "before it", "last in", "first out", "lead: what it leaves above its price"):
+        expect(words in text, f"no '{words}' in\n{text}")
+    customer = [c for c in leads["loyalty_points"] if c not in given][0]
+    expect("room for" in world.plain.cvm("explain", "latest", customer).out, "room for ... more")
+
+
+def without_kept_values_there_is_no_line(world):
+    other = world.plain.copy(world.path("forgotten"))
+    customer = other.query("SELECT customer_id FROM decision WHERE treatment = 'loyalty_points' LIMIT 1")[0][0]
+    with sqlite3.connect(other.databases[0]) as connection:
+        connection.execute("DELETE FROM value_block")
+    connection.close()
+    found = [t for t in other.json("explain", "latest", customer)["treatments"] if t["treatment"] == "loyalty_points"][0]
+    same((found["line"], found["price_low"]), (None, None), "line")
+
+
 def a_customer_whom_the_run_did_not_look_at_is_refused(world):
     other = world.small.copy(world.path("other"))
     run = other.json("run", "--as-of", "2024-03-21", "--customers", "A,B")["run_id"]
@@ -213,7 +306,7 @@ def one_thing_is_asked_for_at_a_time(world):
 
 # ---- the driver ----
 
-HELPERS = {"expect", "same", "World", "checks_of", "main"}
+HELPERS = {"expect", "same", "World", "checks_of", "leads_of", "main"}
 
 
 def main():

@@ -100,7 +100,7 @@ def limits_add_up_and_prices_are_those_of_the_run(world):
         near(limit["price_of_one_more"], max(0, state["shadow_price"] or 0), limit["limit"])
 
 
-def what_was_used_up_before_has_no_price(world):
+def what_was_used_up_before_is_told(world):
     """A second run of the day: the first has taken all of what is scarce, and more of it would bring something."""
     first = {l["limit"]: l for l in world.json("report")["limits"]}
     world.json("run", "--as-of", DAY, "--seed", "2")
@@ -108,7 +108,9 @@ def what_was_used_up_before_has_no_price(world):
     gone = [name for name, l in limits.items() if l["used"] == 0 and l["left"] == 0]
     expect(gone and all(first[name]["left"] == 0 for name in gone), f"used up: {gone}")
     for name, limit in limits.items():
-        same(limit["price_of_one_more"] is None, name in gone, name)
+        price = limit["price_of_one_more"]
+        expect(price is None or price > 0 if name in gone else price is not None, f"{name}: {price}")
+    expect(any((limits[name]["price_of_one_more"] or 0) > 0 for name in gone), "one more of what is gone brings something")
     expect(f"{len(gone)} of {len(limits)} limits were used up before this run." in world.cvm("report").out, "words")
     expect("used up before" in world.cvm("plan", "show", "latest").out, "the plan")
 

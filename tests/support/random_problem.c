@@ -58,7 +58,8 @@ int64_t random_row_use(const struct cvm_row_terms *terms, size_t customer_class,
                        double amount)
 {
     bool is_inside = terms->inside == NULL || terms->inside[customer_class] != 0;
-    int64_t share = llrint(terms->share * (double)CVM_ROW_SHARE_SCALE);
+    double parts = terms->share * (double)CVM_ROW_SHARE_SCALE;
+    int64_t share = (int64_t)(terms->kind == CVM_ROW_SHARE_MIN ? floor(parts) : ceil(parts));
     if ((terms->treatments >> treatment & 1) == 0) {
         return 0;
     }
