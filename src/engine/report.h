@@ -55,8 +55,8 @@ struct cvm_report_limit {
     double used;      /* by this run */
     double left;
     bool was_gone; /* nothing was left when the run began */
-    double price;  /* of one more unit; 0 = it is not scarce, NAN = it alone would bring nothing, and
-                      nothing was left */
+    double price; /* of one more unit; 0 = it is not scarce, NAN = it alone would bring nothing, and
+                     nothing was left */
     bool has_range;
     double price_low, price_high; /* the plan is the same for any price from one to the other */
     bool is_binding;
