@@ -20,6 +20,7 @@
 #define WINDOW_PASSES    8
 /* The price of a minimum that can not be met would rise for ever; at so many typical values per
  * unit everybody who can has long been taken. */
+#define MEANS_BLOCKS      256
 #define CAP_SCALES        1000.0
 #define SETTLED_TOLERANCE 1e-9
 /* Widths of the blur as shares of a treatment's typical value. */
@@ -56,9 +57,9 @@ struct column_means {
 
 static void find_means(const struct cvm_table *table, struct column_means *means)
 {
-    /* Only the order of magnitude matters: some hundred blocks from everywhere tell it. */
+    /* Only the order of magnitude matters: some blocks from everywhere tell it. */
     size_t block_count = (table->count + BLOCK - 1) / BLOCK;
-    size_t stride = block_count / 1024 + 1;
+    size_t stride = block_count / MEANS_BLOCKS + 1;
     double amount_count = 0.0;
     memset(means, 0, sizeof(*means));
     for (size_t b = 0; table->amounts != NULL && b < block_count; b += stride) {

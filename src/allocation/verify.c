@@ -65,8 +65,7 @@ static inline bool count_pair(const struct count *count, size_t customer, size_t
     double amount = cvm_problem_amount(problem, customer);
     for (size_t r = 0; r < count->rated_count; r++) {
         const struct cvm_row *row = &problem->rows[count->rated_rows[r]];
-        int64_t micro = micro_of(row->flat[t] + row->rate[t] * amount);
-        sums->rated[r] = cvm_micro_add(sums->rated[r], micro);
+        sums->rated[r] += micro_of(row->flat[t] + row->rate[t] * amount); /* 10^15 each at most */
     }
     return true;
 }
