@@ -249,16 +249,29 @@ def parse():
     return options
 
 
+def load(path):
+    if path is None or not os.path.exists(path):
+        return {}
+    with open(path, encoding="utf-8") as stream:
+        return json.load(stream)
+
+
+def save(path, figures):
+    if path is not None:
+        with open(path, "w", encoding="utf-8") as stream:
+            json.dump(figures, stream, indent=1)
+
+
 def main():
     options = parse()
-    figures = {}
-    if options.json and os.path.exists(options.json):
-        with open(options.json, encoding="utf-8") as stream:
-            figures = json.load(stream)
+    figures = load(options.json)
     started = time.monotonic()
     with cvm_program.scratch("cvm-peers-") as folder:
         if "lp" in options.parts:
-            figures["lp"] = [compare_lp(options, case, os.path.join(folder, "lp")) for case in options.cases]
+            figures["lp"] = []
+            for case in options.cases:
+                figures["lp"].append(compare_lp(options, case, os.path.join(folder, "lp")))
+                save(options.json, figures)  # hours of work are not lost with the last case
             print_lp(figures["lp"])
         if "rules" in options.parts:
             figures["rules"] = [compare_rules(options, int(n), os.path.join(folder, "r")) for n in options.rule_customers]
@@ -266,9 +279,7 @@ def main():
         if "truth" in options.parts:
             figures["truth"] = compare_truth(options, folder)
             print_truth(figures["truth"])
-    if options.json:
-        with open(options.json, "w", encoding="utf-8") as stream:
-            json.dump(figures, stream, indent=1)
+    save(options.json, figures)
     if options.picture:
         peers_picture.write(options.picture, figures, {name: words for name, (words, _) in PEERS.items()}, RULES)
     say(f"{time.monotonic() - started:,.0f} s")

@@ -10,19 +10,25 @@ import problem_file
 
 INELIGIBLE = -1e29
 HEAD = struct.Struct("<4sIII")
+HAS_GROUPS = 1 << 16
+HAS_HOUSEHOLDS = 1 << 17
 
 
 def columns_of(body):
-    """Keys, margins and values of one stored block: src/engine/values.h has the layout."""
+    """Keys, margins and values of one stored block: src/engine/values.h has the layout. Households are passed over: no
+    rule is held to their limits."""
     magic, version, treatments, count = HEAD.unpack_from(body)
-    if (magic, version) != (b"CVMV", 2):
-        raise SystemExit(f"a block of values is {magic} {version}: bench/run_problem.py reads CVMV 2")
+    if (magic, version) != (b"CVMV", 3):
+        raise SystemExit(f"a block of values is {magic} {version}: bench/run_problem.py reads CVMV 3")
     padded = (count + 15) // 16 * 16
     at = HEAD.size
     keys = numpy.frombuffer(body, "<u8", count, at)
-    at += 8 * count
-    margins = numpy.frombuffer(body, "<f4", count, at)
-    at += 3 * 4 * count + padded  # margins, churns, tirings; segments
+    margins = numpy.frombuffer(body, "<f4", count, at + 8 * count)
+    at += (8 + 3 * 4) * count  # keys; margins, churns, tirings
+    at += 8 * count if treatments & HAS_GROUPS else 0
+    at += (4 + 1) * count if treatments & HAS_HOUSEHOLDS else 0
+    at += padded  # segments
+    treatments &= HAS_GROUPS - 1
     values = numpy.frombuffer(body, "<f4", padded * treatments, at)
     values = values.reshape(padded // 16, treatments, 16).transpose(0, 2, 1).reshape(padded, treatments)[:count]
     return keys, margins.astype(float), values.astype(float)
