@@ -27,8 +27,8 @@ struct cvm_run_request {
     bool is_replacing;    /* withdraw what is not yet sent for this date first */
     bool must_release;    /* release: auto */
     int64_t seed;
-    double realtime_share; /* of each capacity, left for `cvm decide` */
-    int64_t keep_runs;     /* whose value blocks stay */
+    double realtime_share;   /* of each capacity, left for `cvm decide` */
+    int64_t keep_runs;       /* whose value blocks stay */
     size_t matrix_bytes_max; /* of the solver's values in memory; 0 = any. More live in a file */
     const char *spill_folder;
     const char *who;

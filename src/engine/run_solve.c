@@ -95,11 +95,11 @@ static enum cvm_status gather(struct cvm_run_job *job, size_t treatment_count,
     size_t count = memory->customer_count;
     size_t padded = (count + 15) / 16 * 16 + 16;
     size_t matrix_bytes = padded * treatment_count * sizeof(float);
-    memory->is_spilled = job->request->matrix_bytes_max > 0 &&
-                         matrix_bytes > job->request->matrix_bytes_max;
+    memory->is_spilled =
+        job->request->matrix_bytes_max > 0 && matrix_bytes > job->request->matrix_bytes_max;
     if (memory->is_spilled) {
-        enum cvm_status status = cvm_buffer_map_file(&memory->matrix, matrix_bytes,
-                                                     job->request->spill_folder, err);
+        enum cvm_status status =
+            cvm_buffer_map_file(&memory->matrix, matrix_bytes, job->request->spill_folder, err);
         if (status != CVM_OK) {
             return status;
         }
@@ -335,8 +335,8 @@ enum cvm_status cvm_run_allocate(struct cvm_run_job *job, struct cvm_error *err)
     status = cvm_run_find_conflicts(job, &problem, false, err);
     if (status == CVM_OK) {
         struct cvm_solver_options options = {.is_mapped = memory->is_spilled};
-        status = cvm_solve(&problem, &options, job->engine->pool,
-                           job->engine->context, &memory->solved, err);
+        status = cvm_solve(&problem, &options, job->engine->pool, job->engine->context,
+                           &memory->solved, err);
     }
     if (status == CVM_OK) {
         status = cvm_run_find_conflicts(job, &problem, true, err);
