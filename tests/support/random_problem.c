@@ -474,8 +474,10 @@ static void add_means(struct random_problem *made, struct cvm_random *random)
     const struct cvm_problem *problem = &made->problem;
     size_t count = problem->treatment_count;
     double customers = (double)problem->customer_count;
-    struct cvm_row_terms *terms = new_row(made, CVM_ROW_SHARED, some_treatments(random, count, 0.4),
-                                          (int64_t)(between(random, 0.05, 0.3) * customers));
+    /* One call a statement: in which order arguments are evaluated is up to the compiler. */
+    int64_t limit = (int64_t)(between(random, 0.05, 0.3) * customers);
+    struct cvm_row_terms *terms =
+        new_row(made, CVM_ROW_SHARED, some_treatments(random, count, 0.4), limit);
     finish_row(made);
     terms = new_row(made, CVM_ROW_SHARED, 7, (int64_t)(between(random, 0.01, 0.05) * customers));
     terms->units = last_made(made)->units;
