@@ -5,7 +5,7 @@
 
 #define BLOCK CVM_PROBLEM_BLOCK
 /* Waking threads costs more than a pass over fewer groups than this. */
-#define GROUPS_PARALLEL_MIN 6
+#define GROUPS_PARALLEL_MIN 16
 
 /* ---- groups ---- */
 
