@@ -42,7 +42,6 @@ def highs_model(lp):
 def highs(lp, options, method):
     solver = highs_model(lp)
     solver.setOptionValue("solver", method)
-    solver.setOptionValue("run_crossover", "off")
     solver.setOptionValue("time_limit", float(options.limit))
     solver.setOptionValue("threads", options.threads)
     start = time.monotonic()

@@ -73,26 +73,37 @@ def ask_peer(options, name, path):
         return {"status": f"ended with {child.returncode}", "objective": None, "seconds": None}
 
 
-def compare_lp(options, case, folder):
-    customers, rows = (int(n) for n in case.split("x"))
+def case_of(figures, customers, rows):
+    """The figures of one case, which may know some peers already."""
+    cases = figures.setdefault("lp", [])
+    for case in cases:
+        if (case["customers"], case["rows"]) == (customers, rows):
+            return case
+    cases.append({"customers": customers, "rows": rows, "peers": {}})
+    cases.sort(key=lambda case: (case["customers"], case["rows"]))
+    return case_of(figures, customers, rows)
+
+
+def compare_lp(options, name, folder, figures):
+    customers, rows = (int(n) for n in name.split("x"))
     say(f"{customers:,} customers, {rows} rows")
+    case = case_of(figures, customers, rows)
     ours = bench(options, customers, rows, folder)
-    problem = problem_file.read(folder)
-    program = problem_file.LinearProgram(problem)
+    program = problem_file.LinearProgram(problem_file.read(folder))
     path = os.path.join(folder, "lp.npz")
     program.save(path)
-    figures = {"customers": customers, "rows": rows, "columns": len(program.cost), "ours": ours, "peers": {}}
-    del problem, program
-    for name in options.peers:
-        say(f"  {name} ...")
-        answer = ask_peer(options, name, path)
+    case.update(ours=ours, columns=len(program.cost))
+    del program
+    for peer in options.peers:
+        say(f"  {peer} ...")
+        answer = ask_peer(options, peer, path)
         if answer["objective"] is not None:
             answer["difference"] = ours["dual_bound"] / answer["objective"] - 1.0
         answer["is_optimal"] = answer["status"] == "Optimal"
-        answer["agrees"] = not answer["is_optimal"] or abs(answer["difference"]) <= PEERS[name][1]
-        figures["peers"][name] = answer
-        say(f"  {name}: {answer}")
-    return figures
+        answer["agrees"] = not answer["is_optimal"] or abs(answer["difference"]) <= PEERS[peer][1]
+        case["peers"][peer] = answer
+        say(f"  {peer}: {answer}")
+        save(options.json, figures)  # hours of work are not lost with the last case
 
 
 def print_lp(cases):
@@ -239,7 +250,7 @@ def parse():
     parser.add_argument("--world-customers", type=int, default=20000)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--json", help="figures of all parts; a part that is not asked for keeps what stands there")
+    parser.add_argument("--json", help="figures of all parts; what is not asked for keeps what stands there")
     parser.add_argument("--picture")
     options = parser.parse_args()
     unknown = [name for name in options.peers if name not in PEERS]
@@ -268,10 +279,8 @@ def main():
     started = time.monotonic()
     with cvm_program.scratch("cvm-peers-") as folder:
         if "lp" in options.parts:
-            figures["lp"] = []
             for case in options.cases:
-                figures["lp"].append(compare_lp(options, case, os.path.join(folder, "lp")))
-                save(options.json, figures)  # hours of work are not lost with the last case
+                compare_lp(options, case, os.path.join(folder, "lp"), figures)
             print_lp(figures["lp"])
         if "rules" in options.parts:
             figures["rules"] = [compare_rules(options, int(n), os.path.join(folder, "r")) for n in options.rule_customers]
