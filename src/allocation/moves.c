@@ -222,14 +222,14 @@ static void apply(struct cvm_moves *moves, const struct cvm_move *move,
 }
 
 /* Bound minus value: regret, and what is left of priced rows. */
-static bool is_near_bound(const struct cvm_moves *moves)
+bool cvm_moves_are_near(const struct cvm_moves *moves, double times)
 {
     double gap = moves->regret;
     for (size_t r = 0; r < moves->solve->problem->row_count; r++) {
         const struct cvm_row *row = &moves->solve->problem->rows[r];
         gap += moves->prices[r] * cvm_row_natural(row, row->limit - moves->used[r]);
     }
-    return gap <= moves->tolerance;
+    return gap <= times * moves->tolerance;
 }
 
 /* ---- units ---- */
@@ -603,7 +603,8 @@ static enum cvm_status make_pairs(struct cvm_moves *moves, enum cvm_moves_goal g
 
 static bool is_reached(const struct cvm_moves *moves, enum cvm_moves_goal goal)
 {
-    return goal == CVM_MOVES_VALUE ? is_near_bound(moves) : cvm_moves_keep_limits(moves, goal);
+    return goal == CVM_MOVES_VALUE ? cvm_moves_are_near(moves, 1.0)
+                                   : cvm_moves_keep_limits(moves, goal);
 }
 
 enum cvm_status cvm_moves_make(struct cvm_moves *moves, enum cvm_moves_goal goal,

@@ -50,6 +50,8 @@ enum cvm_moves_goal {
 
 /* Is the plan over no limit that the goal is for? */
 bool cvm_moves_keep_limits(const struct cvm_moves *moves, enum cvm_moves_goal goal);
+/* Is the plan nearer to the bound than so many tolerances? */
+bool cvm_moves_are_near(const struct cvm_moves *moves, double times);
 
 /* The moves of least regret first; where none fits alone, pairs of them. */
 CVM_MUST_CHECK enum cvm_status cvm_moves_make(struct cvm_moves *moves, enum cvm_moves_goal goal,

@@ -23,10 +23,10 @@
 #define ATTEMPTS_MAX 5
 /* So many deviations of a sample's count, and some more, is how many of it may change their choice.
  */
-#define RANK_DEVIATIONS    4.0
+#define RANK_DEVIATIONS    8.0
 #define RANK_LEAST         12.0
 #define RANK_WIDER         3.0
-#define SEGMENTS_WIDER_MAX 3.0
+#define SEGMENTS_WIDER_MAX 2.5
 #define OPEN_SHARE_MAX     0.35
 #define OPEN_LEAST         ((size_t)16384)
 /* A row of the sample with less than this of its limit used has no price anywhere near. */

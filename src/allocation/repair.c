@@ -15,6 +15,9 @@
 #define LIST_WIDER      16.0
 /* Nothing is sought that is a smaller share of the bound. */
 #define GAP_SMALL 1e-7
+/* With so many times that, no list of more than so many is worth its time. */
+#define NEAR_ENOUGH    5.0
+#define LIST_WORTH_MAX ((size_t)16384)
 /* More than this many are never looked at one by one. */
 #define LIST_MAX ((size_t)400000)
 
@@ -217,6 +220,16 @@ static double shortfall_of(const struct cvm_moves *moves)
     return sum;
 }
 
+/* A rare treatment may find its last taker only in a wider list; as long as that is short it is
+ * looked through. */
+static bool is_enough(const struct cvm_moves *moves, const struct cvm_narrowed *narrowed,
+                      size_t attempt)
+{
+    size_t last = narrowed->level_count - 1;
+    return attempt >= last || narrowed->levels[last - attempt - 1]->count > LIST_WORTH_MAX ||
+           cvm_moves_are_near(moves, NEAR_ENOUGH);
+}
+
 static enum cvm_status relieve(struct cvm_moves *moves, const struct cvm_narrowed *narrowed,
                                struct cvm_error *err)
 {
@@ -234,8 +247,12 @@ static enum cvm_status relieve(struct cvm_moves *moves, const struct cvm_narrowe
             status = cvm_moves_make(moves, CVM_MOVES_LIMITS, err);
         }
         if (status == CVM_OK && cvm_moves_keep_limits(moves, CVM_MOVES_LIMITS)) {
-            return CVM_OK;
+            status = cvm_moves_make(moves, CVM_MOVES_VALUE, err);
+            is_last = is_last || is_enough(moves, narrowed, attempt);
         }
+    }
+    if (status != CVM_OK || cvm_moves_keep_limits(moves, CVM_MOVES_LIMITS)) {
+        return status;
     }
     /* What is a limit is kept, whatever becomes of minimums. */
     if (status == CVM_OK && !cvm_moves_keep_limits(moves, CVM_MOVES_HARD)) {
