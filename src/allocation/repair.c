@@ -82,7 +82,8 @@ static enum cvm_status list_table(struct cvm_moves *moves, const struct cvm_tabl
     }
     size_t at = 0;
     for (size_t u = 0; u < count; u++) {
-        size_t customer = table->units != NULL ? table->units->first[u] : u;
+        size_t customer =
+            table->units != NULL ? cvm_units_member(table->units, table->units->first[u]) : u;
         size_t origin = cvm_table_origin(table, customer);
         if (all == NULL) {
             units[u] = (uint32_t)origin;

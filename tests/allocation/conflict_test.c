@@ -501,7 +501,7 @@ static struct made *make_small(uint64_t seed)
         double flat[CVM_PROBLEM_TREATMENTS_MAX];
         double rate[CVM_PROBLEM_TREATMENTS_MAX];
         int64_t units[CVM_PROBLEM_TREATMENTS_MAX];
-        char name[16];
+        char name[32];
         for (size_t t = 0; t < CVM_PROBLEM_TREATMENTS_MAX; t++) {
             flat[t] = (double)cvm_random_below(&random, 300) / 100.0;
             rate[t] = (double)cvm_random_below(&random, 10) / 100.0;
