@@ -501,13 +501,13 @@ static struct made *make_small(uint64_t seed)
         double flat[CVM_PROBLEM_TREATMENTS_MAX];
         double rate[CVM_PROBLEM_TREATMENTS_MAX];
         int64_t units[CVM_PROBLEM_TREATMENTS_MAX];
-        char name[32];
+        char name[16];
         for (size_t t = 0; t < CVM_PROBLEM_TREATMENTS_MAX; t++) {
             flat[t] = (double)cvm_random_below(&random, 300) / 100.0;
             rate[t] = (double)cvm_random_below(&random, 10) / 100.0;
             units[t] = (int64_t)cvm_random_below(&random, 4);
         }
-        (void)snprintf(name, sizeof(name), "row %zu", r);
+        (void)snprintf(name, sizeof(name), "row %u", (unsigned)(r % 100));
         int64_t limit = (int64_t)cvm_random_below(&random, 5);
         add_row(made, name,
                 (struct cvm_row_terms){.kind = kind,
