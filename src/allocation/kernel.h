@@ -49,6 +49,10 @@ struct cvm_kernel_list {
 };
 #define CVM_UNDECIDED 254 /* among choices */
 
+/* Adding and taking away 1.5 x 2^52 rounds a double below 2^51 half to even, as
+ * cvm_micro_from_double() does; uses are below 2^51 micros by cvm_problem_check(). */
+#define CVM_MICRO_ROUNDER 6755399441055744.0
+
 /* What one treatment costs, in double and whole micros: for the certificate. */
 struct cvm_exact_fare {
     const double *flat; /* per class: all but */

@@ -23,10 +23,6 @@ static inline const void *sixteen(const void *column, size_t element, size_t fir
     return room;
 }
 
-/* Adding and taking away 1.5 x 2^52 rounds a double below 2^51 half to even, as
- * cvm_micro_from_double() does; uses are below 2^51 micros by cvm_problem_check(). */
-#define ROUNDER 6755399441055744.0
-
 static inline doubles exact_price(const struct cvm_exact_fare *fare, doubles flats, doubles amounts)
 {
     doubles price = flats;
@@ -35,7 +31,8 @@ static inline doubles exact_price(const struct cvm_exact_fare *fare, doubles fla
         doubles major =
             doubles_add(doubles_all(rated->flat), doubles_mul(doubles_all(rated->rate), amounts));
         doubles micro = doubles_mul(major, doubles_all(1e6));
-        micro = doubles_sub(doubles_add(micro, doubles_all(ROUNDER)), doubles_all(ROUNDER));
+        micro = doubles_sub(doubles_add(micro, doubles_all(CVM_MICRO_ROUNDER)),
+                            doubles_all(CVM_MICRO_ROUNDER));
         price = doubles_add(price, doubles_mul(doubles_all(rated->price_micro), micro));
     }
     return price;

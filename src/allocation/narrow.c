@@ -17,7 +17,7 @@
 #define LEVEL_TOLERANCE     1e-7
 #define LAST_TOLERANCE      1e-9
 #define FULL_PASSES_MAX     400
-/* Every level has some eighths of the customers of the one before, down to so many. */
+/* Every level has about an eighth of the customers of the one before, down to so many. */
 #define LEVEL_STEP   0.125
 #define LEVEL_LEAST  ((size_t)3072)
 #define ATTEMPTS_MAX 5

@@ -34,10 +34,9 @@ struct count {
 };
 #define COUNT_STRIDE 256
 
-/* Half to even, as cvm_micro_from_double() does, for what cvm_problem_check() lets pass. */
 static int64_t micro_of(double major)
 {
-    return (int64_t)((major * CVM_MICRO_PER_UNIT + 6755399441055744.0) - 6755399441055744.0);
+    return (int64_t)((major * CVM_MICRO_PER_UNIT + CVM_MICRO_ROUNDER) - CVM_MICRO_ROUNDER);
 }
 
 static bool is_rated(const struct cvm_row *row, size_t treatment_count)
