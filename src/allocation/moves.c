@@ -11,6 +11,7 @@
 #define MOVES_OF_UNIT_MAX 4
 #define INS_MAX           96 /* of moves that do not fit alone, per treatment given */
 #define OUTS_MAX          48 /* of moves that make room, per row */
+#define PARTNERS_MAX      12 /* of moves that together make room for one */
 
 void cvm_touches_init(const struct cvm_problem *problem, struct cvm_touches *touches)
 {
@@ -56,38 +57,81 @@ static uint64_t bit_of(unsigned char treatment)
 
 /* ---- what a move changes ---- */
 
-static void add_pair(const struct cvm_moves *moves, size_t customer, unsigned char treatment,
-                     int sign, struct cvm_change *change)
+static int64_t use_of(const struct cvm_row *row, const struct cvm_problem *problem, size_t customer,
+                      unsigned char treatment)
 {
-    const struct cvm_problem *problem = moves->solve->problem;
-    if (treatment == CVM_NOTHING) {
-        return;
-    }
-    size_t before = change->count;
-    size_t customer_class = cvm_problem_class(problem, customer);
-    double amount = cvm_problem_amount(problem, customer);
-    for (size_t k = 0; k < moves->touches.counts[treatment]; k++) {
-        unsigned char r = moves->touches.rows[treatment][k];
-        int64_t use = sign * cvm_row_use(&problem->rows[r], customer_class, treatment, amount);
-        size_t at = 0;
-        while (at < before && change->rows[at] != r) {
-            at++;
-        }
-        if (at < before) {
-            change->deltas[at] += use;
-        } else {
-            change->rows[change->count] = r;
-            change->deltas[change->count++] = use;
-        }
-    }
+    return cvm_row_use(row, cvm_problem_class(problem, customer), treatment,
+                       cvm_problem_amount(problem, customer));
 }
 
+static const unsigned char no_rows[] = {CVM_PROBLEM_ROWS_MAX};
+
+/* The rows that a pair is counted in, ascending to ROWS_MAX. */
+static const unsigned char *rows_of(const struct cvm_moves *moves, size_t customer,
+                                    unsigned char treatment)
+{
+    const struct cvm_problem *problem = moves->solve->problem;
+    size_t customer_class = cvm_problem_class(problem, customer);
+    size_t at = customer_class * problem->treatment_count + treatment;
+    return treatment != CVM_NOTHING ? moves->class_rows + at * (problem->row_count + 1) : no_rows;
+}
+
+static bool counts_class(const struct cvm_row *row, size_t customer_class, size_t treatment)
+{
+    return cvm_row_is_money(row) || cvm_row_use(row, customer_class, treatment, 0.0) != 0;
+}
+
+enum cvm_status cvm_moves_init(struct cvm_moves *moves, struct cvm_error *err)
+{
+    const struct cvm_problem *problem = moves->solve->problem;
+    size_t class_count = problem->class_count > 0 ? problem->class_count : 1;
+    size_t lists = class_count * problem->treatment_count;
+    cvm_touches_init(problem, &moves->touches);
+    unsigned char *rows = cvm_arena_alloc_raw(moves->solve->arena, lists, problem->row_count + 1);
+    if (rows == NULL) {
+        return CVM_FAIL(err, CVM_E_LIMIT, "no memory to repair a plan");
+    }
+    moves->class_rows = rows;
+    for (size_t c = 0; c < class_count; c++) {
+        for (size_t t = 0; t < problem->treatment_count; t++) {
+            unsigned char *next = rows;
+            for (size_t k = 0; k < moves->touches.counts[t]; k++) {
+                unsigned char r = moves->touches.rows[t][k];
+                if (counts_class(&problem->rows[r], c, t)) {
+                    *next++ = r;
+                }
+            }
+            *next = CVM_PROBLEM_ROWS_MAX;
+            rows += problem->row_count + 1;
+        }
+    }
+    return CVM_OK;
+}
+
+/* Rows ascend, and those whose use stays the same are left out. */
 static void change_of(const struct cvm_moves *moves, const struct cvm_move *move,
                       struct cvm_change *change)
 {
+    const struct cvm_problem *problem = moves->solve->problem;
+    const unsigned char *out = rows_of(moves, move->out_customer, move->out);
+    const unsigned char *in = rows_of(moves, move->in_customer, move->in);
     change->count = 0;
-    add_pair(moves, move->out_customer, move->out, -1, change);
-    add_pair(moves, move->in_customer, move->in, 1, change);
+    while (*out < CVM_PROBLEM_ROWS_MAX || *in < CVM_PROBLEM_ROWS_MAX) {
+        unsigned char r = *out < *in ? *out : *in;
+        int64_t delta = 0;
+        if (*out == r) {
+            delta -= use_of(&problem->rows[r], problem, move->out_customer, move->out);
+            out++;
+        }
+        if (*in == r) {
+            delta += use_of(&problem->rows[r], problem, move->in_customer, move->in);
+            in++;
+        }
+        if (delta != 0) {
+            change->rows[change->count] = r;
+            change->deltas[change->count++] = delta;
+        }
+    }
 }
 
 static bool matters(const struct cvm_moves *moves, enum cvm_moves_goal goal, size_t row)
@@ -222,14 +266,27 @@ static void apply(struct cvm_moves *moves, const struct cvm_move *move,
 }
 
 /* Bound minus value: regret, and what is left of priced rows. */
-bool cvm_moves_are_near(const struct cvm_moves *moves, double times)
+static double gap_of(const struct cvm_moves *moves)
 {
     double gap = moves->regret;
     for (size_t r = 0; r < moves->solve->problem->row_count; r++) {
         const struct cvm_row *row = &moves->solve->problem->rows[r];
         gap += moves->prices[r] * cvm_row_natural(row, row->limit - moves->used[r]);
     }
-    return gap <= times * moves->tolerance;
+    return gap;
+}
+
+bool cvm_moves_are_near(const struct cvm_moves *moves, double times)
+{
+    return gap_of(moves) <= times * moves->tolerance;
+}
+
+/* Value is added only by moves of less regret than the gap: what they cost at the prices must be
+ * found again in room that is left. Twice that, for what the choices at the prices regret
+ * themselves. */
+static double worth_of(const struct cvm_moves *moves, enum cvm_moves_goal goal)
+{
+    return goal == CVM_MOVES_VALUE ? 2.0 * gap_of(moves) : INFINITY;
 }
 
 /* ---- units ---- */
@@ -378,6 +435,7 @@ static void offer_all(const struct cvm_moves *moves, size_t number, offer_fn off
 
 struct listing {
     enum cvm_moves_goal goal;
+    double worth;
     struct cvm_move best[MOVES_OF_UNIT_MAX];
     size_t count;
 };
@@ -410,7 +468,8 @@ static void list_single(void *state, const struct cvm_moves *moves, const struct
     (void)unit;
     set_regret(moves, move);
     bool is_full = listing->count == MOVES_OF_UNIT_MAX;
-    if ((!is_full || compare_moves(move, &listing->best[listing->count - 1]) < 0) &&
+    if (move->regret <= listing->worth &&
+        (!is_full || compare_moves(move, &listing->best[listing->count - 1]) < 0) &&
         is_wanted(moves, listing->goal, move, &change)) {
         keep_best(listing->best, &listing->count, MOVES_OF_UNIT_MAX, move);
     }
@@ -429,9 +488,10 @@ static enum cvm_status reserve_list(struct cvm_moves *moves, struct cvm_error *e
 
 static size_t list_singles(struct cvm_moves *moves, enum cvm_moves_goal goal)
 {
+    double worth = worth_of(moves, goal);
     size_t count = 0;
     for (size_t u = 0; u < moves->unit_count; u++) {
-        struct listing listing = {.goal = goal};
+        struct listing listing = {.goal = goal, .worth = worth};
         offer_all(moves, moves->units[u], list_single, &listing);
         memcpy(moves->list + count, listing.best, listing.count * sizeof(*moves->list));
         count += listing.count;
@@ -468,6 +528,8 @@ struct room_list {
 };
 struct pairs {
     enum cvm_moves_goal goal;
+    double worth;
+    size_t partners_max;
     struct short_list ins[CVM_PROBLEM_TREATMENTS_MAX + 1]; /* by what is given; last: nothing */
     struct room_list outs[CVM_PROBLEM_ROWS_MAX];           /* by the row that gets room */
 };
@@ -479,6 +541,9 @@ static void list_pair(void *state, const struct cvm_moves *moves, const struct u
     struct cvm_change change;
     (void)unit;
     set_regret(moves, move);
+    if (move->regret > pairs->worth) {
+        return;
+    }
     change_of(moves, move, &change);
     size_t slot = move->in == CVM_NOTHING ? CVM_PROBLEM_TREATMENTS_MAX : move->in;
     struct short_list *ins = &pairs->ins[slot];
@@ -497,86 +562,230 @@ static void list_pair(void *state, const struct cvm_moves *moves, const struct u
     }
 }
 
-/* After both moves no row that matters is over its limit and worse than before. */
-static bool is_no_worse(const struct cvm_moves *moves, enum cvm_moves_goal goal,
-                        const int64_t *before)
+/* A plan in the middle of a pair. */
+struct middle {
+    enum cvm_moves_goal goal;
+    int64_t before[CVM_PROBLEM_ROWS_MAX]; /* use of each row before the pair */
+    double gain;                          /* of what is made so far */
+    size_t worse_count;
+    unsigned char worse_rows[CVM_PROBLEM_ROWS_MAX]; /* over their limits, and were less so before */
+};
+
+static bool is_worse(const struct cvm_moves *moves, const struct middle *middle, size_t row,
+                     int64_t used)
 {
+    return used > moves->solve->problem->rows[row].limit && used > middle->before[row] &&
+           matters(moves, middle->goal, row);
+}
+
+static void find_worse(const struct cvm_moves *moves, struct middle *middle)
+{
+    middle->worse_count = 0;
     for (size_t r = 0; r < moves->solve->problem->row_count; r++) {
-        if (is_over(moves, r) && moves->used[r] > before[r] && matters(moves, goal, r)) {
+        if (is_worse(moves, middle, r, moves->used[r])) {
+            middle->worse_rows[middle->worse_count++] = (unsigned char)r;
+        }
+    }
+}
+
+/* Would the change make no row worse than before, and how many that are worse would it mend? */
+static bool mends(const struct cvm_moves *moves, const struct middle *middle,
+                  const struct cvm_change *change, size_t *out_mended)
+{
+    *out_mended = 0;
+    for (size_t k = 0; k < change->count; k++) {
+        size_t r = change->rows[k];
+        int64_t after = moves->used[r] + change->deltas[k];
+        bool is_still = is_worse(moves, middle, r, after);
+        if (is_still && change->deltas[k] > 0) {
             return false;
         }
+        *out_mended += !is_still && is_worse(moves, middle, r, moves->used[r]);
     }
     return true;
 }
 
-/* Some row that was over its limit is nearer to it. */
-static bool is_nearer(const struct cvm_moves *moves, enum cvm_moves_goal goal,
-                      const int64_t *before)
+/* Some row that was over its limit before is nearer to it when the change is made. */
+static bool is_nearer(const struct cvm_moves *moves, const struct middle *middle,
+                      const struct cvm_change *change)
 {
+    size_t k = 0;
     for (size_t r = 0; r < moves->solve->problem->row_count; r++) {
-        if (before[r] > moves->solve->problem->rows[r].limit && moves->used[r] < before[r] &&
-            matters(moves, goal, r)) {
+        while (k < change->count && change->rows[k] < r) {
+            k++;
+        }
+        bool is_changed = k < change->count && change->rows[k] == r;
+        int64_t after = moves->used[r] + (is_changed ? change->deltas[k] : 0);
+        if (middle->before[r] > moves->solve->problem->rows[r].limit && after < middle->before[r] &&
+            matters(moves, middle->goal, r)) {
             return true;
         }
     }
     return false;
 }
 
-/* With `in` made: the move that goes best with it. */
-static const struct cvm_move *find_partner(struct cvm_moves *moves, const struct pairs *pairs,
-                                           const struct cvm_move *in, size_t row,
-                                           const int64_t *before)
+static double room_in(const struct cvm_change *change, size_t row)
+{
+    for (size_t k = 0; k < change->count; k++) {
+        if (change->rows[k] == row) {
+            return (double)-change->deltas[k];
+        }
+    }
+    return 0.0;
+}
+
+/* A move that is made for another one, and what it does. */
+struct partner {
+    const struct cvm_move *move;
+    struct cvm_change change;
+};
+
+/* Looks for a partner among those that make room in one row. Moves that let everything fit go
+ * first, the cheapest of them; without one, for value, the one that costs least for its room. */
+struct search {
+    struct partner best;
+    double least; /* what it costs, or what its room does */
+    bool is_whole;
+};
+
+static void search_row(const struct cvm_moves *moves, const struct pairs *pairs,
+                       const struct middle *middle, size_t row, struct search *search)
 {
     const struct room_list *outs = &pairs->outs[row];
-    const struct cvm_move *best = NULL;
     bool is_for_value = pairs->goal == CVM_MOVES_VALUE;
-    double best_gain = is_for_value ? 0.0 : -INFINITY;
-    double in_gain = gain_of(moves, in);
+    double excess = (double)(moves->used[row] - moves->solve->problem->rows[row].limit);
     for (size_t k = 0; k < outs->count; k++) {
         const struct cvm_move *out = &outs->moves[k];
-        double gain = is_for_value ? in_gain + gain_of(moves, out) : -out->regret;
-        if (!(gain > best_gain)) {
-            continue;
-        }
+        double cost = is_for_value ? -gain_of(moves, out) : out->regret;
         struct unit unit = find_unit(moves, out->unit);
         struct cvm_change change;
-        if (!is_legal(moves, &unit, out)) {
+        size_t mended;
+        if (moves->regret + out->regret > pairs->worth) { /* and so do all that follow */
+            break;
+        }
+        if ((search->is_whole && !(cost < search->least)) ||
+            (is_for_value && cost >= middle->gain) || !is_legal(moves, &unit, out)) {
             continue;
         }
         change_of(moves, out, &change);
-        apply(moves, out, &change, 1);
-        bool is_good = is_no_worse(moves, pairs->goal, before) &&
-                       (is_for_value || is_nearer(moves, pairs->goal, before));
-        apply(moves, out, &change, -1);
-        if (is_good) {
-            best_gain = gain;
-            best = out;
+        if (!mends(moves, middle, &change, &mended)) {
+            continue;
+        }
+        if (mended == middle->worse_count && (is_for_value || is_nearer(moves, middle, &change))) {
+            search->least = search->is_whole ? search->least : INFINITY;
+            search->is_whole = true;
+        } else if (search->is_whole) {
+            continue;
+        } else {
+            double room = room_in(&change, row);
+            cost = room > 0.0 ? out->regret * fmax(1.0, excess / room) : INFINITY;
+        }
+        if (cost < search->least) {
+            search->best = (struct partner){out, change};
+            search->least = cost;
         }
     }
-    return best;
 }
 
-static bool make_pair(struct cvm_moves *moves, const struct pairs *pairs, const struct cvm_move *in)
+static bool find_partner(const struct cvm_moves *moves, const struct pairs *pairs,
+                         const struct middle *middle, bool must_be_whole,
+                         struct partner *out_partner)
+{
+    struct search search = {.least = INFINITY, .is_whole = must_be_whole};
+    for (size_t k = 0; k < middle->worse_count; k++) {
+        search_row(moves, pairs, middle, middle->worse_rows[k], &search);
+    }
+    *out_partner = search.best;
+    return search.best.move != NULL;
+}
+
+/* With one move made: others, until everything fits. Without `is_kept` they are only tried. False:
+ * there are none, or they are not worth it, and none is made. */
+static bool make_room(struct cvm_moves *moves, const struct pairs *pairs, struct middle *middle,
+                      bool is_kept)
+{
+    struct partner partners[PARTNERS_MAX];
+    size_t count = 0;
+    find_worse(moves, middle);
+    while (middle->worse_count > 0 && count < pairs->partners_max &&
+           find_partner(moves, pairs, middle, pairs->partners_max == 1, &partners[count])) {
+        middle->gain += gain_of(moves, partners[count].move);
+        apply(moves, partners[count].move, &partners[count].change, 1);
+        count++;
+        find_worse(moves, middle);
+    }
+    bool is_good =
+        middle->worse_count == 0 && (pairs->goal != CVM_MOVES_VALUE || middle->gain > 0.0);
+    while (!(is_good && is_kept) && count > 0) {
+        count--;
+        apply(moves, partners[count].move, &partners[count].change, -1);
+    }
+    return is_good;
+}
+
+/* *out_gain: the value that the move and its partners add. */
+static bool make_pair(struct cvm_moves *moves, const struct pairs *pairs, const struct cvm_move *in,
+                      bool is_kept, double *out_gain)
 {
     struct unit unit = find_unit(moves, in->unit);
+    struct middle middle = {.goal = pairs->goal, .gain = gain_of(moves, in)};
     struct cvm_change change;
-    int64_t before[CVM_PROBLEM_ROWS_MAX];
     change_of(moves, in, &change);
-    size_t row = blocked_row(moves, pairs->goal, &change);
-    if (!is_legal(moves, &unit, in) || row == CVM_PROBLEM_ROWS_MAX ||
+    if (!is_legal(moves, &unit, in) || fits(moves, pairs->goal, &change) ||
         (pairs->goal != CVM_MOVES_VALUE && !relieves(moves, pairs->goal, &change))) {
         return false;
     }
-    memcpy(before, moves->used, sizeof(before));
+    memcpy(middle.before, moves->used, sizeof(middle.before));
     apply(moves, in, &change, 1);
-    const struct cvm_move *out = find_partner(moves, pairs, in, row, before);
-    if (out == NULL) {
+    bool is_good = make_room(moves, pairs, &middle, is_kept);
+    if (!(is_good && is_kept)) {
         apply(moves, in, &change, -1);
-        return false;
     }
-    change_of(moves, out, &change);
-    apply(moves, out, &change, 1);
-    return true;
+    *out_gain = middle.gain;
+    return is_good;
+}
+
+struct offer {
+    double gain;
+    const struct cvm_move *in;
+};
+
+static int compare_offers(const void *a, const void *b)
+{
+    const struct offer *left = a;
+    const struct offer *right = b;
+    if (left->gain != right->gain) {
+        return left->gain > right->gain ? -1 : 1;
+    }
+    return compare_moves(left->in, right->in);
+}
+
+/* For value the pairs that add most go first: they are tried before any is made. */
+static size_t make_listed(struct cvm_moves *moves, struct pairs *pairs, size_t partners_max)
+{
+    struct offer offers[(CVM_PROBLEM_TREATMENTS_MAX + 1) * INS_MAX];
+    size_t count = 0;
+    size_t made = 0;
+    pairs->partners_max = partners_max;
+    for (size_t t = 0; t <= CVM_PROBLEM_TREATMENTS_MAX; t++) {
+        for (size_t k = 0; k < pairs->ins[t].count; k++) {
+            struct offer offer = {0.0, &pairs->ins[t].moves[k]};
+            if (pairs->goal != CVM_MOVES_VALUE ||
+                make_pair(moves, pairs, offer.in, false, &offer.gain)) {
+                offers[count++] = offer;
+            }
+        }
+    }
+    if (pairs->goal == CVM_MOVES_VALUE) {
+        qsort(offers, count, sizeof(*offers), compare_offers);
+    }
+    for (size_t k = 0; k < count; k++) {
+        if (make_pair(moves, pairs, offers[k].in, true, &offers[k].gain)) {
+            pairs->worth = worth_of(moves, pairs->goal);
+            made++;
+        }
+    }
+    return made;
 }
 
 static enum cvm_status make_pairs(struct cvm_moves *moves, enum cvm_moves_goal goal,
@@ -587,14 +796,13 @@ static enum cvm_status make_pairs(struct cvm_moves *moves, enum cvm_moves_goal g
         return CVM_FAIL(err, CVM_E_LIMIT, "no memory for pairs of moves");
     }
     pairs->goal = goal;
+    pairs->worth = worth_of(moves, goal);
     for (size_t u = 0; u < moves->unit_count; u++) {
         offer_all(moves, moves->units[u], list_pair, pairs);
     }
-    *out_count = 0;
-    for (size_t t = 0; t <= CVM_PROBLEM_TREATMENTS_MAX; t++) {
-        for (size_t k = 0; k < pairs->ins[t].count; k++) {
-            *out_count += make_pair(moves, pairs, &pairs->ins[t].moves[k]);
-        }
+    *out_count = make_listed(moves, pairs, 1);
+    if (*out_count == 0 && goal == CVM_MOVES_VALUE) {
+        *out_count = make_listed(moves, pairs, PARTNERS_MAX);
     }
     return CVM_OK;
 }

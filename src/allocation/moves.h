@@ -34,19 +34,22 @@ struct cvm_moves {
     double tolerance; /* a gap that is small enough, in money */
     const double *prices;
     struct cvm_touches touches;
+    const unsigned char *class_rows; /* the same by class of customers too: fewer still */
     const uint32_t *units; /* that may be moved; customers in the simple form */
     size_t unit_count;
     struct cvm_move *list;
     size_t list_room;
 };
 
-/* Is the plan over no limit that the goal is for? */
 /* What moves are made for. */
 enum cvm_moves_goal {
     CVM_MOVES_LIMITS, /* towards the limits that the plan is over, and towards minimums */
     CVM_MOVES_HARD,   /* the same, whatever it costs the minimums */
     CVM_MOVES_VALUE   /* whatever adds value and fits */
 };
+
+/* Sets what follows from the problem of `solve`, in its arena. */
+CVM_MUST_CHECK enum cvm_status cvm_moves_init(struct cvm_moves *moves, struct cvm_error *err);
 
 /* Is the plan over no limit that the goal is for? */
 bool cvm_moves_keep_limits(const struct cvm_moves *moves, enum cvm_moves_goal goal);
@@ -63,8 +66,8 @@ void cvm_moves_clear(struct cvm_moves *moves);
 /* What a move changes of each row that it touches. */
 struct cvm_change {
     size_t count;
-    unsigned char rows[2 * CVM_PROBLEM_ROWS_MAX];
-    int64_t deltas[2 * CVM_PROBLEM_ROWS_MAX];
+    unsigned char rows[CVM_PROBLEM_ROWS_MAX];
+    int64_t deltas[CVM_PROBLEM_ROWS_MAX];
 };
 /* Every legal move of the units. */
 typedef void (*cvm_move_fn)(void *state, const struct cvm_moves *moves, const struct cvm_move *move,

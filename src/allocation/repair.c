@@ -302,9 +302,11 @@ enum cvm_status cvm_repair_run(struct cvm_solve *solve, const struct cvm_narrowe
     moves->treatments = plan->treatments;
     moves->prices = narrowed->prices;
     moves->tolerance = GAP_SMALL * fabs(narrowed->bound);
-    cvm_touches_init(solve->problem, &moves->touches);
-    enum cvm_status status =
-        cvm_plan_count(solve->problem, plan->treatments, solve->pool, solve->arena, sums, err);
+    enum cvm_status status = cvm_moves_init(moves, err);
+    if (status == CVM_OK) {
+        status =
+            cvm_plan_count(solve->problem, plan->treatments, solve->pool, solve->arena, sums, err);
+    }
     memcpy(moves->used, sums->used, sizeof(moves->used));
     if (status == CVM_OK) {
         status = relieve(moves, narrowed, err);
