@@ -334,9 +334,6 @@ static bool is_legal(const struct cvm_moves *moves, const struct unit *unit,
                      const struct cvm_move *move)
 {
     const struct cvm_problem *problem = moves->solve->problem;
-    if (moves->is_simple) { /* then it takes what there is, or gives to who has nothing */
-        return moves->treatments[move->in_customer] == move->out;
-    }
     uint64_t counting = counting_treatments(problem);
     uint64_t out_set = cvm_plan_set(problem, moves->treatments, move->out_customer);
     uint64_t in_set = cvm_plan_set(problem, moves->treatments, move->in_customer);
@@ -357,6 +354,15 @@ static bool is_legal(const struct cvm_moves *moves, const struct unit *unit,
     count += (in_after & counting) != 0;
     count -= (before & counting) != 0;
     return count <= unit->max || (bit_of(move->in) & counting) == 0;
+}
+
+static bool is_legal_now(const struct cvm_moves *moves, const struct cvm_move *move)
+{
+    if (moves->is_simple) { /* then it takes what there is, or gives to who has nothing */
+        return moves->treatments[move->in_customer] == move->out;
+    }
+    struct unit unit = find_unit(moves, move->unit);
+    return is_legal(moves, &unit, move);
 }
 
 typedef void (*offer_fn)(void *state, const struct cvm_moves *moves, const struct unit *unit,
@@ -505,9 +511,8 @@ static size_t sweep(struct cvm_moves *moves, enum cvm_moves_goal goal)
     size_t count = list_singles(moves, goal);
     size_t applied = 0;
     for (size_t i = 0; i < count; i++) {
-        struct unit unit = find_unit(moves, moves->list[i].unit);
         struct cvm_change change;
-        if (is_legal(moves, &unit, &moves->list[i]) &&
+        if (is_legal_now(moves, &moves->list[i]) &&
             is_wanted(moves, goal, &moves->list[i], &change)) {
             apply(moves, &moves->list[i], &change, 1);
             applied++;
@@ -524,9 +529,10 @@ struct short_list {
 };
 struct room_list {
     struct cvm_move moves[OUTS_MAX];
+    struct cvm_change changes[OUTS_MAX]; /* of the moves, when all are listed */
     size_t count;
 };
-struct pairs {
+struct cvm_pairs {
     enum cvm_moves_goal goal;
     double worth;
     size_t partners_max;
@@ -537,7 +543,7 @@ struct pairs {
 static void list_pair(void *state, const struct cvm_moves *moves, const struct unit *unit,
                       struct cvm_move *move)
 {
-    struct pairs *pairs = state;
+    struct cvm_pairs *pairs = state;
     struct cvm_change change;
     (void)unit;
     set_regret(moves, move);
@@ -637,7 +643,7 @@ static double room_in(const struct cvm_change *change, size_t row)
 /* A move that is made for another one, and what it does. */
 struct partner {
     const struct cvm_move *move;
-    struct cvm_change change;
+    const struct cvm_change *change;
 };
 
 /* Looks for a partner among those that make room in one row. Moves that let everything fit go
@@ -648,7 +654,7 @@ struct search {
     bool is_whole;
 };
 
-static void search_row(const struct cvm_moves *moves, const struct pairs *pairs,
+static void search_row(const struct cvm_moves *moves, const struct cvm_pairs *pairs,
                        const struct middle *middle, size_t row, struct search *search)
 {
     const struct room_list *outs = &pairs->outs[row];
@@ -657,27 +663,25 @@ static void search_row(const struct cvm_moves *moves, const struct pairs *pairs,
     for (size_t k = 0; k < outs->count; k++) {
         const struct cvm_move *out = &outs->moves[k];
         double cost = is_for_value ? -gain_of(moves, out) : out->regret;
-        struct unit unit = find_unit(moves, out->unit);
-        struct cvm_change change;
+        const struct cvm_change *change = &outs->changes[k];
         size_t mended;
         if (moves->regret + out->regret > pairs->worth) { /* and so do all that follow */
             break;
         }
         if ((search->is_whole && !(cost < search->least)) ||
-            (is_for_value && cost >= middle->gain) || !is_legal(moves, &unit, out)) {
+            (is_for_value && cost >= middle->gain) || !is_legal_now(moves, out)) {
             continue;
         }
-        change_of(moves, out, &change);
-        if (!mends(moves, middle, &change, &mended)) {
+        if (!mends(moves, middle, change, &mended)) {
             continue;
         }
-        if (mended == middle->worse_count && (is_for_value || is_nearer(moves, middle, &change))) {
+        if (mended == middle->worse_count && (is_for_value || is_nearer(moves, middle, change))) {
             search->least = search->is_whole ? search->least : INFINITY;
             search->is_whole = true;
         } else if (search->is_whole) {
             continue;
         } else {
-            double room = room_in(&change, row);
+            double room = room_in(change, row);
             cost = room > 0.0 ? out->regret * fmax(1.0, excess / room) : INFINITY;
         }
         if (cost < search->least) {
@@ -687,7 +691,7 @@ static void search_row(const struct cvm_moves *moves, const struct pairs *pairs,
     }
 }
 
-static bool find_partner(const struct cvm_moves *moves, const struct pairs *pairs,
+static bool find_partner(const struct cvm_moves *moves, const struct cvm_pairs *pairs,
                          const struct middle *middle, bool must_be_whole,
                          struct partner *out_partner)
 {
@@ -701,7 +705,7 @@ static bool find_partner(const struct cvm_moves *moves, const struct pairs *pair
 
 /* With one move made: others, until everything fits. Without `is_kept` they are only tried. False:
  * there are none, or they are not worth it, and none is made. */
-static bool make_room(struct cvm_moves *moves, const struct pairs *pairs, struct middle *middle,
+static bool make_room(struct cvm_moves *moves, const struct cvm_pairs *pairs, struct middle *middle,
                       bool is_kept)
 {
     struct partner partners[PARTNERS_MAX];
@@ -710,7 +714,7 @@ static bool make_room(struct cvm_moves *moves, const struct pairs *pairs, struct
     while (middle->worse_count > 0 && count < pairs->partners_max &&
            find_partner(moves, pairs, middle, pairs->partners_max == 1, &partners[count])) {
         middle->gain += gain_of(moves, partners[count].move);
-        apply(moves, partners[count].move, &partners[count].change, 1);
+        apply(moves, partners[count].move, partners[count].change, 1);
         count++;
         find_worse(moves, middle);
     }
@@ -718,20 +722,19 @@ static bool make_room(struct cvm_moves *moves, const struct pairs *pairs, struct
         middle->worse_count == 0 && (pairs->goal != CVM_MOVES_VALUE || middle->gain > 0.0);
     while (!(is_good && is_kept) && count > 0) {
         count--;
-        apply(moves, partners[count].move, &partners[count].change, -1);
+        apply(moves, partners[count].move, partners[count].change, -1);
     }
     return is_good;
 }
 
 /* *out_gain: the value that the move and its partners add. */
-static bool make_pair(struct cvm_moves *moves, const struct pairs *pairs, const struct cvm_move *in,
-                      bool is_kept, double *out_gain)
+static bool make_pair(struct cvm_moves *moves, const struct cvm_pairs *pairs,
+                      const struct cvm_move *in, bool is_kept, double *out_gain)
 {
-    struct unit unit = find_unit(moves, in->unit);
     struct middle middle = {.goal = pairs->goal, .gain = gain_of(moves, in)};
     struct cvm_change change;
     change_of(moves, in, &change);
-    if (!is_legal(moves, &unit, in) || fits(moves, pairs->goal, &change) ||
+    if (!is_legal_now(moves, in) || fits(moves, pairs->goal, &change) ||
         (pairs->goal != CVM_MOVES_VALUE && !relieves(moves, pairs->goal, &change))) {
         return false;
     }
@@ -761,7 +764,7 @@ static int compare_offers(const void *a, const void *b)
 }
 
 /* For value the pairs that add most go first: they are tried before any is made. */
-static size_t make_listed(struct cvm_moves *moves, struct pairs *pairs, size_t partners_max)
+static size_t make_listed(struct cvm_moves *moves, struct cvm_pairs *pairs, size_t partners_max)
 {
     struct offer offers[(CVM_PROBLEM_TREATMENTS_MAX + 1) * INS_MAX];
     size_t count = 0;
@@ -788,10 +791,26 @@ static size_t make_listed(struct cvm_moves *moves, struct pairs *pairs, size_t p
     return made;
 }
 
+/* The lists are long: made once, and emptied. NULL: no memory. */
+static struct cvm_pairs *reserve_pairs(struct cvm_moves *moves)
+{
+    if (moves->pairs == NULL) {
+        moves->pairs = cvm_arena_alloc_raw(moves->solve->arena, 1, sizeof(*moves->pairs));
+    }
+    struct cvm_pairs *pairs = moves->pairs;
+    for (size_t t = 0; pairs != NULL && t <= CVM_PROBLEM_TREATMENTS_MAX; t++) {
+        pairs->ins[t].count = 0;
+    }
+    for (size_t r = 0; pairs != NULL && r < CVM_PROBLEM_ROWS_MAX; r++) {
+        pairs->outs[r].count = 0;
+    }
+    return pairs;
+}
+
 static enum cvm_status make_pairs(struct cvm_moves *moves, enum cvm_moves_goal goal,
                                   size_t *out_count, struct cvm_error *err)
 {
-    struct pairs *pairs = CVM_NEW(moves->solve->arena, struct pairs);
+    struct cvm_pairs *pairs = reserve_pairs(moves);
     if (pairs == NULL) {
         return CVM_FAIL(err, CVM_E_LIMIT, "no memory for pairs of moves");
     }
@@ -799,6 +818,12 @@ static enum cvm_status make_pairs(struct cvm_moves *moves, enum cvm_moves_goal g
     pairs->worth = worth_of(moves, goal);
     for (size_t u = 0; u < moves->unit_count; u++) {
         offer_all(moves, moves->units[u], list_pair, pairs);
+    }
+    for (size_t r = 0; r < moves->solve->problem->row_count; r++) {
+        struct room_list *outs = &pairs->outs[r];
+        for (size_t k = 0; k < outs->count; k++) {
+            change_of(moves, &outs->moves[k], &outs->changes[k]);
+        }
     }
     *out_count = make_listed(moves, pairs, 1);
     if (*out_count == 0 && goal == CVM_MOVES_VALUE) {

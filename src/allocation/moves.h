@@ -24,6 +24,7 @@ struct cvm_move {
     unsigned char in;
 };
 
+struct cvm_pairs;
 /* A plan while it is being repaired. */
 struct cvm_moves {
     struct cvm_solve *solve;   /* its tariff is set at the plan's prices */
@@ -37,6 +38,7 @@ struct cvm_moves {
     const unsigned char *class_rows; /* the same by class of customers too: fewer still */
     const uint32_t *units; /* that may be moved; customers in the simple form */
     size_t unit_count;
+    struct cvm_pairs *pairs; /* moves that only fit together, while they are looked for */
     struct cvm_move *list;
     size_t list_room;
 };
