@@ -85,32 +85,62 @@ static bool count_customer(const struct count *count, size_t customer, struct co
     return per_customer == 1 || cvm_set_is_allowed(problem, set);
 }
 
+/* One treatment per customer, by far the most plans, without a branch: who is treated is as good as
+ * random. False: somebody gets what may not be. */
+static bool count_singles(const struct count *count, size_t first, size_t end, int64_t *counts,
+                          struct count_group *sums)
+{
+    const struct cvm_problem *problem = count->problem;
+    uint32_t treated[CVM_GROUP_SIZE];
+    size_t treated_count = 0;
+    for (size_t i = first; i < end; i++) {
+        unsigned char t = count->treatments[i];
+        counts[cvm_problem_class(problem, i) * COUNT_STRIDE + t]++;
+        treated[treated_count] = (uint32_t)i;
+        treated_count += t != CVM_NOTHING;
+    }
+    sums->treated = (int64_t)treated_count;
+    bool is_good = true;
+    for (size_t k = 0; count->with_values && k < treated_count; k++) {
+        size_t t = count->treatments[treated[k]];
+        is_good &= t < problem->treatment_count;
+        t = t < problem->treatment_count ? t : 0;
+        is_good &= cvm_problem_value(problem, treated[k], t) > CVM_PROBLEM_VALUE_MIN;
+        sums->value += cvm_problem_exact(problem, treated[k], t);
+    }
+    for (size_t r = 0; r < count->rated_count && is_good; r++) {
+        const struct cvm_row *row = &problem->rows[count->rated_rows[r]];
+        int64_t sum = 0;
+        for (size_t k = 0; k < treated_count; k++) {
+            unsigned char t = count->treatments[treated[k]];
+            sum += micro_of(row->flat[t] + row->rate[t] * cvm_problem_amount(problem, treated[k]));
+        }
+        sums->rated[r] = sum;
+    }
+    return is_good;
+}
+
 static void count_group(const struct count *count, size_t group, size_t worker)
 {
     const struct cvm_problem *problem = count->problem;
     size_t per_customer = cvm_problem_per_customer(problem);
     struct count_group *sums = &count->groups[group];
     int64_t *counts = count->counts + worker * count->class_count * COUNT_STRIDE;
-    uint32_t treated[CVM_GROUP_SIZE];
-    size_t treated_count = 0;
     size_t first = group * CVM_GROUP_SIZE;
     size_t end = first + CVM_GROUP_SIZE;
     end = end < problem->customer_count ? end : problem->customer_count;
-    /* Without a branch: who is treated is as good as random. */
-    for (size_t i = first; i < end; i++) {
-        treated[treated_count] = (uint32_t)i;
-        treated_count += count->treatments[i * per_customer] != CVM_NOTHING;
+    if (per_customer == 1 && count_singles(count, first, end, counts, sums)) {
+        return;
     }
-    sums->treated = (int64_t)treated_count;
-    for (size_t k = 0; k < treated_count; k++) {
-        size_t customer = treated[k];
-        const unsigned char *own = count->treatments + customer * per_customer;
-        int64_t *row = counts + cvm_problem_class(problem, customer) * COUNT_STRIDE;
+    for (size_t i = first; i < end; i++) {
+        const unsigned char *own = count->treatments + i * per_customer;
+        int64_t *row = counts + cvm_problem_class(problem, i) * COUNT_STRIDE;
         for (size_t slot = 0; slot < per_customer; slot++) {
             row[own[slot]]++;
         }
-        if (!count_customer(count, customer, sums)) {
-            sums->fault = sums->fault == 0 ? customer + 1 : sums->fault;
+        sums->treated += own[0] != CVM_NOTHING;
+        if (!count_customer(count, i, sums)) {
+            sums->fault = sums->fault == 0 ? i + 1 : sums->fault;
         }
     }
 }
