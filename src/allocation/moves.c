@@ -263,6 +263,7 @@ static void apply(struct cvm_moves *moves, const struct cvm_move *move,
         moves->used[change->rows[k]] += sign * change->deltas[k];
     }
     moves->regret += sign * move->regret;
+    moves->is_settled = false;
 }
 
 /* Bound minus value: regret, and what is left of priced rows. */
@@ -843,6 +844,10 @@ static bool is_reached(const struct cvm_moves *moves, enum cvm_moves_goal goal)
 enum cvm_status cvm_moves_make(struct cvm_moves *moves, enum cvm_moves_goal goal,
                                struct cvm_error *err)
 {
+    bool is_for_value = goal == CVM_MOVES_VALUE;
+    if (is_for_value && moves->is_settled) {
+        return CVM_OK;
+    }
     enum cvm_status status = reserve_list(moves, err);
     for (int round = 0; status == CVM_OK && round < PAIR_ROUNDS_MAX; round++) {
         size_t count = 1;
@@ -854,6 +859,7 @@ enum cvm_status cvm_moves_make(struct cvm_moves *moves, enum cvm_moves_goal goal
         }
         status = make_pairs(moves, goal, &count, err);
         if (count == 0) {
+            moves->is_settled = is_for_value && status == CVM_OK;
             break;
         }
     }
@@ -867,6 +873,7 @@ void cvm_moves_clear(struct cvm_moves *moves)
            problem->customer_count * cvm_problem_per_customer(problem));
     memset(moves->used, 0, sizeof(moves->used));
     moves->regret = HUGE_VAL; /* not known, and never small enough */
+    moves->is_settled = false;
 }
 
 /* ---- looking only ---- */

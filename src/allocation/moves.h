@@ -36,6 +36,7 @@ struct cvm_moves {
     const double *prices;
     struct cvm_touches touches;
     const unsigned char *class_rows; /* the same by class of customers too: fewer still */
+    bool is_settled;       /* no move of these units adds value to this plan: it was tried */
     const uint32_t *units; /* that may be moved; customers in the simple form */
     size_t unit_count;
     struct cvm_pairs *pairs; /* moves that only fit together, while they are looked for */

@@ -67,6 +67,7 @@ static enum cvm_status list_everybody(struct cvm_moves *moves, struct cvm_error 
     }
     moves->units = units;
     moves->unit_count = count;
+    moves->is_settled = false;
     return CVM_OK;
 }
 
@@ -96,6 +97,7 @@ static enum cvm_status list_table(struct cvm_moves *moves, const struct cvm_tabl
     }
     moves->units = units;
     moves->unit_count = count;
+    moves->is_settled = false;
     return CVM_OK;
 }
 
@@ -285,6 +287,7 @@ static enum cvm_status start_again(struct cvm_moves *moves, struct cvm_error *er
         memcpy(moves->treatments, kept, count);
         memcpy(moves->used, used, sizeof(used));
         moves->regret = regret;
+        moves->is_settled = false;
     }
     return status;
 }
