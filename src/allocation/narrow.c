@@ -9,6 +9,7 @@
 #define EVERYBODY_BELOW     ((size_t)24576) /* customers of whom no sample is taken */
 #define SAMPLE_SIZE         ((size_t)32768)
 #define SAMPLE_SHARE_MIN    0.004
+#define SAMPLE_SHARE_MAX    0.17
 #define SAMPLE_SEED         UINT64_C(0x73616d706c65)
 #define SAMPLE_TOLERANCE    1e-6
 #define SAMPLE_PASSES_MAX   320
@@ -144,7 +145,7 @@ static enum cvm_status take_sample(struct cvm_solve *solve, struct cvm_table *ou
     size_t per_item = all->units != NULL ? 1 : BLOCK;
     size_t items = all->units != NULL ? all->units->count : all->count / BLOCK;
     double share = (double)SAMPLE_SIZE / (double)all->count;
-    share = share > SAMPLE_SHARE_MIN ? share : SAMPLE_SHARE_MIN;
+    share = fmin(fmax(share, SAMPLE_SHARE_MIN), SAMPLE_SHARE_MAX);
     uint64_t threshold = (uint64_t)(share * 0x1p63) * 2;
     size_t taken = 0;
     for (size_t b = 0; b < items; b++) {
