@@ -97,7 +97,7 @@ def compare_lp(options, name, folder, figures):
     for peer in options.peers:
         say(f"  {peer} ...")
         answer = ask_peer(options, peer, path)
-        if answer["objective"] is not None:
+        if answer["objective"]:  # a solver that was stopped may say 0
             answer["difference"] = ours["dual_bound"] / answer["objective"] - 1.0
         answer["is_optimal"] = answer["status"] == "Optimal"
         answer["agrees"] = not answer["is_optimal"] or abs(answer["difference"]) <= PEERS[peer][1]
