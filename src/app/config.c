@@ -27,6 +27,7 @@ struct root_item {
 };
 static const struct cvm_schema_field root_fields[] = {
     KEY(struct root_item, "store", config.store_url, CVM_SCHEMA_TEXT),
+    KEY(struct root_item, "cache", config.cache_url, CVM_SCHEMA_TEXT),
     KEY(struct root_item, "catalogue", config.catalogue_folder, CVM_SCHEMA_TEXT),
     KEY(struct root_item, "time_zone", config.time_zone, CVM_SCHEMA_TEXT),
     KEY(struct root_item, "currency", config.currency, CVM_SCHEMA_TEXT),
@@ -73,6 +74,7 @@ static const struct cvm_schema run_schema = {"run", run_fields};
 struct cvm_config cvm_config_default(void)
 {
     return (struct cvm_config){
+        .cache_url = "memory:",
         .time_zone = "UTC",
         .currency = "GBP",
         .release = "auto",

@@ -13,10 +13,12 @@ struct cvm_bench {
     int64_t customers;           /* of the base to make */
     int64_t events_per_customer;
     int64_t threads;
-    int32_t day; /* the base's last */
-    int repeat;  /* which one, from 0 */
+    int32_t day;     /* the base's last */
+    int repeat;      /* which one, from 0 */
+    int64_t repeats; /* in one process, of a bench that repeats by itself */
+    /* cache */
+    const char *cache_url; /* of a server; NULL = none is measured */
     /* allocate */
-    int64_t repeats; /* in one process */
     int64_t rows;
     int64_t seed;
     const char *write_folder; /* NULL = the problem is not written */
@@ -60,9 +62,11 @@ CVM_MUST_CHECK enum cvm_status cvm_bench_measure(struct cvm_bench *bench, cvm_be
                                                  struct cvm_bench_sample *out_sample,
                                                  struct cvm_error *err);
 
-/* The jobs (bench_jobs.c, bench_rules.c, bench_allocate.c). */
+/* The jobs (bench_jobs.c, bench_rules.c, bench_allocate.c, bench_cache.c). */
 enum cvm_status cvm_bench_allocate(struct cvm_bench *bench, struct cvm_bench_sample *out_sample,
                                    struct cvm_error *err);
+enum cvm_status cvm_bench_cache(struct cvm_bench *bench, struct cvm_bench_sample *out_sample,
+                                struct cvm_error *err);
 enum cvm_status cvm_bench_write_data(struct cvm_bench *bench, struct cvm_bench_sample *out_sample,
                                      struct cvm_error *err);
 enum cvm_status cvm_bench_fill_store(struct cvm_bench *bench, struct cvm_bench_sample *out_sample,

@@ -29,14 +29,16 @@ static const struct bench_kind {
     cvm_bench_fn prepare; /* unless a store is named; NULL: the job needs nothing */
     cvm_bench_fn job;
     bool needs_own_store;
-    bool is_solver; /* repeats by itself */
+    bool repeats_itself;
+    bool is_solver;
 } kinds[] = {
-    {"ingest", cvm_bench_write_data, cvm_bench_ingest, true, false},
-    {"journey", cvm_bench_fill_store, cvm_bench_journey, false, false},
-    {"rules", NULL, cvm_bench_rules, true, false},
-    {"recommend", cvm_bench_fill_store, cvm_bench_recommend, false, false},
-    {"allocate", NULL, cvm_bench_allocate, true, true},
-    {"run", cvm_bench_fill_store, cvm_bench_run, false, false},
+    {"ingest", cvm_bench_write_data, cvm_bench_ingest, true, false, false},
+    {"journey", cvm_bench_fill_store, cvm_bench_journey, false, false, false},
+    {"rules", NULL, cvm_bench_rules, true, false, false},
+    {"recommend", cvm_bench_fill_store, cvm_bench_recommend, false, false, false},
+    {"allocate", NULL, cvm_bench_allocate, true, true, true},
+    {"run", cvm_bench_fill_store, cvm_bench_run, false, false, false},
+    {"cache", cvm_bench_fill_store, cvm_bench_cache, false, true, false},
 };
 
 struct bench_job {
@@ -62,8 +64,8 @@ static enum cvm_status find_kind(struct bench_job *job, struct cvm_error *err)
     }
     return CVM_FAIL(
         err, CVM_E_INVALID,
-        "there is no bench '%s': ingest, journey, rules, recommend, allocate and run are "
-        "there",
+        "there is no bench '%s': ingest, journey, rules, recommend, allocate, run and cache "
+        "are there",
         name);
 }
 
@@ -72,7 +74,6 @@ static enum cvm_status parse_solver(struct bench_job *job, struct cvm_error *err
     struct cvm_bench *bench = &job->bench;
     bench->rows = CVM_BENCH_ROWS_FEW;
     bench->seed = SEED_DEFAULT;
-    bench->repeats = job->repeats;
     bench->write_folder = cvm_argument(job->arguments, "--write");
     enum cvm_status status =
         cvm_argument_int(job->arguments, "--rows", 1, CVM_PROBLEM_ROWS_MAX, &bench->rows, err);
@@ -97,6 +98,7 @@ static enum cvm_status parse(struct bench_job *job, struct cvm_error *err)
     bench->customers = is_solver ? ALLOCATE_CUSTOMERS : CUSTOMERS_DEFAULT;
     bench->events_per_customer = EVENTS_DEFAULT;
     bench->day = cvm_session_today(job->session);
+    bench->cache_url = cvm_argument(arguments, "--cache");
     job->repeats = is_solver ? ALLOCATE_REPEAT : REPEAT_DEFAULT;
     if (status == CVM_OK) {
         status =
@@ -108,6 +110,7 @@ static enum cvm_status parse(struct bench_job *job, struct cvm_error *err)
     }
     if (status == CVM_OK) {
         status = cvm_argument_int(arguments, "--repeat", 1, REPEAT_MAX, &job->repeats, err);
+        bench->repeats = job->repeats;
     }
     if (status == CVM_OK) {
         status = cvm_argument_day(arguments, "--as-of", &bench->day, err);
@@ -279,7 +282,7 @@ static enum cvm_status make_results(const struct bench_job *job, struct results 
     for (size_t i = 0; i < first->result_count; i++) {
         results->items[results->count++] = first->results[i];
     }
-    if (job->kind->is_solver) {
+    if (job->kind->repeats_itself) {
         add_memory(job, results);
         return CVM_OK;
     }
@@ -403,7 +406,7 @@ static enum cvm_status measure(struct bench_job *job, struct cvm_error *err)
         cvm_session_progress(job->session, "prepare", -1, job->bench.customers);
         status = cvm_bench_measure(&job->bench, job->kind->prepare, &ignored, err);
     }
-    job->repeats = job->kind->is_solver ? 1 : job->repeats;
+    job->repeats = job->kind->repeats_itself ? 1 : job->repeats;
     for (int64_t i = 0; status == CVM_OK && i < job->repeats; i++) {
         cvm_session_progress(job->session, "measure", (double)i / (double)job->repeats, i);
         job->bench.repeat = (int)i;
@@ -443,6 +446,7 @@ static const struct cvm_option bench_options[] = {
     {"--as-of", "D", "day of the base's last events (default: today)"},
     {"--rows", "N", "allocate: 13, or 33 with channels and segments (default 13)"},
     {"--seed", "S", "allocate: another base of the same kind (default 1)"},
+    {"--cache", "URL", "cache: redis://host:port of a server to measure too"},
     {"--write", "FOLDER", "allocate: the problem as files for 'cvm allocate' too"},
     {NULL, NULL, NULL},
 };
@@ -450,12 +454,14 @@ static const struct cvm_option bench_options[] = {
 const struct cvm_command cvm_command_bench = {
     .name = "bench",
     .arguments = "NAME",
-    .summary = "Measure ingest, journey, rules, recommend, allocate or run on this machine",
+    .summary = "Measure ingest, journey, rules, recommend, allocate, run or cache on this machine",
     .details = "Makes a base in a temporary folder, which is removed afterwards; with --store the\n"
                "named store is measured instead (not for ingest, rules and allocate; run adds its\n"
                "runs to it). Each repeat is a process of its own, so that its peak of memory\n"
                "stands alone. allocate is the solver alone on a made-up base: cold, warm, and\n"
-               "after changes, beside a plain pass over the values and a bare memory read.\n\n"
+               "after changes, beside a plain pass over the values and a bare memory read.\n"
+               "cache is gets and puts in memory and, with --cache, on a Redis server beside a\n"
+               "bare loop of its client library, and one customer read with and without it.\n\n"
                "  cvm bench journey --customers 200000 --repeat 7 --json",
     .positional_min = 1,
     .positional_max = 1,

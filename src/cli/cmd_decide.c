@@ -146,7 +146,8 @@ static enum cvm_status decide(struct cvm_session *session, struct cvm_work *work
 static enum cvm_status run_decide(struct cvm_session *session,
                                   const struct cvm_arguments *arguments, struct cvm_error *err)
 {
-    struct cvm_work_options options = {.access = CVM_DB_WRITE, .needs_engine = true, .threads = 1};
+    struct cvm_work_options options = {
+        .access = CVM_DB_WRITE, .needs_engine = true, .uses_cache = true, .threads = 1};
     struct cvm_work work;
     struct cvm_decide_request request = {0};
     enum cvm_status status = parse(session, arguments, &request, err);

@@ -10,6 +10,7 @@
 #include "cli/paths.h"
 #include "cli/work.h"
 #include "engine/doctor.h"
+#include "storage/cache.h"
 #include "storage/catalogue_store.h"
 
 #define MIB                ((double)(1 << 20))
@@ -119,6 +120,32 @@ static enum cvm_status check_disk(struct cvm_session *session, struct cvm_doctor
                                  log_mib, store_mib);
     }
     return status;
+}
+
+/* ---- the cache ---- */
+
+static enum cvm_status check_cache(struct cvm_session *session, struct cvm_doctor *doctor,
+                                   struct cvm_error *err)
+{
+    struct cvm_cache *cache = NULL;
+    struct cvm_error found;
+    struct cvm_finding finding = {
+        .severity = CVM_SEVERITY_PROBLEM,
+        .topic = "cache",
+        .why = "cvm decide does not start with this line of cvm.yaml.",
+        .fix = "Mend the line 'cache:' of cvm.yaml, or leave it out.",
+    };
+    enum cvm_status status =
+        cvm_cache_open(session->config.cache_url, &(struct cvm_cache_options){0}, &cache, &found);
+    if (status == CVM_OK) {
+        status = cvm_cache_check(cache, &session->context, &found);
+        finding.severity = CVM_SEVERITY_WARNING;
+        finding.why = "Decisions stay right and get slower: each reads its customer anew.";
+        finding.fix = "Start the server, or mend the line 'cache:' of cvm.yaml.";
+    }
+    cvm_cache_close(cache);
+    return status == CVM_OK ? CVM_OK
+                            : cvm_doctor_find(doctor, &finding, err, "%.200s", found.message);
 }
 
 /* ---- report ---- */
@@ -233,6 +260,9 @@ static enum cvm_status run_doctor(struct cvm_session *session,
     }
     if (status == CVM_OK) {
         status = check_disk(session, &doctor, err);
+    }
+    if (status == CVM_OK) {
+        status = check_cache(session, &doctor, err);
     }
     cvm_work_close(&work);
     if (status != CVM_OK) {

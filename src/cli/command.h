@@ -23,6 +23,7 @@ struct cvm_config {
     const char *path;             /* of cvm.yaml, or NULL when there is none */
     const char *store_url;        /* made absolute against the folder of cvm.yaml */
     const char *catalogue_folder; /* the same */
+    const char *cache_url;        /* storage/cache.h */
     const char *time_zone;        /* IANA */
     const char *currency;         /* ISO 4217 */
     const char *release;          /* "auto" or "manual" */

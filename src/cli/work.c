@@ -7,6 +7,7 @@
 #include "cli/catalogue_folder.h"
 #include "cli/paths.h"
 #include "model/rule_scope.h"
+#include "storage/cache.h"
 #include "storage/catalogue_store.h"
 #include "storage/import.h"
 
@@ -98,6 +99,24 @@ static enum cvm_status use_version(struct cvm_work *work, int64_t version, struc
     return status;
 }
 
+/* Stores on one server do not see each other's entries, nor does one that was made anew in the
+ * place of another. */
+static enum cvm_status open_cache(struct cvm_work *work, struct cvm_error *err)
+{
+    char prefix[40];
+    int64_t created_ms = 0;
+    enum cvm_status status = cvm_store_created_ms(work->store, &created_ms, err);
+    if (status == CVM_OK) {
+        (void)snprintf(prefix, sizeof(prefix), "cvm:%llx:", (unsigned long long)created_ms);
+        status = cvm_cache_open(work->session->config.cache_url,
+                                &(struct cvm_cache_options){.prefix = prefix}, &work->cache, err);
+    }
+    if (status == CVM_OK) {
+        work->engine->cache = work->cache;
+    }
+    return status;
+}
+
 static enum cvm_status open_engine(struct cvm_work *work, const struct cvm_work_options *options,
                                    struct cvm_error *err)
 {
@@ -113,7 +132,10 @@ static enum cvm_status open_engine(struct cvm_work *work, const struct cvm_work_
         status = use_version(work, options->catalogue_version, err);
     }
     engine.catalogue = work->catalogue;
-    return status == CVM_OK ? cvm_engine_open(&engine, &work->engine, err) : status;
+    if (status == CVM_OK) {
+        status = cvm_engine_open(&engine, &work->engine, err);
+    }
+    return status == CVM_OK && options->uses_cache ? open_cache(work, err) : status;
 }
 
 enum cvm_status cvm_work_open(struct cvm_session *session, const struct cvm_work_options *options,
@@ -156,8 +178,10 @@ enum cvm_status cvm_work_day(const struct cvm_work *work, const struct cvm_argum
 void cvm_work_close(struct cvm_work *work)
 {
     cvm_engine_close(work->engine);
+    cvm_cache_close(work->cache);
     cvm_store_close(work->store);
     work->engine = NULL;
+    work->cache = NULL;
     work->store = NULL;
 }
 

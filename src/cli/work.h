@@ -10,6 +10,7 @@
 struct cvm_work_options {
     enum cvm_db_access access;
     bool needs_engine;         /* and current journeys */
+    bool uses_cache;           /* of the engine: for single customers */
     int64_t threads;           /* 0 = as configured */
     int64_t chunk_size;        /* 0 = default */
     int64_t catalogue_version; /* 0 = the one in force */
@@ -20,6 +21,7 @@ struct cvm_work {
     struct cvm_store *store;
     const struct cvm_catalogue *catalogue; /* of the version asked for */
     struct cvm_engine *engine;             /* NULL unless asked for */
+    struct cvm_cache *cache;               /* the same */
 };
 
 /* On failure everything is closed again. */

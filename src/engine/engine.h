@@ -14,6 +14,7 @@
 #include "storage/customers.h"
 #include "storage/store.h"
 
+struct cvm_cache;
 struct cvm_pending;
 
 struct cvm_engine {
@@ -27,6 +28,8 @@ struct cvm_engine {
     int64_t last_batch; /* pinned */
     /* Contacts that count besides those in the journeys: lent by whoever scans, NULL = none. */
     const struct cvm_pending *pending;
+    /* For customers who are read one by one: lent like these, NULL = none. */
+    struct cvm_cache *cache;
 };
 
 struct cvm_engine_options {

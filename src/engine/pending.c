@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "storage/plan_store.h"
 
 void cvm_pending_init(struct cvm_pending *pending)
@@ -199,6 +200,28 @@ static size_t fill_cells(const struct cvm_contact_policy *policy,
         cells[at] = (struct cvm_packed_cell){(uint16_t)all[i].attribute, all[i].value};
     }
     return count;
+}
+
+static uint64_t mix_number(uint64_t digest, double value)
+{
+    uint64_t bits = 0;
+    memcpy(&bits, &value, sizeof(bits));
+    return cvm_hash_mix(digest, isnan(value) ? 1 : bits); /* no word has the bits 1 */
+}
+
+uint64_t cvm_pending_digest(const struct cvm_pending *pending, uint64_t key)
+{
+    const struct cvm_pending_contact *contacts =
+        CVM_COLUMN_DATA(&pending->contacts, const struct cvm_pending_contact);
+    uint64_t digest = 0;
+    for (size_t i = first_of(pending, key); i < pending->contacts.count && contacts[i].key == key;
+         i++) {
+        digest = cvm_hash_mix(digest, (uint64_t)(uint32_t)contacts[i].day + 1);
+        digest = mix_number(digest, contacts[i].channel);
+        digest = mix_number(digest, contacts[i].purpose);
+        digest = mix_number(digest, contacts[i].action);
+    }
+    return digest;
 }
 
 enum cvm_status cvm_pending_lend(const struct cvm_pending *pending,

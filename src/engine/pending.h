@@ -43,6 +43,9 @@ CVM_MUST_CHECK enum cvm_status cvm_pending_add_customer(struct cvm_pending *pend
  * day does not count the decision that it looks at. */
 void cvm_pending_forget(struct cvm_pending *pending, uint64_t key, int32_t day);
 
+/* Of the contacts of one customer; 0 = none. */
+uint64_t cvm_pending_digest(const struct cvm_pending *pending, uint64_t key);
+
 /* Hand a customer's pending contacts to the builder, between its bodies and its end. */
 CVM_MUST_CHECK enum cvm_status cvm_pending_lend(const struct cvm_pending *pending,
                                                 const struct cvm_catalogue *catalogue, uint64_t key,

@@ -108,4 +108,10 @@ CVM_MUST_CHECK enum cvm_status cvm_packed_is_current(struct cvm_store *store,
                                                      int64_t last_batch, bool *out_is_current,
                                                      struct cvm_error *err);
 
+/* Another number after each change of the journeys, whoever's they are: imports, consent, opt-outs,
+ * contacts, rebuilds. Read it before the journeys: what is read after it is at least as new. 0: not
+ * known, because an older program wrote them. */
+CVM_MUST_CHECK enum cvm_status cvm_packed_version(struct cvm_store *store, uint64_t *out_version,
+                                                  struct cvm_error *err);
+
 #endif

@@ -351,14 +351,19 @@ static enum cvm_status open_batch(struct importing *im, struct cvm_error *err)
 
 enum cvm_status cvm_import_journeys_done(struct cvm_db *journeys,
                                          const struct cvm_catalogue *catalogue, int64_t batch,
-                                         struct cvm_error *err)
+                                         int64_t changed_ms, struct cvm_error *err)
 {
     char number[24];
+    char changed[24];
     (void)snprintf(number, sizeof(number), "%lld", (long long)batch);
+    (void)snprintf(changed, sizeof(changed), "%lld", (long long)changed_ms);
     enum cvm_status status = cvm_db_begin(journeys, err);
     status = status == CVM_OK ? put_meta(journeys, "batch", number, err) : status;
     status =
         status == CVM_OK ? put_meta(journeys, "data_digest", catalogue->data_digest, err) : status;
+    if (status == CVM_OK && changed_ms != 0) {
+        status = put_meta(journeys, "changed", changed, err);
+    }
     status = status == CVM_OK ? put_meta(journeys, "building", NULL, err) : status;
     status = status == CVM_OK ? cvm_db_commit(journeys, err) : status;
     if (status != CVM_OK) {
@@ -683,8 +688,10 @@ static enum cvm_status run(struct importing *im, struct cvm_file_input *files,
         return status;
     }
     im->is_batch_open = false;
-    int64_t last_batch = report->stored > 0 ? im->view.batch : im->view.last_closed;
-    return cvm_import_journeys_done(cvm_store_journeys(im->store), im->catalogue, last_batch, err);
+    bool has_new = report->stored > 0;
+    return cvm_import_journeys_done(cvm_store_journeys(im->store), im->catalogue,
+                                    has_new ? im->view.batch : im->view.last_closed,
+                                    has_new ? cvm_store_now_ms(im->store) : 0, err);
 }
 
 static enum cvm_status import(struct importing *im, struct cvm_file_input *files,

@@ -368,7 +368,7 @@ enum cvm_status cvm_import_rebuild(struct cvm_store *store, const struct cvm_cat
     }
     int64_t last = r.view.last_closed;
     release(&r);
-    return status == CVM_OK
-               ? cvm_import_journeys_done(cvm_store_journeys(store), catalogue, last, err)
-               : status;
+    return status == CVM_OK ? cvm_import_journeys_done(cvm_store_journeys(store), catalogue, last,
+                                                       cvm_store_now_ms(store), err)
+                            : status;
 }

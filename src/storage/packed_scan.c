@@ -66,8 +66,9 @@ void cvm_packed_scan_close(struct cvm_packed_scan *scan)
 }
 
 struct journeys_meta {
-    const struct cvm_catalogue *catalogue;
-    int64_t batch; /* -1 = not said */
+    const struct cvm_catalogue *catalogue; /* NULL: its digest is not asked for */
+    int64_t batch;                         /* -1 = not said */
+    int64_t changed_ms;                    /* 0 = not said */
     bool is_building;
     bool has_digest;
 };
@@ -82,9 +83,11 @@ static enum cvm_status read_meta(void *state, const struct cvm_db_value *columns
     (void)err;
     if (strcmp(name, "batch") == 0) {
         meta->batch = strtoll(value, NULL, 10);
+    } else if (strcmp(name, "changed") == 0) {
+        meta->changed_ms = strtoll(value, NULL, 10);
     } else if (strcmp(name, "building") == 0) {
         meta->is_building = true;
-    } else if (strcmp(name, "data_digest") == 0) {
+    } else if (strcmp(name, "data_digest") == 0 && meta->catalogue != NULL) {
         meta->has_digest = strcmp(value, meta->catalogue->data_digest) == 0;
     }
     return CVM_OK;
@@ -103,6 +106,23 @@ enum cvm_status cvm_packed_is_current(struct cvm_store *store,
         bool is_new = meta.batch < 0 && last_batch == 0;
         bool is_same = meta.has_digest && meta.batch == last_batch;
         *out_is_current = !meta.is_building && (is_new || is_same);
+    }
+    return status;
+}
+
+/* The moment tells stores apart that went different ways from one backup; the batch, changes within
+ * a millisecond. */
+enum cvm_status cvm_packed_version(struct cvm_store *store, uint64_t *out_version,
+                                   struct cvm_error *err)
+{
+    struct cvm_db *db = cvm_store_journeys(store);
+    struct journeys_meta meta = {.batch = -1};
+    enum cvm_status status =
+        cvm_db_query(db, cvm_db_sql(db, CVM_SQL_META_LIST), NULL, 0, read_meta, &meta, err);
+    if (status == CVM_OK) {
+        bool is_known = meta.changed_ms > 0 && !meta.is_building;
+        *out_version =
+            is_known ? (uint64_t)meta.changed_ms << 20 | ((uint64_t)meta.batch & 0xFFFFF) : 0;
     }
     return status;
 }

@@ -8,6 +8,7 @@
 
 #include "base/file.h"
 #include "storage/db_backend.h"
+#include "storage/db_sql.h"
 #include "storage/migrate.h"
 #include "storage/store_lock.h"
 #include "storage/store_private.h"
@@ -255,6 +256,12 @@ const char *cvm_store_url(const struct cvm_store *store)
 int64_t cvm_store_now_ms(const struct cvm_store *store)
 {
     return store->clock.now_ms(store->clock.state);
+}
+
+enum cvm_status cvm_store_created_ms(struct cvm_store *store, int64_t *out_ms,
+                                     struct cvm_error *err)
+{
+    return cvm_db_get_int(store->db, CVM_SQL_STORE_CREATED, NULL, 0, out_ms, err);
 }
 
 enum cvm_status cvm_store_checkpoint(struct cvm_store *store, struct cvm_error *err)

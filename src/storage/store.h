@@ -43,6 +43,10 @@ struct cvm_db *cvm_store_journeys(struct cvm_store *store);
 const char *cvm_store_url(const struct cvm_store *store);
 int64_t cvm_store_now_ms(const struct cvm_store *store);
 
+/* When the store was made: another one in its place is another store. */
+CVM_MUST_CHECK enum cvm_status cvm_store_created_ms(struct cvm_store *store, int64_t *out_ms,
+                                                    struct cvm_error *err);
+
 /* Fold the write-ahead logs back into the files (the writer only). */
 CVM_MUST_CHECK enum cvm_status cvm_store_checkpoint(struct cvm_store *store, struct cvm_error *err);
 

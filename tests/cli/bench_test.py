@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""`cvm bench allocate`: CVM [WORD...]; only rules with one of the words in their name."""
+"""`cvm bench allocate` and `cvm bench cache`: CVM [WORD...]; only rules with one of the words in their name."""
 
 import json
 import os
@@ -8,6 +8,7 @@ import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 import cvm_program  # noqa: E402
+import redis_server  # noqa: E402
 from cvm_program import expect, same  # noqa: E402
 
 CUSTOMERS = 3000
@@ -58,6 +59,24 @@ def other_numbers_of_rows_are_a_mistake_of_use(program, folder):
     result = cvm_program.run([program, "bench", "allocate", "--rows", 14], allowed=None)
     same(result.code, 2, "exit status")
     expect("13 or 33" in result.err, result.err)
+
+
+def the_cache_is_measured_in_memory_away_and_on_a_server_beside_a_bare_loop(program, folder):
+    def results(*arguments):
+        result = cvm_program.run([program, "bench", "cache", "--customers", 200, "--repeat", 1, *arguments, "--json"])
+        return {r["name"]: r["value"] for r in result.document["results"]}
+
+    values = results()
+    for name in ("memory_get_1", "memory_get_2", "memory_put_1", "memory_put_2", "redis_away"):
+        expect(values[f"{name}_per_second"] > 0, name)
+        expect(values[f"{name}_p50"] <= values[f"{name}_p99"], name)
+    expect(0.8 < values["memory_hit_rate"] < 1, f"hit rate {values['memory_hit_rate']}")
+    expect("redis_get_per_second" not in values, "a server without --cache")
+    if redis_server.is_there():
+        with redis_server.RedisServer() as server:
+            values = results("--cache", server.url)
+        for name in ("redis_get_to_bare", "redis_put_to_bare", "customer_from_store", "customer_from_redis"):
+            expect(values[name] > 0, name)
 
 
 def main():

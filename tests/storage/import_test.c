@@ -87,6 +87,36 @@ static void importing_again_stores_nothing_twice(void **state)
     import_stop();
 }
 
+static uint64_t version_of(struct cvm_store *store)
+{
+    uint64_t version = 0;
+    ASSERT_OK(cvm_packed_version(store, &version, ERR));
+    return version;
+}
+
+static void journeys_have_another_version_after_each_change_and_only_then(void **state)
+{
+    (void)state;
+    import_start();
+    struct cvm_store *store = support_fresh();
+    assert_int_equal(version_of(store), 0);
+    import_text("notes.ndjson", "{\"customer_id\":\"A\",\"date\":\"2024-03-01\",\"size\":1}\n");
+    (void)import_run(store, &plain);
+    uint64_t first = version_of(store);
+    assert_int_not_equal(first, 0);
+    (void)import_run(store, &plain); /* brings nothing new */
+    assert_int_equal(version_of(store), first);
+    import_text("notes.ndjson", "{\"customer_id\":\"B\",\"date\":\"2024-03-01\",\"size\":1}\n");
+    (void)import_run(store, &plain); /* within the same millisecond */
+    uint64_t second = version_of(store);
+    assert_true(second > first);
+    support_now_ms += 1;
+    import_rebuild(store);
+    assert_true(version_of(store) > second);
+    cvm_store_close(store);
+    import_stop();
+}
+
 static void a_changed_record_becomes_version_2_of_its_event(void **state)
 {
     (void)state;
@@ -644,6 +674,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(importing_again_stores_nothing_twice),
+        cmocka_unit_test(journeys_have_another_version_after_each_change_and_only_then),
         cmocka_unit_test(a_changed_record_becomes_version_2_of_its_event),
         cmocka_unit_test(a_new_version_with_another_date_leaves_its_old_half_year),
         cmocka_unit_test(the_last_of_several_records_with_one_key_counts),

@@ -18,3 +18,6 @@ SELECT number, name, checksum FROM migration ORDER BY number
 
 -- name: migration_add
 INSERT INTO migration (number, name, checksum, applied_at) VALUES (?1, ?2, ?3, ?4)
+
+-- name: store_created
+SELECT min(applied_at) FROM migration
