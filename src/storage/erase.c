@@ -1,10 +1,12 @@
 #include "storage/erase.h"
 
 #include <ctype.h>
+#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <sodium.h>
 
@@ -486,13 +488,36 @@ static enum cvm_status erase_in_file(const char *path, const char *id, int64_t *
     return status;
 }
 
+/* What an erasure that was killed had copied so far. */
+static enum cvm_status remove_leftovers(const char *folder, struct cvm_error *err)
+{
+    DIR *listing = opendir(folder);
+    struct dirent *entry = NULL;
+    enum cvm_status status = CVM_OK;
+    if (listing == NULL) {
+        return CVM_FAIL(err, CVM_E_DENIED, "cannot list '%s': %s", folder, strerror(errno));
+    }
+    while (status == CVM_OK && (entry = readdir(listing)) != NULL) {
+        if (cvm_text_matches_pattern(entry->d_name, ".rejects-*.tmp") &&
+            unlinkat(dirfd(listing), entry->d_name, 0) != 0) {
+            status = CVM_FAIL(err, CVM_E_DENIED, "cannot remove '%s/%s': %s", folder,
+                              entry->d_name, strerror(errno));
+        }
+    }
+    (void)closedir(listing);
+    return status;
+}
+
 enum cvm_status cvm_erase_rejects(struct cvm_arena *arena, const char *folder,
                                   const char *customer_id, int64_t *out_lines,
                                   struct cvm_error *err)
 {
     struct cvm_file_list list;
     int64_t lines = 0;
-    enum cvm_status status = cvm_folder_list(arena, folder, 0, &list, err);
+    enum cvm_status status = remove_leftovers(folder, err);
+    if (status == CVM_OK) {
+        status = cvm_folder_list(arena, folder, 0, &list, err);
+    }
     for (size_t i = 0; status == CVM_OK && i < list.count; i++) {
         char path[4096];
         (void)snprintf(path, sizeof(path), "%s/%s", folder, list.paths[i]);
