@@ -31,10 +31,21 @@ struct slot {
     unsigned char key[KEY_BYTES];
 };
 
+/* Records are sealed customer by customer. The first half of XChaCha20, HChaCha20 of the key and
+ * the first 16 bytes of the nonce, is done once for a run of them: their nonces count in the last 8
+ * bytes. Opening is plain XChaCha20-Poly1305. */
+struct sealing {
+    bool is_begun;
+    uint64_t customer_key;
+    unsigned char nonce[NONCE_BYTES]; /* of the next record */
+    unsigned char key[KEY_BYTES];
+};
+
 /* In locked memory. */
 struct secrets {
     unsigned char master[CVM_MASTER_KEY_BYTES];
     unsigned char mac[crypto_generichash_KEYBYTES];
+    struct sealing sealing;
     struct slot slots[SLOT_COUNT];
 };
 
@@ -147,6 +158,7 @@ static struct slot *slot_of(struct cvm_vault *vault, uint64_t customer_key)
 static void empty_slots(struct cvm_vault *vault)
 {
     sodium_memzero(vault->secrets->slots, sizeof(vault->secrets->slots));
+    sodium_memzero(&vault->secrets->sealing, sizeof(vault->secrets->sealing));
     vault->slot_count = 0;
     vault->is_known = false;
 }
@@ -389,12 +401,33 @@ static enum cvm_status make_key(struct cvm_vault *vault, uint64_t customer_key,
     return CVM_OK;
 }
 
+static void encrypt(struct cvm_vault *vault, const struct slot *slot,
+                    const struct cvm_vault_place *place, unsigned char *blob, size_t length)
+{
+    struct sealing *sealing = &vault->secrets->sealing;
+    unsigned char bytes[PLACE_BYTES];
+    unsigned char tail[crypto_aead_chacha20poly1305_ietf_NPUBBYTES] = {0};
+    if (!sealing->is_begun || sealing->customer_key != slot->customer_key) {
+        memcpy(sealing->nonce, next_nonce(vault), NONCE_BYTES);
+        (void)crypto_core_hchacha20(sealing->key, sealing->nonce, slot->key, NULL);
+        sealing->customer_key = slot->customer_key;
+        sealing->is_begun = true;
+    }
+    write_place(place, bytes);
+    memcpy(tail + 4, sealing->nonce + 16, 8);
+    memcpy(blob, sealing->nonce, NONCE_BYTES);
+    (void)crypto_aead_chacha20poly1305_ietf_encrypt(blob + NONCE_BYTES, NULL, blob + NONCE_BYTES,
+                                                    length, bytes, sizeof(bytes), NULL, tail,
+                                                    sealing->key);
+    sodium_increment(sealing->nonce + 16, 8);
+}
+
 enum cvm_status cvm_vault_seal(struct cvm_vault *vault, const struct cvm_vault_place *place,
                                struct cvm_slice text, struct cvm_slice *out_blob,
                                struct cvm_error *err)
 {
+    static const unsigned char room[NONCE_BYTES] = {0};
     struct slot *slot = NULL;
-    unsigned char bytes[PLACE_BYTES];
     enum cvm_status status = find(vault, place->customer_key, false, &slot, err);
     if (status == CVM_OK && slot->state == SLOT_FREE) {
         status = make_key(vault, place->customer_key, &slot, err);
@@ -408,20 +441,15 @@ enum cvm_status cvm_vault_seal(struct cvm_vault *vault, const struct cvm_vault_p
     if (status != CVM_OK) {
         return status;
     }
-    size_t length = NONCE_BYTES + text.length + TAG_BYTES;
-    write_place(place, bytes);
     cvm_text_clear(&vault->blob);
-    cvm_text_add_bytes(&vault->blob, next_nonce(vault), NONCE_BYTES);
+    cvm_text_add_bytes(&vault->blob, room, NONCE_BYTES);
     cvm_text_add_bytes(&vault->blob, text.data, text.length); /* sealed where it stands */
-    cvm_text_add_bytes(&vault->blob, bytes, TAG_BYTES);       /* room for the tag */
+    cvm_text_add_bytes(&vault->blob, room, TAG_BYTES);
     if (vault->blob.failed) {
         return CVM_FAIL(err, CVM_E_LIMIT, "no memory to seal a record");
     }
-    unsigned char *blob = (unsigned char *)vault->blob.data;
-    (void)crypto_aead_xchacha20poly1305_ietf_encrypt(blob + NONCE_BYTES, NULL, blob + NONCE_BYTES,
-                                                     text.length, bytes, sizeof(bytes), NULL, blob,
-                                                     slot->key);
-    *out_blob = (struct cvm_slice){vault->blob.data, length};
+    encrypt(vault, slot, place, (unsigned char *)vault->blob.data, text.length);
+    *out_blob = (struct cvm_slice){vault->blob.data, vault->blob.length};
     return CVM_OK;
 }
 

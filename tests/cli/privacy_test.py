@@ -263,6 +263,14 @@ def without_the_master_key_errors_name_it_and_nothing_is_shown(world):
     expect("others may read" in world.cvm("customer", "show", "PX-880", allowed=None).err, "rights are looked at")
 
 
+def the_doctor_says_when_personal_data_lie_in_the_clear(world):
+    def topics(of):
+        return {f["topic"] for f in of.json("doctor", "--as-of", DAY, allowed=(0, 3))["findings"]}
+
+    expect("privacy" not in topics(world), "not of a sealed store")
+    expect("privacy" in topics(World(is_sealed=False)), "of a clear one")
+
+
 def clear_stores_are_read_beside_sealed_rows_and_erased_too(_):
     world = World(is_sealed=False)
     with open(world.path("cvm.yaml"), "a", encoding="utf-8") as stream:
