@@ -80,6 +80,8 @@ struct erase_job {
     struct cvm_store *store;
     const char *why;
     const char *folder; /* where rejects files are */
+    const char *const *ids;
+    size_t count;
     struct cvm_document document;
 };
 
@@ -135,13 +137,12 @@ static enum cvm_status erase_one(struct erase_job *job, const char *customer_id,
 }
 
 /* What was begun is ended for those that could be erased, whatever became of the others. */
-static enum cvm_status erase_all(struct erase_job *job, const struct cvm_arguments *arguments,
-                                 struct cvm_error *err)
+static enum cvm_status erase_all(struct erase_job *job, struct cvm_error *err)
 {
     enum cvm_status status = CVM_OK;
     cvm_json_key_array(&job->document.json, "erased");
-    for (size_t i = 0; status == CVM_OK && i < arguments->positional_count; i++) {
-        status = erase_one(job, arguments->positional[i], err);
+    for (size_t i = 0; status == CVM_OK && i < job->count; i++) {
+        status = erase_one(job, job->ids[i], err);
     }
     cvm_json_array_end(&job->document.json);
     struct cvm_error remnants_error;
@@ -155,15 +156,15 @@ static enum cvm_status erase_all(struct erase_job *job, const struct cvm_argumen
     return status;
 }
 
-static bool is_wanted(struct cvm_session *session, const struct cvm_arguments *arguments)
+static bool is_wanted(const struct erase_job *job, const struct cvm_arguments *arguments)
 {
-    if (cvm_argument_given(arguments, "--yes")) {
+    struct cvm_session *session = job->session;
+    if (cvm_argument_given(arguments, "--yes") || job->count == 0) {
         return true;
     }
     if (session->can_ask) {
         fprintf(session->out, "Nothing brings back what is erased: %zu customer%s, first '%s'.\n",
-                arguments->positional_count, arguments->positional_count == 1 ? "" : "s",
-                arguments->positional[0]);
+                job->count, job->count == 1 ? "" : "s", job->ids[0]);
     }
     return cvm_session_ask(session, "Erase?");
 }
@@ -171,22 +172,35 @@ static bool is_wanted(struct cvm_session *session, const struct cvm_arguments *a
 static enum cvm_status run_erase(struct cvm_session *session, const struct cvm_arguments *arguments,
                                  struct cvm_error *err)
 {
-    struct erase_job job = {.session = session, .why = cvm_argument(arguments, "--reason")};
+    struct erase_job job = {
+        .session = session,
+        .why = cvm_argument(arguments, "--reason"),
+        .ids = arguments->positional,
+        .count = arguments->positional_count,
+    };
+    bool is_restored = cvm_argument_given(arguments, "--restored");
     if (job.why == NULL || job.why[0] == '\0') {
         enum cvm_status status =
             CVM_FAIL(err, CVM_E_INVALID, "option '--reason' is missing: an erasure needs one");
         return cvm_session_usage(session, status);
     }
-    if (!is_wanted(session, arguments)) {
-        return CVM_OK;
+    if (is_restored == (job.count > 0)) {
+        enum cvm_status status =
+            CVM_FAIL(err, CVM_E_INVALID, "ids, or '--restored': one of the two is needed");
+        return cvm_session_usage(session, status);
+    }
+    enum cvm_status status = cvm_session_store(session, CVM_DB_WRITE, &job.store, err);
+    if (status == CVM_OK && is_restored) {
+        status = cvm_erased_and_back(job.store, session->arena, &job.ids, &job.count, err);
+    }
+    if (status != CVM_OK || !is_wanted(&job, arguments)) {
+        cvm_store_close(job.store);
+        return status;
     }
     cvm_document_init(&job.document);
-    enum cvm_status status = cvm_session_store(session, CVM_DB_WRITE, &job.store, err);
+    status = cvm_store_folder(session->arena, session->config.store_url, &job.folder, err);
     if (status == CVM_OK) {
-        status = cvm_store_folder(session->arena, session->config.store_url, &job.folder, err);
-    }
-    if (status == CVM_OK) {
-        status = erase_all(&job, arguments, err);
+        status = erase_all(&job, err);
     }
     cvm_store_close(job.store);
     if (status == CVM_OK && session->is_json) {
@@ -198,13 +212,14 @@ static enum cvm_status run_erase(struct cvm_session *session, const struct cvm_a
 
 static const struct cvm_option erase_options[] = {
     {"--reason", "TEXT", "why; kept, so without the customer's name"},
+    {"--restored", NULL, "those erased before whom a restored backup brought back"},
     {"--yes", NULL, "do not ask"},
     {NULL, NULL, NULL},
 };
 
 const struct cvm_command cvm_command_customer_erase = {
     .name = "customer erase",
-    .arguments = "ID...",
+    .arguments = "[ID...]",
     .summary = "Forget customers: keys, events, permissions, names",
     .details =
         "The customer's key goes first, so that sealed data in old backups of the store\n"
@@ -212,8 +227,8 @@ const struct cvm_command cvm_command_customer_erase = {
         "are then written anew, which takes as long, and as much room, as copying them:\n"
         "name many customers at once. A second call completes one that was cut off. A later\n"
         "import of the customer is refused (cvm import --allow-erased takes it).\n\n"
-        "  cvm customer erase U124 --reason \"request of 2024-03-20\"",
-    .positional_min = 1,
+        "  cvm customer erase U124 --reason \"request of 2024-03-20\"\n"
+        "  cvm customer erase --restored --reason \"backup of 2024-03-01 restored\"",
     .positional_max = CUSTOMERS_MAX,
     .options = erase_options,
     .run = run_erase,

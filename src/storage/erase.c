@@ -10,6 +10,7 @@
 
 #include <sodium.h>
 
+#include "base/columns.h"
 #include "base/file.h"
 #include "base/json_writer.h"
 #include "storage/audit.h"
@@ -427,6 +428,76 @@ enum cvm_status cvm_customer_erase(struct cvm_store *store, struct cvm_arena *ar
     return status;
 }
 
+/* ---- customers that a restored backup brought back ---- */
+
+struct finding_back {
+    struct cvm_store *store;
+    struct cvm_arena *arena;
+    const struct cvm_erased_set *set;
+    struct cvm_column ids; /* const char * */
+};
+
+static enum cvm_status find_back(void *state, const struct cvm_db_value *columns,
+                                 size_t column_count, struct cvm_error *err)
+{
+    struct finding_back *f = state;
+    uint64_t key = (uint64_t)columns[0].integer;
+    const char *id = NULL;
+    void *room = NULL;
+    struct cvm_error not_there;
+    (void)column_count;
+    if (is_pseudonym(f->set, key)) {
+        return CVM_OK;
+    }
+    enum cvm_status status = cvm_customer_id(f->store, f->arena, key, &id, &not_there);
+    if (status == CVM_E_NOT_FOUND) {
+        return CVM_OK;
+    }
+    if (status != CVM_OK) {
+        if (err != NULL) {
+            *err = not_there;
+        }
+        return status;
+    }
+    status = cvm_column_extend(&f->ids, 1, &room, err);
+    if (status == CVM_OK) {
+        *(const char **)room = id;
+    }
+    return status;
+}
+
+enum cvm_status cvm_erased_and_back(struct cvm_store *store, struct cvm_arena *arena,
+                                    const char *const **out_ids, size_t *out_count,
+                                    struct cvm_error *err)
+{
+    struct cvm_erased_set set;
+    struct finding_back f = {.store = store, .arena = arena, .set = &set};
+    struct cvm_vault *vault = NULL;
+    const char **ids = NULL;
+    cvm_column_init(&f.ids, sizeof(const char *));
+    enum cvm_status status = cvm_store_vault(store, &vault, err);
+    if (status == CVM_OK) {
+        status = cvm_erased_set_read(store, arena, &set, err);
+    }
+    if (status == CVM_OK) {
+        struct cvm_db *keys = cvm_vault_db(vault);
+        status =
+            cvm_db_query(keys, cvm_db_sql(keys, CVM_SQL_KEY_ERASED), NULL, 0, find_back, &f, err);
+    }
+    if (status == CVM_OK && (ids = CVM_NEW_ARRAY(arena, f.ids.count + 1, const char *)) == NULL) {
+        status = CVM_FAIL(err, CVM_E_LIMIT, "no memory for the ids of customers");
+    }
+    if (status == CVM_OK) {
+        for (size_t i = 0; i < f.ids.count; i++) {
+            ids[i] = CVM_COLUMN_DATA(&f.ids, const char *)[i];
+        }
+        *out_ids = ids;
+        *out_count = f.ids.count;
+    }
+    cvm_column_finish(&f.ids);
+    return status;
+}
+
 /* ---- what deleted rows leave behind ---- */
 
 enum cvm_status cvm_erase_remnants(struct cvm_store *store, struct cvm_error *err)
@@ -500,8 +571,8 @@ static enum cvm_status remove_leftovers(const char *folder, struct cvm_error *er
     while (status == CVM_OK && (entry = readdir(listing)) != NULL) {
         if (cvm_text_matches_pattern(entry->d_name, ".rejects-*.tmp") &&
             unlinkat(dirfd(listing), entry->d_name, 0) != 0) {
-            status = CVM_FAIL(err, CVM_E_DENIED, "cannot remove '%s/%s': %s", folder,
-                              entry->d_name, strerror(errno));
+            status = CVM_FAIL(err, CVM_E_DENIED, "cannot remove '%s/%s': %s", folder, entry->d_name,
+                              strerror(errno));
         }
     }
     (void)closedir(listing);

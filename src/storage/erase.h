@@ -33,6 +33,12 @@ CVM_MUST_CHECK enum cvm_status cvm_customer_erase(struct cvm_store *store, struc
                                                   struct cvm_erasure_report *out_report,
                                                   struct cvm_error *err);
 
+/* Ids of customers that the vault knows as erased and the store does not: a backup from before was
+ * restored, or an erasure was cut off. In the arena. */
+CVM_MUST_CHECK enum cvm_status cvm_erased_and_back(struct cvm_store *store, struct cvm_arena *arena,
+                                                   const char *const **out_ids, size_t *out_count,
+                                                   struct cvm_error *err);
+
 /* Write the databases anew, so that nothing of what was erased is left in their files. Takes as
  * long, and as much room, as copying the store. */
 CVM_MUST_CHECK enum cvm_status cvm_erase_remnants(struct cvm_store *store, struct cvm_error *err);

@@ -169,7 +169,6 @@ def erased_customers_are_in_no_file_and_the_others_are_untouched(world):
     for customer in erased:
         expect(world.places_of(words_of(customer)), f"{customer} was there")
     before = world.json("customer", "list", "--limit", 10000)["customers"]
-    world.cvm("plan", "export", "--channel", "call", "--out", os.path.join(World.folder, "handed"), allowed=None)
     world.erase(*erased)
     for customer in erased:
         same(world.places_of(words_of(customer)), [], f"files that still tell of {customer}")
@@ -187,6 +186,32 @@ def erased_customers_are_in_no_file_and_the_others_are_untouched(world):
     same(len([r for r in rows if r["action"] == "erase" and r["why"] == REASON]), len(erased), "audit rows")
     for customer in erased:
         same(world.cvm("customer", "show", customer, allowed=None).code, 1, "what is known of an erased customer")
+
+
+def what_was_handed_over_is_named_and_later_reports_bring_nobody_back(world):
+    customer, run, key = world.query(
+        "SELECT d.customer_id, d.run_id, d.customer_key FROM decision d WHERE d.channel = 'sms' ORDER BY 1")[0]
+    handed = os.path.join(World.folder, "handed")
+    shutil.rmtree(handed, ignore_errors=True)
+    world.cvm("plan", "export", run, "--out", handed, "--quiet")
+    decision = f"{run}.{key:016x}"
+
+    def report(state, date):
+        path = os.path.join(World.folder, "outcomes.ndjson")
+        lines(path, [{"decision_id": decision, "state": state, "date": date, "reason": "Ottilie answered"}])
+        world.cvm("outcome", "import", path, "--today", "2024-03-25", "--quiet", allowed=(0, 3))
+
+    report("sent", "2024-03-21")
+    same(world.query("SELECT reason FROM outcome"), [("Ottilie answered",)], "the reason that was given")
+    result = world.json("customer", "erase", customer, "--reason", REASON)["erased"][0]
+    expect(result["export_files"] and all("sms" in f for f in result["export_files"]), f"files: {result}")
+    same(world.places_of([customer, "Ottilie answered"]), [], "files that still tell of the customer")
+    count = world.query("SELECT count(*) FROM customer")
+    report("opted_out", "2024-03-22")
+    same(world.query("SELECT state, reason FROM outcome ORDER BY 1"), [(2, None), (13, None)], "outcomes")
+    same(world.query("SELECT count(*) FROM customer"), count, "customers")
+    same(world.query("SELECT count(*) FROM event WHERE customer_key = ?", (key,)), [(0,)], "events")
+    same(world.query("SELECT count(*) FROM outcome_import WHERE report IS NULL"), [(0,)], "imports that wait")
 
 
 def erased_customers_leave_the_next_run_and_a_rebuild_as_it_is(world):
@@ -217,8 +242,10 @@ def old_backups_of_the_store_tell_nothing_of_what_was_sealed(world):
     expect(document["events"], "the rows are back")
     expect(all(e["private"] is None for e in document["events"]), "and what was sealed is gone for good")
     expect("Barnaby" in json.dumps(world.json("customer", "export", "PX-77012")), "others can still be read")
-    world.erase("PX-880")
+    same(len(world.json("customer", "erase", "--restored", "--reason", REASON)["erased"]), 1, "customers that were back")
     same(world.places_of(words_of("PX-880")), [], "files that still tell of her after the second erasure")
+    same(len(world.json("customer", "erase", "--restored", "--reason", REASON)["erased"]), 0, "customers that were back")
+    same(world.cvm("customer", "erase", "--restored", "PX-7701", "--reason", REASON, allowed=None).code, 2, "both")
 
 
 def erased_customers_are_refused_unless_they_are_allowed(world):

@@ -13,3 +13,9 @@ VALUES (?1, ?2, ?3)
 INSERT INTO data_key (customer_key, master_id, wrapped)
 VALUES (?1, 0, NULL)
 ON CONFLICT (customer_key) DO UPDATE SET master_id = 0, wrapped = NULL
+
+-- name: key_erased
+SELECT customer_key
+FROM data_key
+WHERE wrapped IS NULL
+ORDER BY customer_key
