@@ -5,7 +5,7 @@
 #
 # A file is either statements, each after a line "-- name: x", or, when its name starts with a
 # number ("001_store.sql"), a migration: statements that end with ';' at the end of a line. Those of
-# a folder named *_journeys make the schema of the journey file.
+# a folder named *_journeys make the schema of the journey file, of *_keys that of the database of keys.
 
 function fail(text) {
     print FILENAME ":" FNR ": " text > "/dev/stderr"
@@ -31,7 +31,7 @@ function start_file(parts, count) {
     if (parts[count] ~ /^[0-9]+_[a-z0-9_]+\.sql$/) {
         migration = parts[count]
         sub(/\.sql$/, "", migration)
-        schema = parts[count - 1] ~ /_journeys$/ ? "journeys" : "store"
+        schema = parts[count - 1] ~ /_journeys$/ ? "journeys" : parts[count - 1] ~ /_keys$/ ? "keys" : "store"
         number = migration
         sub(/_.*/, "", number)
         sub(/^[0-9]+_/, "", migration)
@@ -86,5 +86,7 @@ END {
     print "static const struct cvm_sql_migration store_migrations[] = {\n" migrations["store"] \
         "    {0, NULL, NULL},\n};\n"
     print "static const struct cvm_sql_migration journeys_migrations[] = {\n" \
-        migrations["journeys"] "    {0, NULL, NULL},\n};"
+        migrations["journeys"] "    {0, NULL, NULL},\n};\n"
+    print "static const struct cvm_sql_migration keys_migrations[] = {\n" migrations["keys"] \
+        "    {0, NULL, NULL},\n};"
 }

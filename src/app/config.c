@@ -21,6 +21,7 @@ struct root_item {
     int release;
     int approval;
     bool has_approval;
+    const struct cvm_yaml_node *privacy;
     const struct cvm_yaml_node *log;
     const struct cvm_yaml_node *import;
     const struct cvm_yaml_node *run;
@@ -38,12 +39,20 @@ static const struct cvm_schema_field root_fields[] = {
     KEY(struct root_item, "keep_runs", config.keep_runs, CVM_SCHEMA_INT, .min = 1, .max = 1000),
     KEY(struct root_item, "realtime_share", config.realtime_share, CVM_SCHEMA_NUMBER, .min = 0,
         .max = 1),
+    KEY(struct root_item, "privacy", privacy, CVM_SCHEMA_NODE),
     KEY(struct root_item, "log", log, CVM_SCHEMA_NODE),
     KEY(struct root_item, "import", import, CVM_SCHEMA_NODE),
     KEY(struct root_item, "run", run, CVM_SCHEMA_NODE),
     {.key = NULL},
 };
 static const struct cvm_schema root_schema = {"cvm.yaml", root_fields};
+
+static const struct cvm_schema_field privacy_fields[] = {
+    KEY(struct cvm_config, "master_key", privacy.master_key, CVM_SCHEMA_TEXT),
+    KEY(struct cvm_config, "keys", privacy.keys_url, CVM_SCHEMA_TEXT),
+    {.key = NULL},
+};
+static const struct cvm_schema privacy_schema = {"privacy", privacy_fields};
 
 struct log_item {
     int level;
@@ -111,6 +120,9 @@ static enum cvm_status read_maps(struct cvm_arena *arena, struct root_item *item
     if (item->log != NULL) {
         status = cvm_schema_read(arena, &log_schema, item->log, &log, err);
     }
+    if (status == CVM_OK && item->privacy != NULL) {
+        status = cvm_schema_read(arena, &privacy_schema, item->privacy, &item->config, err);
+    }
     if (status == CVM_OK && item->import != NULL) {
         status = cvm_schema_read(arena, &import_schema, item->import, &item->config, err);
     }
@@ -138,6 +150,15 @@ static enum cvm_status resolve_paths(struct cvm_arena *arena, const char *path,
     if (status == CVM_OK) {
         status =
             cvm_path_join(arena, folder, config->catalogue_folder, &config->catalogue_folder, err);
+    }
+    struct cvm_store_privacy *privacy = &config->privacy;
+    if (status == CVM_OK && privacy->master_key != NULL) {
+        status = cvm_path_join(arena, folder, privacy->master_key, &privacy->master_key, err);
+    }
+    if (status == CVM_OK && privacy->keys_url != NULL) {
+        status = cvm_store_url_join(arena, folder, privacy->keys_url, &privacy->keys_url, err);
+    } else if (status == CVM_OK) {
+        status = cvm_keys_url_default(arena, folder, config->store_url, &privacy->keys_url, err);
     }
     return status;
 }

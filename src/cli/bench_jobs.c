@@ -114,8 +114,9 @@ enum cvm_status cvm_bench_fill_store(struct cvm_bench *bench, struct cvm_bench_s
 static void remove_store(const char *store_url)
 {
     static const char *const endings[] = {
-        ".db",          ".db-wal",          ".db-shm",         ".db.lock",
-        "-journeys.db", "-journeys.db-wal", "-journeys.db-shm"};
+        ".db",          ".db-wal",          ".db-shm",          ".db.lock",
+        "-journeys.db", "-journeys.db-wal", "-journeys.db-shm", "-keys.db",
+        "-keys.db-wal", "-keys.db-shm"};
     char path[4096];
     const char *file = strchr(store_url, ':') + 1;
     size_t length = strlen(file) - strlen(".db");

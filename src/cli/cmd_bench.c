@@ -149,6 +149,7 @@ static enum cvm_status make_folder(struct bench_job *job, struct cvm_error *err)
     if (status == CVM_OK) {
         status = cvm_store_url_join(arena, template, "sqlite:bench.db",
                                     &job->session->config.store_url, err);
+        job->session->config.privacy.keys_url = NULL; /* beside it */
     }
     return status;
 }

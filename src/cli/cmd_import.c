@@ -131,6 +131,7 @@ static enum cvm_status import_files(struct import_job *job, struct cvm_error *er
     struct cvm_import_options options;
     enum cvm_status status = cvm_session_import_options(
         session, cvm_argument(job->arguments, "--rejects"), &options, err);
+    options.allows_erased = cvm_argument_given(job->arguments, "--allow-erased");
     if (status == CVM_OK) {
         status = cvm_pool_create((size_t)job->threads, &job->pool, err);
     }
@@ -187,6 +188,7 @@ static enum cvm_status run_import(struct cvm_session *session,
 static const struct cvm_option import_options[] = {
     {"--mapping", "NAME|FILE", "only sources of this mapping; a FILE is added to the catalogue"},
     {"--rejects", "FILE", "where rejected records go (default: beside the store)"},
+    {"--allow-erased", NULL, "take records of customers that were erased (default: rejected)"},
     {"--threads", "N", "threads (default: as configured; 0 = one per core)"},
     {NULL, NULL, NULL},
 };

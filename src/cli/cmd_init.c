@@ -7,11 +7,13 @@
 #include "cli/document.h"
 #include "cli/paths.h"
 #include "cli/shipped.h"
+#include "storage/vault.h"
 
 #define DEFAULT_CUSTOMERS 100000
 #define CUSTOMERS_MAX     INT64_C(10000000000)
 
 static const char default_store[] = "sqlite:cvm.db";
+static const char master_key_file[] = "cvm-master.key"; /* as in the template of cvm.yaml */
 
 struct init_job {
     struct cvm_session *session;
@@ -68,6 +70,21 @@ static enum cvm_status check_free(const struct init_job *job, struct cvm_error *
                  count > 1 ? ", '" : "", count > 1 ? found[1] : "", count > 1 ? "'" : "",
                  count > 2 ? ", '" : "", count > 2 ? found[2] : "", count > 2 ? "'" : "");
     return cvm_error_hint(err, status, "Choose another folder: cvm init DIR.");
+}
+
+/* A master key that is there already goes on being one: it is never overwritten. */
+static enum cvm_status make_master_key(const struct init_job *job, struct cvm_error *err)
+{
+    struct cvm_store_privacy *privacy = &job->session->config.privacy;
+    enum cvm_status status =
+        cvm_path_join(job->session->arena, job->folder, master_key_file, &privacy->master_key, err);
+    if (status == CVM_OK) {
+        status = cvm_keys_url_default(job->session->arena, job->folder, job->store_url,
+                                      &privacy->keys_url, err);
+    }
+    return status == CVM_OK && !cvm_file_exists(privacy->master_key)
+               ? cvm_master_key_create(privacy->master_key, err)
+               : status;
 }
 
 /* The template, with another store where one was named. */
@@ -145,6 +162,9 @@ static enum cvm_status run_init(struct cvm_session *session, const struct cvm_ar
         status = cvm_catalogue_folder_write(session->arena, job.catalogue_folder, &job.files, err);
     }
     if (status == CVM_OK) {
+        status = make_master_key(&job, err);
+    }
+    if (status == CVM_OK) {
         status =
             cvm_shipped_store(session, job.store_url, &job.files, "cvm init", &job.version, err);
     }
@@ -164,8 +184,9 @@ const struct cvm_command cvm_command_init = {
     .arguments = "[DIR]",
     .summary = "Make cvm.yaml, the catalogue folder and an empty store",
     .details = "Writes DIR/cvm.yaml (wiring), DIR/catalogue (sources, features, treatments,\n"
-               "limits) and the store, and makes the catalogue version 1. Nothing that is\n"
-               "there already is overwritten.\n\n"
+               "limits), DIR/cvm-master.key (opens personal data, which are kept sealed: guard\n"
+               "it) and the store, and makes the catalogue version 1. Nothing that is there\n"
+               "already is overwritten.\n\n"
                "  cvm init my-base --customers 10000",
     .positional_max = 1,
     .options = init_options,

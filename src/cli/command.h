@@ -20,14 +20,15 @@
 
 /* cvm.yaml: wiring. */
 struct cvm_config {
-    const char *path;             /* of cvm.yaml, or NULL when there is none */
-    const char *store_url;        /* made absolute against the folder of cvm.yaml */
-    const char *catalogue_folder; /* the same */
-    const char *cache_url;        /* storage/cache.h */
-    const char *time_zone;        /* IANA */
-    const char *currency;         /* ISO 4217 */
-    const char *release;          /* "auto" or "manual" */
-    const char *approval;         /* "second_person" or "same_person" */
+    const char *path;                 /* of cvm.yaml, or NULL when there is none */
+    const char *store_url;            /* made absolute against the folder of cvm.yaml */
+    const char *catalogue_folder;     /* the same */
+    struct cvm_store_privacy privacy; /* paths and URL the same */
+    const char *cache_url;            /* storage/cache.h */
+    const char *time_zone;            /* IANA */
+    const char *currency;             /* ISO 4217 */
+    const char *release;              /* "auto" or "manual" */
+    const char *approval;             /* "second_person" or "same_person" */
     const char *log_level;
     const char *log_format; /* "text" or "json" */
     int64_t threads;        /* 0 = one per core */

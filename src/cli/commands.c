@@ -29,6 +29,8 @@ const struct cvm_command *const cvm_commands[] = {
     &cvm_command_contact_import,
     &cvm_command_customer_list,
     &cvm_command_customer_show,
+    &cvm_command_customer_export,
+    &cvm_command_customer_erase,
     &cvm_command_journey,
     &cvm_command_treatment_list,
     &cvm_command_treatment_show,

@@ -13,6 +13,8 @@ extern const struct cvm_command cvm_command_import;
 extern const struct cvm_command cvm_command_generate;
 extern const struct cvm_command cvm_command_customer_list;
 extern const struct cvm_command cvm_command_customer_show;
+extern const struct cvm_command cvm_command_customer_export;
+extern const struct cvm_command cvm_command_customer_erase;
 extern const struct cvm_command cvm_command_journey;
 extern const struct cvm_command cvm_command_run;
 extern const struct cvm_command cvm_command_plan_list;

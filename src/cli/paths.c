@@ -81,6 +81,17 @@ enum cvm_status cvm_store_url_join(struct cvm_arena *arena, const char *folder,
     return keep(arena, &text, out_url, err);
 }
 
+enum cvm_status cvm_keys_url_default(struct cvm_arena *arena, const char *folder,
+                                     const char *store_url, const char **out_url,
+                                     struct cvm_error *err)
+{
+    if (strncmp(store_url, sqlite_scheme, sizeof(sqlite_scheme) - 1) == 0) {
+        *out_url = NULL;
+        return CVM_OK;
+    }
+    return cvm_store_url_join(arena, folder, "sqlite:cvm-keys.db", out_url, err);
+}
+
 const char *cvm_temporary_folder(void)
 {
     const char *folder = getenv("TMPDIR");

@@ -20,6 +20,12 @@ CVM_MUST_CHECK enum cvm_status cvm_store_url_join(struct cvm_arena *arena, const
                                                   const char *store_url, const char **out_url,
                                                   struct cvm_error *err);
 
+/* Where keys go that nothing else is said of: NULL (beside an SQLite store), else a file in
+ * `folder`, so that they are not in the store's own database. */
+CVM_MUST_CHECK enum cvm_status cvm_keys_url_default(struct cvm_arena *arena, const char *folder,
+                                                    const char *store_url, const char **out_url,
+                                                    struct cvm_error *err);
+
 /* Where short-lived files go: $TMPDIR, or /tmp. */
 const char *cvm_temporary_folder(void);
 

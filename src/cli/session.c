@@ -38,6 +38,7 @@ enum cvm_status cvm_session_store(struct cvm_session *session, enum cvm_db_acces
         .access = access,
         .lock_wait_ms = LOCK_WAIT_MS,
         .clock = session->context.clock,
+        .privacy = session->config.privacy,
     };
     if (session->config.store_url == NULL) {
         enum cvm_status status =

@@ -69,10 +69,15 @@ enum cvm_status cvm_shipped_store(struct cvm_session *session, const char *store
         .access = CVM_DB_WRITE,
         .may_create = true,
         .clock = session->context.clock,
+        .privacy = session->config.privacy,
     };
     struct cvm_store *store = NULL;
+    struct cvm_vault *vault = NULL;
     struct cvm_catalogue_update update;
     enum cvm_status status = cvm_store_open(store_url, &options, &store, err);
+    if (status == CVM_OK && cvm_store_seals(store)) { /* so that backups find its keys */
+        status = cvm_store_vault(store, &vault, err);
+    }
     if (status == CVM_OK) {
         status = cvm_catalogue_store_update(session, store, files, "catalogue", why, &update, err);
     }

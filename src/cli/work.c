@@ -123,6 +123,7 @@ static enum cvm_status open_engine(struct cvm_work *work, const struct cvm_work_
     struct cvm_session *session = work->session;
     struct cvm_engine_options engine = {
         .store_url = session->config.store_url,
+        .privacy = session->config.privacy,
         .context = &session->context,
         .thread_count = (size_t)(options->threads > 0 ? options->threads : session->config.threads),
         .chunk_size = (size_t)options->chunk_size,

@@ -206,9 +206,28 @@ static enum cvm_status check_last_run(struct cvm_doctor *doctor, struct cvm_erro
     return status;
 }
 
+/* ---- personal data ---- */
+
+static enum cvm_status check_privacy(struct cvm_doctor *doctor, struct cvm_error *err)
+{
+    const struct cvm_finding finding = {
+        .severity = CVM_SEVERITY_NOTE,
+        .topic = "privacy",
+        .why = "Whoever copies the store reads them, and erasing a customer reaches no backup.",
+        .fix = "Make a key, (umask 077; openssl rand -hex 32 > cvm-master.key), and name it as "
+               "privacy.master_key in cvm.yaml.",
+    };
+    return cvm_store_seals(doctor->store)
+               ? CVM_OK
+               : cvm_doctor_find(doctor, &finding, err, "personal data are kept in the clear");
+}
+
 enum cvm_status cvm_doctor_store(struct cvm_doctor *doctor, struct cvm_error *err)
 {
     enum cvm_status status = check_sources(doctor, err);
+    if (status == CVM_OK) {
+        status = check_privacy(doctor, err);
+    }
     if (status == CVM_OK) {
         status =
             cvm_run_list(doctor->store, doctor->arena, RUNS_LOOKED_AT, check_plan, doctor, err);

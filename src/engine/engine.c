@@ -10,7 +10,11 @@
 static enum cvm_status open_readers(struct cvm_engine *engine, struct cvm_error *err)
 {
     for (size_t i = 0; i < engine->worker_count; i++) {
-        struct cvm_store_options options = {.access = CVM_DB_READ, .clock = engine->context->clock};
+        struct cvm_store_options options = {
+            .access = CVM_DB_READ,
+            .clock = engine->context->clock,
+            .privacy = engine->privacy,
+        };
         enum cvm_status status =
             cvm_store_open(engine->store_url, &options, &engine->readers[i], err);
         if (status != CVM_OK) {
@@ -28,6 +32,7 @@ enum cvm_status cvm_engine_open(const struct cvm_engine_options *options,
         return CVM_FAIL(err, CVM_E_LIMIT, "no memory for the engine");
     }
     engine->store_url = options->store_url;
+    engine->privacy = options->privacy;
     engine->catalogue = options->catalogue;
     engine->context = options->context;
     engine->chunk_size = options->chunk_size == 0 ? CVM_CHUNK_SIZE : options->chunk_size;

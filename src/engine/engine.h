@@ -19,6 +19,7 @@ struct cvm_pending;
 
 struct cvm_engine {
     const char *store_url;
+    struct cvm_store_privacy privacy;
     const struct cvm_catalogue *catalogue; /* the version that governs */
     struct cvm_pool *pool;
     const struct cvm_context *context;
@@ -34,6 +35,7 @@ struct cvm_engine {
 
 struct cvm_engine_options {
     const char *store_url;
+    struct cvm_store_privacy privacy;
     const struct cvm_catalogue *catalogue;
     const struct cvm_context *context;
     size_t thread_count; /* 0 = one per core */

@@ -138,6 +138,12 @@ enum cvm_status cvm_db_checkpoint(struct cvm_db *db, struct cvm_error *err)
     return failed(db, db->backend->checkpoint(db, err));
 }
 
+enum cvm_status cvm_db_scrub(struct cvm_db *db, struct cvm_error *err)
+{
+    assert(db->access == CVM_DB_WRITE && !db->in_transaction);
+    return db->backend->scrub == NULL ? CVM_OK : failed(db, db->backend->scrub(db, err));
+}
+
 enum cvm_status cvm_db_exec(struct cvm_db *db, const char *sql, const struct cvm_db_value *params,
                             size_t param_count, int64_t *out_changed, struct cvm_error *err)
 {

@@ -64,6 +64,11 @@ bool cvm_db_in_transaction(const struct cvm_db *db);
 /* Fold the write-ahead log back into the database, as far as readers let it; the writer only. */
 CVM_MUST_CHECK enum cvm_status cvm_db_checkpoint(struct cvm_db *db, struct cvm_error *err);
 
+/* Nothing that was deleted is left in the database's files: they are written anew. Takes as long,
+ * and as much room, as copying them. CVM_E_UNAVAILABLE while a reader keeps an older state. The
+ * writer only. */
+CVM_MUST_CHECK enum cvm_status cvm_db_scrub(struct cvm_db *db, struct cvm_error *err);
+
 /* What passed through, for metrics. */
 struct cvm_db_counts {
     int64_t statements;

@@ -23,6 +23,7 @@ struct cvm_sql_dialect {
     const char *const *statements; /* by enum cvm_sql */
     const struct cvm_sql_migration *store;
     const struct cvm_sql_migration *journeys;
+    const struct cvm_sql_migration *keys;
 };
 
 struct cvm_db_backend {
@@ -54,6 +55,8 @@ struct cvm_db_backend {
                             size_t param_count, struct cvm_db_cursor **out_cursor,
                             struct cvm_error *err);
     enum cvm_status (*checkpoint)(struct cvm_db *db, struct cvm_error *err);
+    /* May be NULL: the database leaves nothing behind that cvm could remove. */
+    enum cvm_status (*scrub)(struct cvm_db *db, struct cvm_error *err);
 };
 
 #define CVM_DB_PARAMS_MAX  32

@@ -19,6 +19,7 @@ static const struct cvm_sql_dialect dialect = {
     .statements = sqlite_statements,
     .store = store_migrations,
     .journeys = journeys_migrations,
+    .keys = keys_migrations,
 };
 
 /* ---- errors ---- */
@@ -323,6 +324,29 @@ static enum cvm_status sqlite_checkpoint(struct cvm_db *base, struct cvm_error *
     return status;
 }
 
+/* Deleted rows leave their bytes in free pages, in gaps within pages, and in the log: VACUUM writes
+ * pages that hold the living rows only, and the log is cut to nothing. */
+static enum cvm_status sqlite_scrub(struct cvm_db *base, struct cvm_error *err)
+{
+    struct sqlite_db *db = (struct sqlite_db *)base;
+    int code = sqlite3_exec(db->handle, "PRAGMA secure_delete = ON", NULL, NULL, NULL);
+    if (code == SQLITE_OK) {
+        code = sqlite3_exec(db->handle, "VACUUM", NULL, NULL, NULL);
+    }
+    if (code == SQLITE_OK) {
+        code = sqlite3_wal_checkpoint_v2(db->handle, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+    }
+    if (code == SQLITE_OK) {
+        return CVM_OK;
+    }
+    enum cvm_status status = sqlite_fail(db, err);
+    return (code & 0xff) == SQLITE_BUSY
+               ? cvm_error_hint(err, status,
+                                "Another process reads the store, and with it the older state: end "
+                                "it, then try again.")
+               : status;
+}
+
 /* ---- statements with and without rows ---- */
 
 static enum cvm_status sqlite_exec(struct cvm_db *base, const char *sql,
@@ -529,4 +553,5 @@ const struct cvm_db_backend cvm_db_sqlite = {
     .bulk_load = sqlite_bulk_load,
     .scan = sqlite_scan,
     .checkpoint = sqlite_checkpoint,
+    .scrub = sqlite_scrub,
 };

@@ -6,8 +6,11 @@
 #include "base/date.h"
 #include "storage/customers.h"
 #include "storage/db_sql.h"
+#include "storage/private_text.h"
 
 struct reading {
+    struct cvm_store *store;
+    uint64_t key;
     struct cvm_arena *arena;
     const struct cvm_catalogue *catalogue;
     struct cvm_column rows; /* struct cvm_event_row */
@@ -16,15 +19,19 @@ struct reading {
 static enum cvm_status read_private(struct reading *reading, const struct cvm_db_value *columns,
                                     struct cvm_event_row *row, struct cvm_error *err)
 {
-    if (columns[7].type != CVM_DB_NULL && columns[8].integer != 0) {
-        return CVM_FAIL(err, CVM_E_DENIED, "a private record is encrypted with key %lld",
-                        (long long)columns[8].integer);
-    }
-    if (!cvm_db_copy_string(reading->arena, &columns[6], &row->attributes) ||
-        !cvm_db_copy_string(reading->arena, &columns[7], &row->private)) {
+    struct cvm_slice text = {0};
+    struct cvm_private_row stored = {
+        .place = {CVM_VAULT_EVENT, reading->key, columns[9].integer, row->identity, row->version},
+        .blob = &columns[7],
+        .key_id = columns[8].integer,
+    };
+    if (!cvm_db_copy_string(reading->arena, &columns[6], &row->attributes)) {
         return CVM_FAIL(err, CVM_E_LIMIT, "no memory for the events of one customer");
     }
-    return CVM_OK;
+    enum cvm_status status =
+        cvm_private_text_read(reading->store, reading->arena, &stored, &text, err);
+    row->private = text.data;
+    return status;
 }
 
 static enum cvm_status read_row(void *state, const struct cvm_db_value *columns,
@@ -138,7 +145,7 @@ enum cvm_status cvm_event_rows(struct cvm_store *store, struct cvm_arena *arena,
                                size_t *out_count, struct cvm_error *err)
 {
     struct cvm_db *db = cvm_store_db(store);
-    struct reading reading = {.arena = arena, .catalogue = catalogue};
+    struct reading reading = {.store = store, .key = key, .arena = arena, .catalogue = catalogue};
     cvm_column_init(&reading.rows, sizeof(struct cvm_event_row));
     struct cvm_db_value params[] = {cvm_db_int((int64_t)key), cvm_db_int(last_batch)};
     enum cvm_status status = cvm_db_query(db, cvm_db_sql(db, CVM_SQL_EVENT_ROWS), params,

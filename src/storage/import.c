@@ -11,6 +11,7 @@
 #include "storage/audit.h"
 #include "storage/customers.h"
 #include "storage/db_sql.h"
+#include "storage/erase.h"
 #include "storage/import_file.h"
 #include "storage/import_map.h"
 #include "storage/import_merge.h"
@@ -45,6 +46,7 @@ struct importing {
     struct cvm_arena *arena;
     const struct cvm_import_plan *plan;
     struct cvm_import_view view;
+    struct cvm_erased_set erased;
     struct cvm_import_rejects *rejects;
     struct cvm_import_rejecting rejecting;
     struct worker *workers;
@@ -327,13 +329,18 @@ static enum cvm_status mark_building(struct importing *im, struct cvm_error *err
 static enum cvm_status open_batch(struct importing *im, struct cvm_error *err)
 {
     bool is_current = false;
-    enum cvm_status status =
-        cvm_import_view_open(&im->view, cvm_store_db(im->store), im->catalogue, err);
+    enum cvm_status status = cvm_import_view_open(&im->view, im->store, im->catalogue, err);
     if (status != CVM_OK) {
         return status;
     }
     im->view.batch++;
     im->view.key_bits = im->options.key_bits;
+    if (!im->options.allows_erased) {
+        status = cvm_erased_set_read(im->store, im->arena, &im->erased, err);
+    }
+    if (status != CVM_OK) {
+        return status;
+    }
     status =
         cvm_packed_is_current(im->store, im->catalogue, im->view.last_closed, &is_current, err);
     if (status == CVM_OK && !is_current) {
@@ -490,6 +497,7 @@ static enum cvm_status merge(struct importing *im, struct cvm_error *err)
         .rejects = im->rejects,
         .files = CVM_COLUMN_DATA(&im->files, const char *),
         .rejected = im->rejected_later,
+        .erased = im->erased.count > 0 ? &im->erased : NULL,
     };
     struct cvm_import_merge stage = {
         .view = &im->view,

@@ -69,6 +69,7 @@ struct cvm_import_options {
     int key_bits;                 /* 0 = 63; tests make collisions with fewer */
     size_t block_bytes;           /* of reading files; 0 = 1 MiB; tests make blocks small */
     int32_t today;                /* freshness counts from here */
+    bool allows_erased;           /* take records of customers that were erased */
     bool follows_outcomes;        /* what our own decisions became, not a delivery of the source */
     void (*on_progress)(void *state, const char *stage, double fraction, int64_t records);
     void *progress_state;

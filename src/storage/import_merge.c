@@ -4,6 +4,7 @@
 
 #include "base/date.h"
 #include "storage/db_sql.h"
+#include "storage/vault.h"
 
 #define SLAB_COUNT  5
 #define COMMIT_ROWS 200000
@@ -49,11 +50,31 @@ static enum cvm_status next_customer(void *state, struct cvm_db_value *params, s
     return CVM_OK;
 }
 
-static struct cvm_db_value private_of(const struct cvm_import_record *record)
+/* The private part and the id of its key: params[0] and params[1]. */
+static enum cvm_status put_private(const struct row_state *s,
+                                   const struct cvm_import_insert *insert, enum cvm_vault_kind kind,
+                                   struct cvm_db_value *params, struct cvm_error *err)
 {
-    return record->private_length == 0
-               ? cvm_db_null()
-               : cvm_db_blob(cvm_import_record_private(record), record->private_length);
+    const struct cvm_import_record *record = insert->item->record;
+    struct cvm_slice text = {cvm_import_record_private(record), record->private_length};
+    struct cvm_slice blob = text;
+    bool is_sealed = s->view->vault != NULL && text.length > 0;
+    if (is_sealed) {
+        struct cvm_vault_place place = {
+            .kind = kind,
+            .customer_key = insert->key,
+            .source = insert->source,
+            .identity = kind == CVM_VAULT_EVENT ? insert->item->identity : 0,
+            .version = insert->item->version,
+        };
+        enum cvm_status status = cvm_vault_seal(s->view->vault, &place, text, &blob, err);
+        if (status != CVM_OK) {
+            return cvm_error_context(err, status, "customer '%s'", cvm_import_record_id(record));
+        }
+    }
+    params[0] = text.length == 0 ? cvm_db_null() : cvm_db_blob(blob.data, blob.length);
+    params[1] = cvm_db_int(is_sealed ? CVM_KEY_CUSTOMER : CVM_KEY_NONE);
+    return CVM_OK;
 }
 
 static enum cvm_status next_event(void *state, struct cvm_db_value *params, size_t param_count,
@@ -61,7 +82,6 @@ static enum cvm_status next_event(void *state, struct cvm_db_value *params, size
 {
     struct row_state *s = state;
     (void)param_count;
-    (void)err;
     *out_has_row = s->next < s->slab->inserts.count;
     if (*out_has_row) {
         const struct cvm_import_insert *insert =
@@ -76,7 +96,7 @@ static enum cvm_status next_event(void *state, struct cvm_db_value *params, size
         params[6] = cvm_db_int(s->view->batch);
         params[7] = cvm_db_int((int64_t)record->content);
         params[8] = cvm_db_text_n(cvm_import_record_attributes(record), record->attributes_length);
-        params[9] = private_of(record);
+        return put_private(s, insert, CVM_VAULT_EVENT, &params[9], err);
     }
     return CVM_OK;
 }
@@ -86,7 +106,6 @@ static enum cvm_status next_consent(void *state, struct cvm_db_value *params, si
 {
     struct row_state *s = state;
     (void)param_count;
-    (void)err;
     *out_has_row = s->next < s->slab->consent_inserts.count;
     if (*out_has_row) {
         const struct cvm_import_insert *insert =
@@ -105,7 +124,7 @@ static enum cvm_status next_consent(void *state, struct cvm_db_value *params, si
         params[9] = cvm_db_int(consent->quiet_end_min);
         params[10] = cvm_db_int(consent->preferred_time);
         params[11] = cvm_db_text(consent->language);
-        params[12] = private_of(record);
+        return put_private(s, insert, CVM_VAULT_CONSENT, &params[12], err);
     }
     return CVM_OK;
 }
@@ -119,22 +138,37 @@ static enum cvm_status load(struct cvm_import_view *view, struct cvm_import_slab
                             NULL, err);
 }
 
+/* Keys are there before the rows that need them: a key too many does no harm. */
+static enum cvm_status begin(struct cvm_import_view *view, struct cvm_error *err)
+{
+    enum cvm_status status =
+        view->vault == NULL ? CVM_OK : cvm_db_begin(cvm_vault_db(view->vault), err);
+    return status == CVM_OK ? cvm_db_begin(view->db, err) : status;
+}
+
+static enum cvm_status commit(struct cvm_import_view *view, struct cvm_error *err)
+{
+    enum cvm_status status =
+        view->vault == NULL ? CVM_OK : cvm_db_commit(cvm_vault_db(view->vault), err);
+    return status == CVM_OK ? cvm_db_commit(view->db, err) : status;
+}
+
 static enum cvm_status insert_slab(struct merging *m, struct cvm_import_slab *slab,
                                    struct cvm_error *err)
 {
     struct cvm_import_view *view = m->merge->view;
     enum cvm_status status = load(view, slab, CVM_SQL_IMPORT_CUSTOMER_ADD, 3, next_customer, err);
     if (status == CVM_OK && slab->inserts.count > 0) {
-        status = load(view, slab, CVM_SQL_IMPORT_EVENT_ADD, 10, next_event, err);
+        status = load(view, slab, CVM_SQL_IMPORT_EVENT_ADD, 11, next_event, err);
     }
     if (status == CVM_OK && slab->consent_inserts.count > 0) {
-        status = load(view, slab, CVM_SQL_IMPORT_CONSENT_ADD, 13, next_consent, err);
+        status = load(view, slab, CVM_SQL_IMPORT_CONSENT_ADD, 14, next_consent, err);
     }
     m->rows_left -= (int64_t)(slab->inserts.count + slab->consent_inserts.count);
     if (status == CVM_OK && m->rows_left <= 0) {
         m->rows_left = COMMIT_ROWS;
-        status = cvm_db_commit(view->db, err);
-        status = status == CVM_OK ? cvm_db_begin(view->db, err) : status;
+        status = commit(view, err);
+        status = status == CVM_OK ? begin(view, err) : status;
     }
     return status;
 }
@@ -185,10 +219,10 @@ static void report_progress(struct merging *m, const struct cvm_import_slab *sla
 /* The caller's thread: the only one that touches the main database. */
 static enum cvm_status store_all(struct merging *m, struct cvm_error *err)
 {
-    struct cvm_db *db = m->merge->view->db;
+    struct cvm_import_view *view = m->merge->view;
     void *slab = NULL;
     bool is_pushed = true;
-    enum cvm_status status = cvm_db_begin(db, err);
+    enum cvm_status status = begin(view, err);
     while (status == CVM_OK && is_pushed && cvm_queue_pop(m->ready_slabs, &slab)) {
         status = store_slab(m, slab, err);
         if (status == CVM_OK) {
@@ -197,10 +231,13 @@ static enum cvm_status store_all(struct merging *m, struct cvm_error *err)
         }
     }
     if (status == CVM_OK) {
-        status = cvm_db_commit(db, err);
+        status = commit(view, err);
     }
     if (status != CVM_OK) {
-        cvm_db_rollback(db);
+        cvm_db_rollback(view->db);
+        if (view->vault != NULL) {
+            cvm_vault_rollback(view->vault);
+        }
     }
     /* Whoever waits for a slab goes home. */
     cvm_queue_close(m->ready_slabs);

@@ -6,6 +6,7 @@
 #include "storage/db_sql.h"
 #include "storage/import_merge.h"
 #include "storage/import_report.h"
+#include "storage/private_text.h"
 
 #define SLAB_COUNT     3
 #define SLAB_CUSTOMERS 1024
@@ -76,8 +77,16 @@ static enum cvm_status add_row(struct rebuilding *r, struct cvm_error *err)
         .source = source,
         .second = (int32_t)columns[6].integer,
     };
+    struct cvm_private_row stored = {
+        .place = {CVM_VAULT_EVENT, row->meta.key, row->meta.source, row->meta.identity,
+                  row->meta.version},
+        .blob = &columns[8],
+        .key_id = columns[9].integer,
+    };
     status = copy(r, &columns[7], &row->attributes, err);
-    return status == CVM_OK ? copy(r, &columns[8], &row->private_text, err) : status;
+    return status == CVM_OK ? cvm_private_text_read(r->view.store, r->slab->arena, &stored,
+                                                    &row->private_text, err)
+                            : status;
 }
 
 /* By event, the version in force last. */
@@ -348,9 +357,12 @@ enum cvm_status cvm_import_rebuild(struct cvm_store *store, const struct cvm_cat
         .journeys = cvm_store_journeys(store), .options = options, .context = context};
     struct cvm_error pack_error;
     cvm_column_init(&r.rows, sizeof(struct row));
-    enum cvm_status status = cvm_import_view_open(&r.view, cvm_store_db(store), catalogue, err);
+    enum cvm_status status = cvm_import_view_open(&r.view, store, catalogue, err);
     if (status != CVM_OK) {
         return status;
+    }
+    if (r.view.vault != NULL) {
+        cvm_vault_read_ahead(r.view.vault, SIZE_MAX);
     }
     status = prepare(&r, err);
     if (status == CVM_OK) {

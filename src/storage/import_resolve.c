@@ -6,6 +6,7 @@
 #include "base/date.h"
 #include "base/hash.h"
 #include "storage/db_sql.h"
+#include "storage/private_text.h"
 
 /* One customer of a slab being resolved. */
 struct resolving {
@@ -337,11 +338,17 @@ static enum cvm_status on_text(void *state, const struct cvm_db_value *columns, 
         if (event.source == CVM_INDEX_NONE) {
             return CVM_OK; /* the catalogue no longer has it: its rows stay, journeys are without */
         }
-        if (!copy_slice(r->slab->arena, &columns[5], &event.attributes) ||
-            !copy_slice(r->slab->arena, &columns[6], &event.private_text)) {
+        struct cvm_private_row stored = {
+            .place = {CVM_VAULT_EVENT, row->key, source, identity, row->version},
+            .blob = &columns[6],
+            .key_id = columns[7].integer,
+        };
+        if (!copy_slice(r->slab->arena, &columns[5], &event.attributes)) {
             return CVM_FAIL(err, CVM_E_LIMIT, "no memory for the stored rows of a customer");
         }
-        return add_event(r, &event, err);
+        enum cvm_status status = cvm_private_text_read(r->view->store, r->slab->arena, &stored,
+                                                       &event.private_text, err);
+        return status == CVM_OK ? add_event(r, &event, err) : status;
     }
     return CVM_OK;
 }

@@ -9,7 +9,9 @@ enum cvm_import_batch_state { CVM_IMPORT_ABSENT, CVM_IMPORT_VISIBLE, CVM_IMPORT_
 
 /* The store as one import sees it. */
 struct cvm_import_view {
-    struct cvm_db *db;
+    struct cvm_store *store;
+    struct cvm_db *db;       /* of the store */
+    struct cvm_vault *vault; /* that seals what is put in; NULL = it stays in the clear */
     const struct cvm_catalogue *catalogue;
     int64_t batch;                    /* that is being put in; 0 when rebuilding */
     uint8_t *batch_states;            /* by batch number: enum cvm_import_batch_state */
@@ -29,8 +31,10 @@ struct cvm_import_view {
     int32_t last_day;
 };
 
-/* Reads the batches and the numbers of the sources; batch_states is malloc'ed. */
-CVM_MUST_CHECK enum cvm_status cvm_import_view_open(struct cvm_import_view *view, struct cvm_db *db,
+/* Opens the vault where there is one, reads the batches and the numbers of the sources;
+ * batch_states is malloc'ed. */
+CVM_MUST_CHECK enum cvm_status cvm_import_view_open(struct cvm_import_view *view,
+                                                    struct cvm_store *store,
                                                     const struct cvm_catalogue *catalogue,
                                                     struct cvm_error *err);
 void cvm_import_view_close(struct cvm_import_view *view);

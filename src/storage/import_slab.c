@@ -103,16 +103,18 @@ static enum cvm_status take(struct cvm_import_slab *slab, const struct cvm_impor
     return CVM_OK;
 }
 
-static enum cvm_status reject(struct cvm_import_gathering *g, struct cvm_error *err)
+static enum cvm_status reject(struct cvm_import_gathering *g, bool is_erased, struct cvm_error *err)
 {
     const struct cvm_import_record *record = g->next;
     struct cvm_record_reject reject = {
         .source = record->source,
         .file = g->files[record->file],
         .record = record->record,
-        .reason = "one customer has too many records in one import",
-        .text = cvm_import_record_id(record),
-        .length = record->id_length,
+        /* File and number must do for who was erased: the id would be kept again. */
+        .reason = is_erased ? "the customer was erased (--allow-erased takes such records)"
+                            : "one customer has too many records in one import",
+        .text = is_erased ? NULL : cvm_import_record_id(record),
+        .length = is_erased ? 0 : record->id_length,
     };
     g->rejected[record->source]++;
     return cvm_import_rejects_add(g->rejects, &reject, err);
@@ -194,10 +196,14 @@ static enum cvm_status take_group(struct cvm_import_slab *slab, struct cvm_impor
     while (status == CVM_OK && g->next != NULL && g->next->key == key) {
         bool is_full = slab->items.count - first >= CUSTOMER_RECORDS_MAX ||
                        (slab->bytes.count - first_byte) * 8 >= CUSTOMER_BYTES_MAX;
-        status = is_full ? reject(g, err) : take(slab, g->next, err);
+        bool is_erased =
+            g->erased != NULL &&
+            cvm_erased_set_has(g->erased, key, cvm_import_record_id(g->next), g->next->id_length);
+        status = is_full || is_erased ? reject(g, is_erased, err) : take(slab, g->next, err);
         status = status == CVM_OK ? read_next(g, err) : status;
     }
-    return status == CVM_OK ? split_group(slab, first, slab->items.count - first, err) : status;
+    size_t count = slab->items.count - first;
+    return status == CVM_OK && count > 0 ? split_group(slab, first, count, err) : status;
 }
 
 static void set_pointers(struct cvm_import_slab *slab)

@@ -9,6 +9,7 @@
 #define CVM_STORAGE_IMPORT_SLAB_H
 
 #include "base/columns.h"
+#include "storage/erase.h"
 #include "storage/import_pack.h"
 #include "storage/import_reject.h"
 #include "storage/import_sort.h"
@@ -86,7 +87,8 @@ struct cvm_import_gathering {
     bool is_started;
     struct cvm_import_rejects *rejects;
     const char *const *files; /* names by number */
-    int64_t *rejected;        /* per source: beyond what one customer may have */
+    int64_t *rejected;        /* per source: beyond what one customer may have, or of one erased */
+    const struct cvm_erased_set *erased; /* whose records are refused; NULL = nobody's */
 };
 /* Fill the slab with whole customers; record_count 0 at the end. */
 CVM_MUST_CHECK enum cvm_status cvm_import_slab_fill(struct cvm_import_slab *slab,

@@ -7,6 +7,7 @@
 #include "storage/db_sql.h"
 #include "storage/import_report.h"
 #include "storage/import_resolve.h"
+#include "storage/vault.h"
 
 /* Reading a range of keys is worth it while it brings at most so many times the wanted customers.
  */
@@ -78,10 +79,12 @@ enum cvm_status cvm_import_highest_source(struct cvm_db *db, int32_t *out_highes
     return status;
 }
 
-enum cvm_status cvm_import_view_open(struct cvm_import_view *view, struct cvm_db *db,
+enum cvm_status cvm_import_view_open(struct cvm_import_view *view, struct cvm_store *store,
                                      const struct cvm_catalogue *catalogue, struct cvm_error *err)
 {
-    *view = (struct cvm_import_view){.db = db,
+    struct cvm_db *db = cvm_store_db(store);
+    *view = (struct cvm_import_view){.store = store,
+                                     .db = db,
                                      .catalogue = catalogue,
                                      .key_bits = 63,
                                      .first_day = CVM_DAY_NONE,
@@ -90,7 +93,11 @@ enum cvm_status cvm_import_view_open(struct cvm_import_view *view, struct cvm_db
         view->numbers[s] = -1;
     }
     enum cvm_status status =
-        cvm_db_query(db, cvm_db_sql(db, CVM_SQL_IMPORT_BATCHES), NULL, 0, on_batch, view, err);
+        cvm_store_seals(store) ? cvm_store_vault(store, &view->vault, err) : CVM_OK;
+    if (status == CVM_OK) {
+        status =
+            cvm_db_query(db, cvm_db_sql(db, CVM_SQL_IMPORT_BATCHES), NULL, 0, on_batch, view, err);
+    }
     if (status == CVM_OK) {
         status =
             cvm_db_query(db, cvm_db_sql(db, CVM_SQL_IMPORT_SOURCES), NULL, 0, on_source, view, err);
@@ -316,7 +323,8 @@ static enum cvm_status give_key(struct loading *l, bool has_range, size_t number
         if (status != CVM_OK) {
             return status;
         }
-        if (holder.id == NULL || strcmp(holder.id, customer->id) == 0) {
+        /* A pseudonym (batch 0) is nobody's id. */
+        if (holder.id == NULL || (holder.batch != 0 && strcmp(holder.id, customer->id) == 0)) {
             customer->key = key;
             /* The row of an abandoned import is given this batch. */
             customer->is_new = holder.id == NULL ||
@@ -459,6 +467,9 @@ enum cvm_status cvm_import_load(struct cvm_import_view *view, struct cvm_import_
     uint64_t last = customers[count - 1].base_key;
     bool has_rows = view->customers_before > 0;
     bool has_range = has_rows && is_range_cheap(view, count, first, last);
+    if (view->vault != NULL) {
+        cvm_vault_read_ahead(view->vault, has_rows && !has_range ? 1 : SIZE_MAX);
+    }
     enum cvm_status status = CVM_OK;
     cvm_column_init(&l.found, sizeof(struct found));
     if (has_range) {

@@ -12,6 +12,7 @@
 #include "storage/migrate.h"
 #include "storage/store_lock.h"
 #include "storage/store_private.h"
+#include "storage/vault.h"
 
 #define PATH_BYTES_MAX       4096
 #define MIGRATE_LOCK_WAIT_MS 10000
@@ -33,18 +34,15 @@ static const char *file_of(const char *url)
     return url + 7;
 }
 
-/* "sqlite:x.db" -> "sqlite:x-journeys.db"; memory is a database of its own each time. */
-static enum cvm_status journeys_url(const char *url, char journeys[PATH_BYTES_MAX],
-                                    struct cvm_error *err)
+/* "sqlite:x.db" -> "sqlite:x-<name>.db"; memory is a database of its own each time. */
+static enum cvm_status url_beside(const char *url, const char *name, char out[PATH_BYTES_MAX],
+                                  struct cvm_error *err)
 {
     size_t length = strlen(url);
-    const char *suffix = "";
-    if (file_of(url) != NULL) {
-        bool has_ending = length > 3 && strcmp(url + length - 3, ".db") == 0;
-        length -= has_ending ? 3 : 0;
-        suffix = has_ending ? "-journeys.db" : "-journeys";
-    }
-    int written = snprintf(journeys, PATH_BYTES_MAX, "%.*s%s", (int)length, url, suffix);
+    bool is_file = file_of(url) != NULL;
+    bool has_ending = is_file && length > 3 && strcmp(url + length - 3, ".db") == 0;
+    int written = snprintf(out, PATH_BYTES_MAX, "%.*s%s%s%s", (int)(length - (has_ending ? 3 : 0)),
+                           url, is_file ? "-" : "", is_file ? name : "", has_ending ? ".db" : "");
     if (written >= PATH_BYTES_MAX) {
         return CVM_FAIL(err, CVM_E_LIMIT, "the URL of the store is too long");
     }
@@ -132,7 +130,7 @@ static enum cvm_status open_journeys(struct cvm_store *store,
         .cache_bytes = JOURNEYS_CACHE_BYTES,
         .map_bytes = is_writer ? 0 : JOURNEYS_MAP_BYTES,
     };
-    enum cvm_status status = journeys_url(store->url, url, err);
+    enum cvm_status status = url_beside(store->url, "journeys", url, err);
     if (status == CVM_OK) {
         status = cvm_db_open(url, &journeys_options, &store->journeys, err);
     }
@@ -163,6 +161,34 @@ static enum cvm_status store_create(const char *url, const struct cvm_clock *clo
     return CVM_OK;
 }
 
+static enum cvm_status keep_privacy(struct cvm_store *store,
+                                    const struct cvm_store_privacy *privacy, struct cvm_error *err)
+{
+    char url[PATH_BYTES_MAX];
+    if (privacy->master_key == NULL) {
+        return CVM_OK;
+    }
+    enum cvm_status status = CVM_OK;
+    if (privacy->keys_url != NULL) {
+        (void)snprintf(url, sizeof(url), "%s", privacy->keys_url);
+    } else if (strncmp(store->url, "sqlite:", 7) == 0) {
+        status = url_beside(store->url, "keys", url, err);
+    } else {
+        status = CVM_FAIL(err, CVM_E_INVALID,
+                          "personal data are sealed, and nothing says where "
+                          "their keys are");
+        return cvm_error_hint(err, status, "Name a database as privacy.keys in cvm.yaml.");
+    }
+    if (status == CVM_OK) {
+        store->master_key = strdup(privacy->master_key);
+        store->keys_url = strdup(url);
+        if (store->master_key == NULL || store->keys_url == NULL) {
+            status = CVM_FAIL(err, CVM_E_LIMIT, "no memory to open the store");
+        }
+    }
+    return status;
+}
+
 enum cvm_status cvm_store_open(const char *url, const struct cvm_store_options *options,
                                struct cvm_store **out_store, struct cvm_error *err)
 {
@@ -178,6 +204,9 @@ enum cvm_status cvm_store_open(const char *url, const struct cvm_store_options *
     /* No lock file beside a store that does not exist. */
     if (options->access == CVM_DB_WRITE && is_there) {
         status = take_lock(url, options->lock_wait_ms, &options->clock, &store->lock, err);
+    }
+    if (status == CVM_OK) {
+        status = keep_privacy(store, &options->privacy, err);
     }
     if (status == CVM_OK) {
         status = open_main(store, options, now_ms, err);
@@ -198,9 +227,12 @@ void cvm_store_close(struct cvm_store *store)
     if (store == NULL) {
         return;
     }
+    cvm_vault_close(store->vault);
     cvm_db_close(store->journeys);
     cvm_db_close(store->db);
     cvm_store_unlock(store->lock);
+    free(store->master_key);
+    free(store->keys_url);
     free(store->url);
     free(store);
 }
@@ -262,6 +294,92 @@ enum cvm_status cvm_store_created_ms(struct cvm_store *store, int64_t *out_ms,
                                      struct cvm_error *err)
 {
     return cvm_db_get_int(store->db, CVM_SQL_STORE_CREATED, NULL, 0, out_ms, err);
+}
+
+/* ---- keys of personal data ---- */
+
+bool cvm_store_seals(const struct cvm_store *store)
+{
+    return store->master_key != NULL;
+}
+
+static enum cvm_status read_vault_id(void *state, const struct cvm_db_value *columns,
+                                     size_t column_count, struct cvm_error *err)
+{
+    (void)column_count;
+    (void)err;
+    (void)snprintf(state, CVM_VAULT_ID_SIZE, "%s", cvm_db_string(&columns[0]));
+    return CVM_OK;
+}
+
+static enum cvm_status record_vault(struct cvm_store *store, const char *vault_id,
+                                    struct cvm_error *err)
+{
+    struct cvm_db *db = store->db;
+    struct cvm_db_value param = cvm_db_text(vault_id);
+    bool is_inside = cvm_db_in_transaction(db);
+    enum cvm_status status = is_inside ? CVM_OK : cvm_db_begin(db, err);
+    if (status == CVM_OK) {
+        status = cvm_db_exec(db, cvm_db_sql(db, CVM_SQL_VAULT_ADD), &param, 1, NULL, err);
+    }
+    if (!is_inside && status == CVM_OK) {
+        status = cvm_db_commit(db, err);
+    }
+    if (!is_inside) {
+        cvm_db_rollback(db);
+    }
+    return status;
+}
+
+static enum cvm_status open_vault(struct cvm_store *store, struct cvm_vault **out_vault,
+                                  struct cvm_error *err)
+{
+    char recorded[CVM_VAULT_ID_SIZE] = "";
+    struct cvm_vault *vault = NULL;
+    enum cvm_status status = cvm_db_query(store->db, cvm_db_sql(store->db, CVM_SQL_VAULT_ID), NULL,
+                                          0, read_vault_id, recorded, err);
+    bool is_writer = cvm_db_access_of(store->db) == CVM_DB_WRITE;
+    struct cvm_vault_options options = {
+        .url = store->keys_url,
+        .master_key = store->master_key,
+        .access = cvm_db_access_of(store->db),
+        .may_create = is_writer && recorded[0] == '\0',
+        .now_ms = cvm_store_now_ms(store),
+    };
+    if (status == CVM_OK) {
+        status = cvm_vault_open(&options, &vault, err);
+    }
+    if (status == CVM_OK && recorded[0] != '\0' && strcmp(recorded, cvm_vault_id(vault)) != 0) {
+        status = CVM_FAIL(err, CVM_E_CONFLICT, "the database of keys is not the one of this store");
+        status = cvm_error_hint(err, status, "Name its own one as privacy.keys in cvm.yaml.");
+    }
+    if (status == CVM_OK && is_writer && recorded[0] == '\0') {
+        status = record_vault(store, cvm_vault_id(vault), err);
+    }
+    if (status != CVM_OK) {
+        cvm_vault_close(vault);
+        return status;
+    }
+    *out_vault = vault;
+    return CVM_OK;
+}
+
+enum cvm_status cvm_store_vault(struct cvm_store *store, struct cvm_vault **out_vault,
+                                struct cvm_error *err)
+{
+    enum cvm_status status = CVM_OK;
+    if (!cvm_store_seals(store)) {
+        status =
+            CVM_FAIL(err, CVM_E_DENIED, "personal data are sealed, and no master key is given");
+        return cvm_error_hint(err, status, "Name its file as privacy.master_key in cvm.yaml.");
+    }
+    if (store->vault == NULL) {
+        status = open_vault(store, &store->vault, err);
+    }
+    if (status == CVM_OK) {
+        *out_vault = store->vault;
+    }
+    return status;
 }
 
 enum cvm_status cvm_store_checkpoint(struct cvm_store *store, struct cvm_error *err)

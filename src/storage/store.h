@@ -17,12 +17,19 @@
 
 struct cvm_store;
 
+/* How personal data are kept: sealed under keys that a master key wraps, or in the clear. */
+struct cvm_store_privacy {
+    const char *master_key; /* path of its file; NULL = in the clear */
+    const char *keys_url;   /* database of keys; NULL = "cvm-keys.db" beside "cvm.db" */
+};
+
 struct cvm_store_options {
     enum cvm_db_access access;
     bool may_create;
     int64_t lock_wait_ms; /* how long to wait for another writer; then CVM_E_UNAVAILABLE naming its
                              process */
     struct cvm_clock clock;
+    struct cvm_store_privacy privacy;
 };
 
 /* Creates and migrates when may_create; else CVM_E_NOT_FOUND with a hint (`cvm init`). A store of a
@@ -46,6 +53,16 @@ int64_t cvm_store_now_ms(const struct cvm_store *store);
 /* When the store was made: another one in its place is another store. */
 CVM_MUST_CHECK enum cvm_status cvm_store_created_ms(struct cvm_store *store, int64_t *out_ms,
                                                     struct cvm_error *err);
+
+/* True when new personal data are to be sealed. */
+bool cvm_store_seals(const struct cvm_store *store);
+/* The vault, opened at the first call; it belongs to the store. CVM_E_DENIED when no master key was
+ * named, CVM_E_NOT_FOUND when the master key or the keys are not there, CVM_E_CONFLICT when they
+ * are those of another store. A writer makes the keys of a store that has none, and records whose
+ * they are, in a transaction of its own unless one is open. */
+struct cvm_vault;
+CVM_MUST_CHECK enum cvm_status cvm_store_vault(struct cvm_store *store,
+                                               struct cvm_vault **out_vault, struct cvm_error *err);
 
 /* Fold the write-ahead logs back into the files (the writer only). */
 CVM_MUST_CHECK enum cvm_status cvm_store_checkpoint(struct cvm_store *store, struct cvm_error *err);

@@ -9,6 +9,9 @@ struct cvm_store {
     struct cvm_db *db;
     struct cvm_db *journeys;
     char *url;
+    struct cvm_vault *vault; /* NULL until it is asked for */
+    char *master_key;        /* NULL = in the clear */
+    char *keys_url;
     struct cvm_clock clock;
     int lock; /* -1 = none */
 };

@@ -156,6 +156,12 @@ static enum cvm_status faulty_checkpoint(struct cvm_db *base, struct cvm_error *
     return status == CVM_OK ? cvm_db_checkpoint(inner_of(base), err) : status;
 }
 
+static enum cvm_status faulty_scrub(struct cvm_db *base, struct cvm_error *err)
+{
+    enum cvm_status status = pass(base, err);
+    return status == CVM_OK ? cvm_db_scrub(inner_of(base), err) : status;
+}
+
 static enum cvm_status faulty_open(const char *location, const struct cvm_db_options *options,
                                    struct cvm_db **out_db, struct cvm_error *err)
 {
@@ -177,6 +183,7 @@ static const struct cvm_db_backend faulty = {
     .bulk_load = faulty_bulk_load,
     .scan = faulty_scan,
     .checkpoint = faulty_checkpoint,
+    .scrub = faulty_scrub,
 };
 
 void db_faulty_wrap(struct cvm_store *store, bool journeys, struct db_faults *faults)

@@ -4,13 +4,13 @@ FROM customer
 WHERE customer_key = ?1
 
 -- name: customer_count
-SELECT count(*)
-FROM customer
+SELECT (SELECT count(*) FROM customer) - (SELECT count(*) FROM erased)
 
+-- Batch 0 = erased.
 -- name: customer_list
 SELECT customer_key, customer_id
 FROM customer
-WHERE customer_key > ?1
+WHERE customer_key > ?1 AND batch <> 0
 ORDER BY customer_key
 LIMIT ?2
 
@@ -26,7 +26,8 @@ WHERE state = 'closed'
 
 -- All versions that count; event_rows.c takes the highest of each.
 -- name: event_rows
-SELECT e.day, e.second, s.name, e.identity, e.version, e.batch, e.attributes, e.private, e.key_id
+SELECT e.day, e.second, s.name, e.identity, e.version, e.batch, e.attributes, e.private, e.key_id,
+    e.source
 FROM event e
 JOIN batch b ON b.batch = e.batch
 JOIN source s ON s.source = e.source

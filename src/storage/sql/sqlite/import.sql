@@ -41,7 +41,7 @@ WHERE customer_key BETWEEN ?1 AND ?2
 ORDER BY customer_key, day, source, identity, version
 
 -- name: import_event_texts
-SELECT day, source, identity, version, second, attributes, private
+SELECT day, source, identity, version, second, attributes, private, key_id
 FROM event
 WHERE customer_key = ?1 AND day BETWEEN ?2 AND ?3
 ORDER BY day, source, identity, version
@@ -50,7 +50,7 @@ ORDER BY day, source, identity, version
 -- name: import_event_add
 INSERT OR REPLACE INTO event
     (customer_key, day, source, identity, version, second, batch, content, attributes, private, key_id)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 0)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
 
 -- name: import_consents_between
 SELECT customer_key, version, source, batch, content, recorded, granted, updated_day, quiet_start_min, quiet_end_min,
@@ -63,7 +63,7 @@ ORDER BY customer_key, version
 INSERT OR REPLACE INTO consent
     (customer_key, version, source, batch, content, recorded, granted, updated_day, quiet_start_min, quiet_end_min,
     preferred_time, language, private, key_id)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, 0)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
 
 -- One audit row per customer whose permissions changed, in the transaction that closes the batch. The numbers are bits of
 -- (channel, direction, purpose): model/consent.h.
@@ -91,7 +91,7 @@ ORDER BY n.customer_key, n.version
 SELECT customer_key, customer_id, batch FROM customer ORDER BY customer_key
 
 -- name: import_events_all
-SELECT customer_key, day, source, identity, version, batch, second, attributes, private
+SELECT customer_key, day, source, identity, version, batch, second, attributes, private, key_id
 FROM event
 ORDER BY customer_key, day, source, identity, version
 

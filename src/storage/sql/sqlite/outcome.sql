@@ -5,9 +5,11 @@ SELECT state, day, is_late
 FROM outcome
 WHERE run_id = ?1 AND customer_key = ?2
 
+-- Of an erased customer the reason, a text, is not kept.
 -- name: outcome_add
 INSERT INTO outcome (run_id, customer_key, state, day, at, minutes, reason, is_late, outcome_import)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6,
+    CASE WHEN EXISTS (SELECT 1 FROM erased WHERE customer_key = ?2) THEN NULL ELSE ?7 END, ?8, ?9)
 
 -- name: outcome_set_late
 UPDATE outcome
@@ -49,12 +51,14 @@ FROM outcome_import
 WHERE report IS NULL
 
 -- Decisions whose contact (or its date) or opt-out became known by imports that are not finished: not_sent 11, opted_out
--- 13, expired 14, churned 16, stayed 17 make no contact; a date other than that of sent 2 may move.
+-- 13, expired 14, churned 16, stayed 17 make no contact; a date other than that of sent 2 may move. An erased customer
+-- has no journey.
 -- name: outcome_to_follow
 SELECT o.run_id, o.customer_key, max(o.state = 13)
 FROM outcome_import i
 JOIN outcome o USING (outcome_import)
-WHERE i.report IS NULL AND o.state NOT IN (11, 14, 16, 17) AND (
+WHERE i.report IS NULL AND o.state NOT IN (11, 14, 16, 17)
+    AND o.customer_key NOT IN (SELECT customer_key FROM erased) AND (
     o.state IN (2, 13) OR NOT EXISTS (
         SELECT 1
         FROM outcome s
