@@ -88,7 +88,7 @@ static void set_prices(struct cvm_phase_one *phase, const struct cvm_question *q
 
 static void find_welcome(struct cvm_phase_one *phase)
 {
-    phase->chooser.order_count = 0;
+    size_t count = 0;
     memset(phase->welcome, 0, phase->class_count * sizeof(uint64_t));
     for (size_t t = 0; t < phase->problem->treatment_count; t++) {
         bool is_any = false;
@@ -98,9 +98,10 @@ static void find_welcome(struct cvm_phase_one *phase)
             is_any = is_any || is_welcome;
         }
         if (is_any) {
-            phase->order[phase->chooser.order_count++] = (unsigned char)t;
+            phase->order[count++] = (unsigned char)t;
         }
     }
+    cvm_chooser_set_order(&phase->chooser, phase->order, count);
 }
 
 static void take(struct cvm_phase_one *phase, const struct cvm_kind *kind, int64_t weight,
@@ -165,13 +166,14 @@ static void choose_several(struct cvm_phase_one *phase, size_t unit)
     size_t treatments = phase->problem->treatment_count;
     const struct cvm_kind *members = census->members + census->first[unit];
     size_t size = census->first[unit + 1] - census->first[unit];
+    memset(phase->chooser.scores, 0, size * treatments * sizeof(double));
     for (size_t k = 0; k < size; k++) {
-        for (size_t place = 0; place < phase->chooser.order_count; place++) {
-            size_t t = phase->order[place];
-            double cost = phase->flats[t * phase->class_count + members[k].customer_class] +
-                          phase->rates[t] * members[k].amount;
-            bool is_eligible = (members[k].mask >> t & 1) != 0;
-            phase->chooser.scores[k * treatments + t] = is_eligible ? -cost : -HUGE_VAL;
+        uint64_t left = members[k].mask & phase->welcome[members[k].customer_class];
+        for (; left != 0; left &= left - 1) {
+            size_t t = (size_t)__builtin_ctzll(left);
+            phase->chooser.scores[k * treatments + t] =
+                -(phase->flats[t * phase->class_count + members[k].customer_class] +
+                  phase->rates[t] * members[k].amount);
         }
     }
     (void)cvm_choose_unit(&phase->chooser, size, census->max[unit], phase->sets);
@@ -619,6 +621,5 @@ enum cvm_status cvm_phase_one_use(struct cvm_phase_one *phase, const struct cvm_
     if (phase->sets == NULL || phase->without == NULL || phase->savings == NULL) {
         return CVM_FAIL(err, CVM_E_LIMIT, "no memory for a household of %zu", census->size_max);
     }
-    return cvm_chooser_init(&phase->chooser, phase->problem, phase->order,
-                            phase->problem->treatment_count, census->size_max, phase->arena, err);
+    return cvm_chooser_init(&phase->chooser, phase->problem, census->size_max, phase->arena, err);
 }
