@@ -103,18 +103,6 @@ static void give_back(const struct cvm_table *table, size_t first, size_t end)
     }
 }
 
-static void add_counts(const struct cvm_kernel_pass *pass, struct cvm_kernel_sums *sums,
-                       uint64_t set, size_t customer, const unsigned char *places)
-{
-    const struct cvm_table *table = pass->table;
-    size_t customer_class = table->classes != NULL ? table->classes[customer] : 0;
-    for (; set != 0; set &= set - 1) {
-        size_t place = places[__builtin_ctzll(set)];
-        sums->counts[customer_class * pass->fare_count + place]++;
-        sums->amounts[place] += table->amounts != NULL ? table->amounts[customer] : 0.0;
-    }
-}
-
 /* ---- the simple form ---- */
 
 static void run_kernel(struct pass *pass, size_t group, size_t worker)
@@ -141,39 +129,61 @@ static void run_kernel(struct pass *pass, size_t group, size_t worker)
 
 /* ---- the general form ---- */
 
-/* One member of a unit, at its place among the members of all. */
+/* Of the member at a place among those of all units. */
+static struct cvm_lined lined_at(const struct cvm_table *table, size_t at)
+{
+    if (table->lined != NULL) {
+        return table->lined[at];
+    }
+    size_t customer = cvm_units_member(table->units, at);
+    return (struct cvm_lined){
+        .amount = table->amounts != NULL ? table->amounts[customer] : 0.0,
+        .jitter = cvm_jitter(table->keys[customer]),
+        .customer_class = table->classes != NULL ? table->classes[customer] : 0,
+    };
+}
+
 static void score_member(const struct pass *pass, size_t at, double *prices, double *scores)
 {
     const struct cvm_tariff *tariff = &pass->solve->tariff;
     const struct cvm_table *table = pass->table;
+    const struct cvm_lined lined = lined_at(table, at);
     size_t count = table->treatment_count;
-    size_t customer_class = 0;
     float values[CVM_PROBLEM_TREATMENTS_MAX];
     struct cvm_kernel_member member = {
         .treatment_count = (int)count,
+        .flats = tariff->flat_of_class + lined.customer_class * count,
         .rates = tariff->rate,
         .blurs = tariff->blur,
+        .values = values,
+        .amount = lined.amount,
+        .jitter = lined.jitter,
         .is_jittered = pass->margins == NULL && !pass->solve->is_rough,
     };
-    if (table->lined != NULL) {
-        const struct cvm_lined *lined = &table->lined[at];
+    if (table->lined_values != NULL) {
         member.values = table->lined_values + at * count;
-        member.amount = lined->amount;
-        member.jitter = lined->jitter;
-        customer_class = lined->customer_class;
     } else {
         size_t customer = cvm_units_member(table->units, at);
         const float *column = table->values + cvm_table_at(table, customer, 0);
         for (size_t t = 0; t < count; t++) {
             values[t] = column[t * BLOCK];
         }
-        member.values = values;
-        member.amount = table->amounts != NULL ? table->amounts[customer] : 0.0;
-        member.jitter = cvm_jitter(table->keys[customer]);
-        customer_class = table->classes != NULL ? table->classes[customer] : 0;
     }
-    member.flats = tariff->flat_of_class + customer_class * count;
     pass->solve->kernel->score(&member, prices, scores);
+}
+
+static void add_counts(const struct pass *pass, size_t at, uint64_t set,
+                       const unsigned char *places, struct cvm_kernel_sums *sums)
+{
+    if (set == 0) {
+        return;
+    }
+    const struct cvm_lined lined = lined_at(pass->table, at);
+    for (; set != 0; set &= set - 1) {
+        size_t place = places[__builtin_ctzll(set)];
+        sums->counts[lined.customer_class * pass->kernel_pass.fare_count + place]++;
+        sums->amounts[place] += lined.amount;
+    }
 }
 
 static void score_unit(const struct pass *pass, struct cvm_chooser *chooser, size_t unit)
@@ -240,12 +250,13 @@ static void run_unit(struct pass *pass, size_t unit, struct cvm_chooser *chooser
     }
     sums->gain[0] += gain;
     for (size_t j = 0; j < size; j++) {
-        size_t customer = cvm_units_member(table->units, table->units->first[unit] + j);
+        size_t at = table->units->first[unit] + j;
         if (!is_open) {
-            add_counts(&pass->kernel_pass, sums, sets[j], customer, places);
+            add_counts(pass, at, sets[j], places, sums);
         }
         if (pass->choices != NULL) {
-            pass->choices->sets[customer] = is_open ? UINT64_MAX : sets[j];
+            pass->choices->sets[cvm_units_member(table->units, at)] =
+                is_open ? UINT64_MAX : sets[j];
         }
     }
 }
