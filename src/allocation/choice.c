@@ -3,24 +3,35 @@
 #include <math.h>
 
 enum cvm_status cvm_chooser_init(struct cvm_chooser *chooser, const struct cvm_problem *problem,
-                                 const unsigned char *order, size_t order_count, size_t size_max,
-                                 struct cvm_arena *arena, struct cvm_error *err)
+                                 size_t size_max, struct cvm_arena *arena, struct cvm_error *err)
 {
     *chooser = (struct cvm_chooser){
         .problem = problem,
-        .order = order,
-        .order_count = order_count,
         .scores = CVM_NEW_ARRAY(arena, size_max * problem->treatment_count + 1, double),
+        .prices = CVM_NEW_ARRAY(arena, size_max * problem->treatment_count + 1, double),
         .gains = CVM_NEW_ARRAY(arena, size_max + 1, double),
         .with = CVM_NEW_ARRAY(arena, size_max + 1, uint64_t),
         .sets = CVM_NEW_ARRAY(arena, size_max + 1, uint64_t),
         .worst = CVM_NEW_ARRAY(arena, size_max + 1, uint64_t),
     };
-    if (chooser->scores == NULL || chooser->gains == NULL || chooser->with == NULL ||
-        chooser->sets == NULL || chooser->worst == NULL) {
+    if (chooser->scores == NULL || chooser->prices == NULL || chooser->gains == NULL ||
+        chooser->with == NULL || chooser->sets == NULL || chooser->worst == NULL) {
         return CVM_FAIL(err, CVM_E_LIMIT, "no memory for a household of %zu", size_max);
     }
+    for (size_t t = 0; t < problem->treatment_count; t++) {
+        chooser->open |= UINT64_C(1) << t;
+        chooser->ranks[t] = (unsigned char)t;
+    }
     return CVM_OK;
+}
+
+void cvm_chooser_set_order(struct cvm_chooser *chooser, const unsigned char *order, size_t count)
+{
+    chooser->open = 0;
+    for (size_t place = 0; place < count; place++) {
+        chooser->open |= UINT64_C(1) << order[place];
+        chooser->ranks[order[place]] = (unsigned char)place;
+    }
 }
 
 bool cvm_set_is_allowed(const struct cvm_problem *problem, uint64_t set)
@@ -48,6 +59,16 @@ struct menu {
     uint64_t best_set;
 };
 
+/* Few scores are above 0, and which is hard to foresee: no branch asks for it. */
+static uint64_t find_positive(const struct cvm_chooser *chooser, const double *scores)
+{
+    uint64_t positive = 0;
+    for (size_t t = 0; t < chooser->problem->treatment_count; t++) {
+        positive |= (uint64_t)(scores[t] > 0.0) << t;
+    }
+    return positive & chooser->open;
+}
+
 static void make_menu(const struct cvm_chooser *chooser, const double *scores, uint64_t allowed,
                       struct menu *menu)
 {
@@ -55,15 +76,18 @@ static void make_menu(const struct cvm_chooser *chooser, const double *scores, u
     menu->count = 0;
     menu->best = 0.0;
     menu->best_set = 0;
-    for (size_t place = 0; place < chooser->order_count; place++) {
-        unsigned char t = chooser->order[place];
-        if ((allowed >> t & 1) == 0 || !(scores[t] > 0.0)) {
-            continue;
-        }
+    for (; allowed != 0; allowed &= allowed - 1) {
+        unsigned char t = (unsigned char)__builtin_ctzll(allowed);
         size_t at = menu->count++;
-        for (; at > 0 && scores[t] > menu->scores[at - 1]; at--) {
+        for (; at > 0; at--) {
+            unsigned char other = menu->treatments[at - 1];
+            bool is_tie = scores[t] == menu->scores[at - 1];
+            if (!(scores[t] > menu->scores[at - 1]) &&
+                !(is_tie && chooser->ranks[t] < chooser->ranks[other])) {
+                break;
+            }
             menu->scores[at] = menu->scores[at - 1];
-            menu->treatments[at] = menu->treatments[at - 1];
+            menu->treatments[at] = other;
         }
         menu->scores[at] = scores[t];
         menu->treatments[at] = t;
@@ -94,12 +118,35 @@ static void extend_set(struct menu *menu, size_t from, size_t left, double sum, 
     }
 }
 
+/* Of one treatment each there is no need of a menu. */
+static double best_single(const struct cvm_chooser *chooser, const double *scores, uint64_t allowed,
+                          uint64_t *set)
+{
+    double best = 0.0;
+    unsigned char rank = 0;
+    *set = 0;
+    for (; allowed != 0; allowed &= allowed - 1) {
+        size_t t = (size_t)__builtin_ctzll(allowed);
+        if (scores[t] > best || (scores[t] == best && chooser->ranks[t] < rank)) {
+            best = scores[t];
+            rank = chooser->ranks[t];
+            *set = allowed & -allowed;
+        }
+    }
+    return best;
+}
+
+/* Of the treatments allowed, whose scores are all above 0. */
 static double best_set(const struct cvm_chooser *chooser, const double *scores, uint64_t allowed,
                        uint64_t *set)
 {
+    size_t most = cvm_problem_per_customer(chooser->problem);
     struct menu menu;
+    if (most == 1 || (allowed & (allowed - 1)) == 0) {
+        return best_single(chooser, scores, allowed, set);
+    }
     make_menu(chooser, scores, allowed, &menu);
-    extend_set(&menu, 0, cvm_problem_per_customer(chooser->problem), 0.0, 0);
+    extend_set(&menu, 0, most, 0.0, 0);
     *set = menu.best_set;
     return menu.best;
 }
@@ -112,18 +159,25 @@ double cvm_choose_unit(struct cvm_chooser *chooser, size_t size, size_t max, uin
     size_t stride = problem->treatment_count;
     uint64_t counting = problem->groups != NULL ? problem->group_treatments : 0;
     double sum = 0.0;
+    bool is_any = false;
     if (size == 1 && max >= 1) {
-        return best_set(chooser, chooser->scores, UINT64_MAX, sets);
+        uint64_t positive = find_positive(chooser, chooser->scores);
+        return best_set(chooser, chooser->scores, positive, sets);
     }
     for (size_t i = 0; i < size; i++) {
         const double *scores = chooser->scores + i * stride;
-        double with = best_set(chooser, scores, UINT64_MAX, &chooser->with[i]);
-        double without = best_set(chooser, scores, ~counting, &sets[i]);
-        bool counts = (chooser->with[i] & counting) != 0;
-        chooser->gains[i] = counts ? with - without : 0.0;
+        uint64_t positive = find_positive(chooser, scores);
+        double with = best_set(chooser, scores, positive, &chooser->with[i]);
+        double without = with;
+        sets[i] = chooser->with[i];
+        if ((chooser->with[i] & counting) != 0) {
+            without = best_set(chooser, scores, positive & ~counting, &sets[i]);
+        }
+        chooser->gains[i] = with - without;
+        is_any = is_any || with > without;
         sum += without;
     }
-    for (size_t taken = 0; taken < max; taken++) {
+    for (size_t taken = 0; taken < max && is_any; taken++) {
         size_t best = size;
         for (size_t i = 0; i < size; i++) { /* the first of equals is the one of the lowest key */
             if (chooser->gains[i] > (best < size ? chooser->gains[best] : 0.0)) {

@@ -14,9 +14,10 @@
 /* One thread's working memory. */
 struct cvm_chooser {
     const struct cvm_problem *problem;
-    const unsigned char *order; /* treatments, in the order that breaks ties */
-    size_t order_count;
+    uint64_t open;                                   /* treatments that are looked at */
+    unsigned char ranks[CVM_PROBLEM_TREATMENTS_MAX]; /* of these: the lower one wins a tie */
     double *scores; /* size_max x treatment_count; for the caller to fill */
+    double *prices; /* the same; for the caller */
     double *gains;  /* size_max each: what a treatment that counts adds */
     uint64_t *with;
     uint64_t *sets; /* size_max each: for the caller */
@@ -24,10 +25,10 @@ struct cvm_chooser {
 };
 
 CVM_MUST_CHECK enum cvm_status cvm_chooser_init(struct cvm_chooser *chooser,
-                                                const struct cvm_problem *problem,
-                                                const unsigned char *order, size_t order_count,
-                                                size_t size_max, struct cvm_arena *arena,
-                                                struct cvm_error *err);
+                                                const struct cvm_problem *problem, size_t size_max,
+                                                struct cvm_arena *arena, struct cvm_error *err);
+/* These treatments from now on, in the order that breaks ties; before, all as they stand. */
+void cvm_chooser_set_order(struct cvm_chooser *chooser, const unsigned char *order, size_t count);
 
 /* chooser->scores holds the scores of `size` customers, treatment_count each; what is not above 0
  * is not taken. Sets get a bit per treatment taken. Returns the sum of scores. */

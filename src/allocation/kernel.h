@@ -67,6 +67,19 @@ struct cvm_exact_pass {
     size_t class_count;
 };
 
+/* One customer of the general form: what each treatment costs it and is worth at that, in double
+ * and with the jitter of the other kernels. By treatment. */
+struct cvm_kernel_member {
+    int treatment_count;
+    const double *flats; /* of the customer's class */
+    const double *rates;
+    const double *blurs;
+    const float *values;
+    double amount;
+    float jitter;
+    bool is_jittered;
+};
+
 struct cvm_kernel {
     /* Customers first to end - 1, first a multiple of 16: the best treatment of each. */
     void (*choose)(const struct cvm_kernel_pass *pass, size_t first, size_t end,
@@ -74,6 +87,8 @@ struct cvm_kernel {
     /* The same where it is best however the prices move; the others go to the list. */
     void (*narrow)(const struct cvm_kernel_pass *pass, size_t first, size_t end,
                    struct cvm_kernel_sums *sums, struct cvm_kernel_list *list);
+    void (*score)(const struct cvm_kernel_member *member, double *restrict prices,
+                  double *restrict scores);
     /* Adds everybody's best score, exactly, to sixteen sums. */
     void (*bound)(const struct cvm_exact_pass *pass, size_t first, size_t end, double *gain);
 };

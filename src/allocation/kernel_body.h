@@ -216,4 +216,29 @@ static void narrow(const struct cvm_kernel_pass *pass, size_t first, size_t end,
     }
 }
 
-const struct cvm_kernel KERNEL = {.choose = choose, .narrow = narrow, .bound = bound};
+/* Simple enough for the compiler to make lanes of. */
+static void score(const struct cvm_kernel_member *member, double *restrict prices,
+                  double *restrict scores)
+{
+    const int count = member->treatment_count;
+    const double *flats = member->flats;
+    const double *rates = member->rates;
+    const double *blurs = member->blurs;
+    const float *values = member->values;
+    const double amount = member->amount;
+    const float jitter = member->jitter;
+    for (int t = 0; t < count; t++) {
+        prices[t] = flats[t] + rates[t] * amount;
+    }
+    for (int t = 0; t < count; t++) {
+        scores[t] = (double)values[t] - prices[t];
+    }
+    for (int t = 0; member->is_jittered && t < count; t++) {
+        float turned = jitter * (float)(2 * t + 1);
+        float spread = turned - (float)(int32_t)turned - 0.5f;
+        scores[t] -= (double)spread * (prices[t] * (double)CVM_JITTER_SHARE + blurs[t]);
+    }
+}
+
+const struct cvm_kernel KERNEL = {
+    .choose = choose, .narrow = narrow, .score = score, .bound = bound};

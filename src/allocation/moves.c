@@ -901,3 +901,10 @@ void cvm_moves_each(const struct cvm_moves *moves, cvm_move_fn look, void *state
         offer_all(moves, moves->units[u], look_at, &looking);
     }
 }
+
+void cvm_moves_apply(struct cvm_moves *moves, const struct cvm_move *move, int sign)
+{
+    struct cvm_change change;
+    change_of(moves, move, &change);
+    apply(moves, move, &change, sign);
+}

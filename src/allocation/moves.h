@@ -76,6 +76,8 @@ struct cvm_change {
 typedef void (*cvm_move_fn)(void *state, const struct cvm_moves *moves, const struct cvm_move *move,
                             const struct cvm_change *change);
 void cvm_moves_each(const struct cvm_moves *moves, cvm_move_fn look, void *state);
+/* Makes one of them (sign 1), or unmakes the last one made (-1). */
+void cvm_moves_apply(struct cvm_moves *moves, const struct cvm_move *move, int sign);
 
 /* The plan of one customer as a set of bits, and back. */
 uint64_t cvm_plan_set(const struct cvm_problem *problem, const unsigned char *treatments,

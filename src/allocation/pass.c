@@ -21,9 +21,10 @@ static enum cvm_status make_choosers(struct cvm_solve *solve, struct cvm_error *
     }
     enum cvm_status status = CVM_OK;
     for (size_t w = 0; status == CVM_OK && w < workers; w++) {
-        status = cvm_chooser_init(&solve->choosers[w], solve->problem, solve->tariff.treatments,
-                                  solve->tariff.count, solve->everybody.units->size_max,
+        struct cvm_chooser *chooser = &solve->choosers[w];
+        status = cvm_chooser_init(chooser, solve->problem, solve->everybody.units->size_max,
                                   solve->arena, err);
+        cvm_chooser_set_order(chooser, solve->tariff.treatments, solve->tariff.count);
     }
     return status;
 }
@@ -58,7 +59,14 @@ enum cvm_status cvm_solve_init(struct cvm_solve *solve, const struct cvm_problem
             return CVM_FAIL(err, CVM_E_LIMIT, "no memory for the sums of %zu classes", pairs);
         }
     }
-    return solve->everybody.units != NULL ? make_choosers(solve, err) : CVM_OK;
+    if (solve->everybody.units == NULL) {
+        return CVM_OK;
+    }
+    status = make_choosers(solve, err);
+    /* A mapped problem may not fit into memory a second time. */
+    return status == CVM_OK && !solve->is_mapped
+               ? cvm_table_line_up(&solve->everybody, pool, arena, err)
+               : status;
 }
 
 /* ---- one pass ---- */
@@ -95,18 +103,6 @@ static void give_back(const struct cvm_table *table, size_t first, size_t end)
     }
 }
 
-static void add_counts(const struct cvm_kernel_pass *pass, struct cvm_kernel_sums *sums,
-                       uint64_t set, size_t customer, const unsigned char *places)
-{
-    const struct cvm_table *table = pass->table;
-    size_t customer_class = table->classes != NULL ? table->classes[customer] : 0;
-    for (; set != 0; set &= set - 1) {
-        size_t place = places[__builtin_ctzll(set)];
-        sums->counts[customer_class * pass->fare_count + place]++;
-        sums->amounts[place] += table->amounts != NULL ? table->amounts[customer] : 0.0;
-    }
-}
-
 /* ---- the simple form ---- */
 
 static void run_kernel(struct pass *pass, size_t group, size_t worker)
@@ -133,38 +129,70 @@ static void run_kernel(struct pass *pass, size_t group, size_t worker)
 
 /* ---- the general form ---- */
 
-struct member {
-    size_t customer;
-    double amount;
-    size_t customer_class;
-};
-
-static struct member member_of(const struct cvm_table *table, size_t unit, size_t j)
+/* Of the member at a place among those of all units. */
+static struct cvm_lined lined_at(const struct cvm_table *table, size_t at)
 {
-    size_t customer = cvm_units_member(table->units, table->units->first[unit] + j);
-    return (struct member){
-        .customer = customer,
+    if (table->lined != NULL) {
+        return table->lined[at];
+    }
+    size_t customer = cvm_units_member(table->units, at);
+    return (struct cvm_lined){
         .amount = table->amounts != NULL ? table->amounts[customer] : 0.0,
+        .jitter = cvm_jitter(table->keys[customer]),
         .customer_class = table->classes != NULL ? table->classes[customer] : 0,
     };
 }
 
-static void score_unit(const struct pass *pass, struct cvm_chooser *chooser, size_t unit)
+static void score_member(const struct pass *pass, size_t at, double *prices, double *scores)
 {
     const struct cvm_tariff *tariff = &pass->solve->tariff;
     const struct cvm_table *table = pass->table;
-    size_t size = table->units->first[unit + 1] - table->units->first[unit];
-    for (size_t j = 0; j < size; j++) {
-        struct member member = member_of(table, unit, j);
-        double *scores = chooser->scores + j * table->treatment_count;
-        for (size_t place = 0; place < tariff->count; place++) {
-            size_t t = tariff->treatments[place];
-            double price = cvm_tariff_price(tariff, member.customer_class, t, member.amount);
-            scores[t] = (double)table->values[cvm_table_at(table, member.customer, t)] - price;
-            if (pass->margins == NULL && !pass->solve->is_rough) {
-                scores[t] -= cvm_tariff_jitter(tariff, table->keys[member.customer], t, price);
-            }
+    const struct cvm_lined lined = lined_at(table, at);
+    size_t count = table->treatment_count;
+    float values[CVM_PROBLEM_TREATMENTS_MAX];
+    struct cvm_kernel_member member = {
+        .treatment_count = (int)count,
+        .flats = tariff->flat_of_class + lined.customer_class * count,
+        .rates = tariff->rate,
+        .blurs = tariff->blur,
+        .values = values,
+        .amount = lined.amount,
+        .jitter = lined.jitter,
+        .is_jittered = pass->margins == NULL && !pass->solve->is_rough,
+    };
+    if (table->lined_values != NULL) {
+        member.values = table->lined_values + at * count;
+    } else {
+        size_t customer = cvm_units_member(table->units, at);
+        const float *column = table->values + cvm_table_at(table, customer, 0);
+        for (size_t t = 0; t < count; t++) {
+            values[t] = column[t * BLOCK];
         }
+    }
+    pass->solve->kernel->score(&member, prices, scores);
+}
+
+static void add_counts(const struct pass *pass, size_t at, uint64_t set,
+                       const unsigned char *places, struct cvm_kernel_sums *sums)
+{
+    if (set == 0) {
+        return;
+    }
+    const struct cvm_lined lined = lined_at(pass->table, at);
+    for (; set != 0; set &= set - 1) {
+        size_t place = places[__builtin_ctzll(set)];
+        sums->counts[lined.customer_class * pass->kernel_pass.fare_count + place]++;
+        sums->amounts[place] += lined.amount;
+    }
+}
+
+static void score_unit(const struct pass *pass, struct cvm_chooser *chooser, size_t unit)
+{
+    const uint32_t *first = pass->table->units->first;
+    size_t count = pass->table->treatment_count;
+    for (size_t at = first[unit]; at < first[unit + 1]; at++) {
+        size_t j = at - first[unit];
+        score_member(pass, at, chooser->prices + j * count, chooser->scores + j * count);
     }
 }
 
@@ -178,12 +206,11 @@ static bool is_decided(const struct pass *pass, struct cvm_chooser *chooser, siz
     size_t size = table->units->first[unit + 1] - table->units->first[unit];
     double chosen = 0.0;
     for (size_t j = 0; j < size; j++) {
-        struct member member = member_of(table, unit, j);
         double *scores = chooser->scores + j * table->treatment_count;
+        const double *prices = chooser->prices + j * table->treatment_count;
         for (size_t place = 0; place < tariff->count; place++) {
             size_t t = tariff->treatments[place];
-            double price = cvm_tariff_price(tariff, member.customer_class, t, member.amount);
-            double width = fabs(price) * pass->margins->shares[t] + pass->margins->slacks[t];
+            double width = fabs(prices[t]) * pass->margins->shares[t] + pass->margins->slacks[t];
             bool is_chosen = (sets[j] >> t & 1) != 0;
             scores[t] += is_chosen ? -width : width;
             chosen += is_chosen ? scores[t] : 0.0;
@@ -223,12 +250,13 @@ static void run_unit(struct pass *pass, size_t unit, struct cvm_chooser *chooser
     }
     sums->gain[0] += gain;
     for (size_t j = 0; j < size; j++) {
-        size_t customer = cvm_units_member(table->units, table->units->first[unit] + j);
+        size_t at = table->units->first[unit] + j;
         if (!is_open) {
-            add_counts(&pass->kernel_pass, sums, sets[j], customer, places);
+            add_counts(pass, at, sets[j], places, sums);
         }
         if (pass->choices != NULL) {
-            pass->choices->sets[customer] = is_open ? UINT64_MAX : sets[j];
+            pass->choices->sets[cvm_units_member(table->units, at)] =
+                is_open ? UINT64_MAX : sets[j];
         }
     }
 }

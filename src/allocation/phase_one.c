@@ -38,7 +38,9 @@ struct cvm_phase_one {
     int64_t looks;
     struct cvm_chooser chooser;
     unsigned char order[CVM_PROBLEM_TREATMENTS_MAX]; /* welcome treatments */
-    uint64_t *sets;
+    uint64_t *sets; /* per member of a unit, as the two that follow */
+    uint64_t *without;
+    double *savings;
     double *flats; /* what a pair costs at the prices: [treatment x classes + class], and */
     double rates[CVM_PROBLEM_TREATMENTS_MAX]; /* so much per amount */
     uint64_t *welcome; /* per class: treatments that may cost less than nothing */
@@ -86,7 +88,7 @@ static void set_prices(struct cvm_phase_one *phase, const struct cvm_question *q
 
 static void find_welcome(struct cvm_phase_one *phase)
 {
-    phase->chooser.order_count = 0;
+    size_t count = 0;
     memset(phase->welcome, 0, phase->class_count * sizeof(uint64_t));
     for (size_t t = 0; t < phase->problem->treatment_count; t++) {
         bool is_any = false;
@@ -96,9 +98,10 @@ static void find_welcome(struct cvm_phase_one *phase)
             is_any = is_any || is_welcome;
         }
         if (is_any) {
-            phase->order[phase->chooser.order_count++] = (unsigned char)t;
+            phase->order[count++] = (unsigned char)t;
         }
     }
+    cvm_chooser_set_order(&phase->chooser, phase->order, count);
 }
 
 static void take(struct cvm_phase_one *phase, const struct cvm_kind *kind, int64_t weight,
@@ -111,50 +114,89 @@ static void take(struct cvm_phase_one *phase, const struct cvm_kind *kind, int64
     }
 }
 
-static uint64_t cheapest_of_one(const struct cvm_phase_one *phase, const struct cvm_kind *kind)
+/* The cheapest of these treatments, if it costs less than nothing. */
+static double cheapest_of(const struct cvm_phase_one *phase, const struct cvm_kind *kind,
+                          uint64_t left, uint64_t *out_set)
 {
     double best = 0.0;
-    uint64_t set = 0;
-    uint64_t left = kind->mask & phase->welcome[kind->customer_class];
-    for (; left != 0; left &= left - 1) {
+    *out_set = 0;
+    for (left &= kind->mask & phase->welcome[kind->customer_class]; left != 0; left &= left - 1) {
         size_t t = (size_t)__builtin_ctzll(left);
         double cost = phase->flats[t * phase->class_count + kind->customer_class] +
                       phase->rates[t] * kind->amount;
-        set = cost < best ? left & -left : set;
+        *out_set = cost < best ? left & -left : *out_set;
         best = cost < best ? cost : best;
     }
-    return set;
+    return best;
 }
 
-static void choose_unit(struct cvm_phase_one *phase, size_t unit)
+/* One treatment each: a member who counts for the household gives way to one who saves more. */
+static void choose_singles(struct cvm_phase_one *phase, size_t unit)
+{
+    const struct cvm_problem *problem = phase->problem;
+    const struct cvm_census *census = phase->census;
+    const struct cvm_kind *members = census->members + census->first[unit];
+    size_t size = census->first[unit + 1] - census->first[unit];
+    uint64_t counting = problem->groups != NULL ? problem->group_treatments : 0;
+    size_t candidates = 0;
+    for (size_t k = 0; k < size; k++) {
+        double with = cheapest_of(phase, &members[k], UINT64_MAX, &phase->sets[k]);
+        phase->savings[k] = 0.0;
+        if ((phase->sets[k] & counting) != 0) {
+            phase->savings[k] =
+                cheapest_of(phase, &members[k], ~counting, &phase->without[k]) - with;
+            candidates++;
+        }
+    }
+    for (; candidates > census->max[unit]; candidates--) {
+        size_t least = size;
+        for (size_t k = size; k-- > 0;) { /* of equals, the first stays */
+            bool is_candidate = (phase->sets[k] & counting) != 0;
+            if (is_candidate && (least == size || phase->savings[k] < phase->savings[least])) {
+                least = k;
+            }
+        }
+        phase->sets[least] = phase->without[least];
+    }
+}
+
+static void choose_several(struct cvm_phase_one *phase, size_t unit)
 {
     const struct cvm_census *census = phase->census;
     size_t treatments = phase->problem->treatment_count;
     const struct cvm_kind *members = census->members + census->first[unit];
     size_t size = census->first[unit + 1] - census->first[unit];
-    bool is_simple =
-        size == 1 && census->max[unit] >= 1 && cvm_problem_per_customer(phase->problem) == 1;
-    if (is_simple) {
-        take(phase, members, census->weights[unit], cheapest_of_one(phase, members));
-        return;
+    memset(phase->chooser.scores, 0, size * treatments * sizeof(double));
+    for (size_t k = 0; k < size; k++) {
+        uint64_t left = members[k].mask & phase->welcome[members[k].customer_class];
+        for (; left != 0; left &= left - 1) {
+            size_t t = (size_t)__builtin_ctzll(left);
+            phase->chooser.scores[k * treatments + t] =
+                -(phase->flats[t * phase->class_count + members[k].customer_class] +
+                  phase->rates[t] * members[k].amount);
+        }
     }
+    (void)cvm_choose_unit(&phase->chooser, size, census->max[unit], phase->sets);
+}
+
+static void choose_unit(struct cvm_phase_one *phase, size_t unit)
+{
+    const struct cvm_census *census = phase->census;
+    const struct cvm_kind *members = census->members + census->first[unit];
+    size_t size = census->first[unit + 1] - census->first[unit];
     uint64_t any = 0;
     for (size_t k = 0; k < size; k++) {
         any |= members[k].mask & phase->welcome[members[k].customer_class];
     }
-    for (size_t k = 0; any != 0 && k < size; k++) {
-        for (size_t place = 0; place < phase->chooser.order_count; place++) {
-            size_t t = phase->order[place];
-            double cost = phase->flats[t * phase->class_count + members[k].customer_class] +
-                          phase->rates[t] * members[k].amount;
-            bool is_eligible = (members[k].mask >> t & 1) != 0;
-            phase->chooser.scores[k * treatments + t] = is_eligible ? -cost : -HUGE_VAL;
-        }
+    if (any == 0) {
+        return;
     }
-    if (any != 0) {
-        (void)cvm_choose_unit(&phase->chooser, size, census->max[unit], phase->sets);
+    if (cvm_problem_per_customer(phase->problem) == 1) {
+        choose_singles(phase, unit);
+    } else {
+        choose_several(phase, unit);
     }
-    for (size_t k = 0; any != 0 && k < size; k++) {
+    for (size_t k = 0; k < size; k++) {
         take(phase, &members[k], census->weights[unit], phase->sets[k]);
     }
 }
@@ -574,9 +616,10 @@ enum cvm_status cvm_phase_one_use(struct cvm_phase_one *phase, const struct cvm_
     phase->census = census;
     phase->looks = 0;
     phase->sets = CVM_NEW_ARRAY(phase->arena, census->size_max + 1, uint64_t);
-    if (phase->sets == NULL) {
+    phase->without = CVM_NEW_ARRAY(phase->arena, census->size_max + 1, uint64_t);
+    phase->savings = CVM_NEW_ARRAY(phase->arena, census->size_max + 1, double);
+    if (phase->sets == NULL || phase->without == NULL || phase->savings == NULL) {
         return CVM_FAIL(err, CVM_E_LIMIT, "no memory for a household of %zu", census->size_max);
     }
-    return cvm_chooser_init(&phase->chooser, phase->problem, phase->order,
-                            phase->problem->treatment_count, census->size_max, phase->arena, err);
+    return cvm_chooser_init(&phase->chooser, phase->problem, census->size_max, phase->arena, err);
 }

@@ -5,6 +5,7 @@
 
 #include "allocation/exact.h"
 #include "allocation/moves.h"
+#include "allocation/press.h"
 #include "allocation/verify.h"
 
 /* Below this everybody may be moved; above, those nearest to indifference, several times as many as
@@ -211,18 +212,6 @@ static enum cvm_status list_for(struct cvm_moves *moves, const struct cvm_narrow
     return list_near(moves, table, prices, attempt == last ? 1.0 : LIST_WIDER, err);
 }
 
-/* How far minimums are missed, each in its own unit. */
-static double shortfall_of(const struct cvm_moves *moves)
-{
-    double sum = 0.0;
-    for (size_t r = 0; r < moves->solve->problem->row_count; r++) {
-        const struct cvm_row *row = &moves->solve->problem->rows[r];
-        int64_t over = moves->used[r] - row->limit;
-        sum += over > 0 ? cvm_row_natural(row, over) : 0.0;
-    }
-    return sum;
-}
-
 /* A rare treatment may find its last taker only in a wider list; as long as that is short it is
  * looked through. */
 static bool is_enough(const struct cvm_moves *moves, const struct cvm_narrowed *narrowed,
@@ -274,7 +263,7 @@ static enum cvm_status start_again(struct cvm_moves *moves, struct cvm_error *er
     size_t count = problem->customer_count * cvm_problem_per_customer(problem);
     unsigned char *kept = cvm_arena_alloc_raw(moves->solve->arena, count + 1, 1);
     int64_t used[CVM_PROBLEM_ROWS_MAX];
-    double shortfall = shortfall_of(moves);
+    double shortfall = cvm_press_shortfall(moves);
     double regret = moves->regret;
     if (kept == NULL) {
         return CVM_FAIL(err, CVM_E_LIMIT, "no memory to repair a plan");
@@ -283,7 +272,7 @@ static enum cvm_status start_again(struct cvm_moves *moves, struct cvm_error *er
     memcpy(used, moves->used, sizeof(used));
     cvm_moves_clear(moves);
     enum cvm_status status = cvm_moves_make(moves, CVM_MOVES_LIMITS, err);
-    if (status == CVM_OK && shortfall_of(moves) >= shortfall) {
+    if (status == CVM_OK && cvm_press_shortfall(moves) >= shortfall) {
         memcpy(moves->treatments, kept, count);
         memcpy(moves->used, used, sizeof(used));
         moves->regret = regret;
@@ -316,6 +305,9 @@ enum cvm_status cvm_repair_run(struct cvm_solve *solve, const struct cvm_narrowe
     }
     if (status == CVM_OK && !cvm_moves_keep_limits(moves, CVM_MOVES_LIMITS)) {
         status = start_again(moves, err);
+    }
+    if (status == CVM_OK && !cvm_moves_keep_limits(moves, CVM_MOVES_LIMITS)) {
+        status = cvm_press_run(moves, err);
     }
     if (status == CVM_OK) {
         status = cvm_moves_make(moves, CVM_MOVES_VALUE, err);

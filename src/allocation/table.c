@@ -129,6 +129,62 @@ enum cvm_status cvm_table_of_problem(const struct cvm_problem *problem, struct c
     return CVM_OK;
 }
 
+/* ---- lining up ---- */
+
+struct line_up {
+    const struct cvm_table *table;
+    const uint32_t *places; /* per customer, among the members of units */
+    float *values;
+    struct cvm_lined *lined;
+};
+
+/* In order of customers: what is written lies together, what is read would not. */
+static void line_up_group(void *state, size_t group, size_t worker)
+{
+    const struct line_up *line_up = state;
+    const struct cvm_table *table = line_up->table;
+    size_t count = table->treatment_count;
+    size_t end = (group + 1) * CVM_GROUP_SIZE;
+    end = end < table->count ? end : table->count;
+    (void)worker;
+    for (size_t i = group * CVM_GROUP_SIZE; i < end; i++) {
+        size_t place = line_up->places[i];
+        const float *column = table->values + cvm_table_at(table, i, 0);
+        for (size_t t = 0; t < count; t++) {
+            line_up->values[place * count + t] = column[t * BLOCK];
+        }
+        line_up->lined[place] = (struct cvm_lined){
+            .amount = table->amounts != NULL ? table->amounts[i] : 0.0,
+            .jitter = cvm_jitter(table->keys[i]),
+            .customer_class = table->classes != NULL ? table->classes[i] : 0,
+        };
+    }
+}
+
+enum cvm_status cvm_table_line_up(struct cvm_table *table, struct cvm_pool *pool,
+                                  struct cvm_arena *arena, struct cvm_error *err)
+{
+    size_t pairs = table->count * table->treatment_count;
+    uint32_t *places = cvm_arena_alloc_raw(arena, table->count + 1, sizeof(uint32_t));
+    struct line_up line_up = {
+        .table = table,
+        .places = places,
+        .values = cvm_arena_alloc_raw(arena, pairs + 1, sizeof(float)),
+        .lined = cvm_arena_alloc_raw(arena, table->count + 1, sizeof(struct cvm_lined)),
+    };
+    if (places == NULL || line_up.values == NULL || line_up.lined == NULL) {
+        return CVM_FAIL(err, CVM_E_LIMIT, "no memory for the households of %zu customers",
+                        table->count);
+    }
+    for (size_t at = 0; at < table->count; at++) {
+        places[cvm_units_member(table->units, at)] = (uint32_t)at;
+    }
+    cvm_groups_run(pool, cvm_group_count(table->count), line_up_group, &line_up);
+    table->lined_values = line_up.values;
+    table->lined = line_up.lined;
+    return CVM_OK;
+}
+
 /* ---- picking ---- */
 
 enum cvm_status cvm_table_empty(const struct cvm_table *like, size_t count, struct cvm_arena *arena,

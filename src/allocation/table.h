@@ -24,6 +24,13 @@ struct cvm_units {
     size_t size_max;          /* customers of the largest */
 };
 
+/* What a pass wants to know of one member of a unit besides the values. */
+struct cvm_lined {
+    double amount;
+    float jitter;
+    uint16_t customer_class;
+};
+
 struct cvm_table {
     size_t count; /* customers */
     size_t treatment_count;
@@ -34,6 +41,10 @@ struct cvm_table {
     const float *jitters;          /* of the keys, in whole blocks; NULL = not made */
     const uint32_t *origins;       /* per customer, where it stands in the problem; NULL = here */
     const struct cvm_units *units; /* NULL: every customer is one, with one treatment */
+    /* The members of the units one after the other, treatment_count values each; NULL = not made.
+     * Members stand anywhere in the columns: to look them up there costs most of a pass. */
+    const float *lined_values;
+    const struct cvm_lined *lined;
 };
 
 /* A customer's jitter, in [0, 1): keys are hashes, their low bits are as good as any. */
@@ -47,6 +58,10 @@ CVM_MUST_CHECK enum cvm_status cvm_table_of_problem(const struct cvm_problem *pr
                                                     struct cvm_arena *arena,
                                                     struct cvm_table *out_table,
                                                     struct cvm_error *err);
+
+/* Lines up the members of the table's units. */
+CVM_MUST_CHECK enum cvm_status cvm_table_line_up(struct cvm_table *table, struct cvm_pool *pool,
+                                                 struct cvm_arena *arena, struct cvm_error *err);
 
 /* A table for `count` customers like those of another, without units: its columns are for the
  * caller to fill, the last block is padded. */

@@ -81,7 +81,8 @@ enum cvm_status cvm_tariff_init(struct cvm_tariff *tariff, const struct cvm_prob
     tariff->flat = CVM_NEW_ARRAY(arena, treatment_count * tariff->class_count + 1, double);
     /* Look-ups of up to 32 classes read two registers. */
     tariff->fare_flats = CVM_NEW_ARRAY(arena, treatment_count * padded + 32, float);
-    if (tariff->flat == NULL || tariff->fare_flats == NULL) {
+    tariff->flat_of_class = CVM_NEW_ARRAY(arena, treatment_count * tariff->class_count + 1, double);
+    if (tariff->flat == NULL || tariff->flat_of_class == NULL || tariff->fare_flats == NULL) {
         return CVM_FAIL(err, CVM_E_LIMIT, "no memory for the prices of %zu classes",
                         tariff->class_count);
     }
@@ -151,12 +152,10 @@ void cvm_tariff_set(struct cvm_tariff *tariff, const double *prices)
     for (size_t place = 0; place < tariff->count; place++) {
         set_fare(tariff, place);
     }
-}
-
-double cvm_tariff_jitter(const struct cvm_tariff *tariff, uint64_t key, size_t treatment,
-                         double price)
-{
-    float turned = cvm_jitter(key) * (float)(2 * treatment + 1);
-    float spread = turned - (float)(int32_t)turned - 0.5f;
-    return (double)spread * (price * (double)CVM_JITTER_SHARE + tariff->blur[treatment]);
+    for (size_t t = 0; t < problem->treatment_count; t++) {
+        for (size_t c = 0; c < tariff->class_count; c++) {
+            tariff->flat_of_class[c * problem->treatment_count + t] =
+                tariff->flat[t * tariff->class_count + c];
+        }
+    }
 }

@@ -18,6 +18,7 @@ struct cvm_tariff {
     unsigned char treatments[CVM_PROBLEM_TREATMENTS_MAX]; /* by place */
     /* price = flat[treatment x class_count + class] + rate[treatment] x amount, major units */
     double *flat;
+    double *flat_of_class; /* the same, [class x treatment_count + treatment] */
     double rate[CVM_PROBLEM_TREATMENTS_MAX];
     struct cvm_fare fares[CVM_PROBLEM_TREATMENTS_MAX]; /* the same as floats, by place */
     float *fare_flats;
@@ -42,10 +43,6 @@ static inline double cvm_tariff_price(const struct cvm_tariff *tariff, size_t cu
     return tariff->flat[treatment * tariff->class_count + customer_class] +
            tariff->rate[treatment] * amount;
 }
-
-/* How far the jitter lowers the score of a pair of this price, as the kernels do. */
-double cvm_tariff_jitter(const struct cvm_tariff *tariff, uint64_t key, size_t treatment,
-                         double price);
 
 /* Does a row with a limit of 0 rule the pair out, whatever the prices? */
 bool cvm_row_forbids(const struct cvm_row *row, size_t customer_class, size_t treatment);

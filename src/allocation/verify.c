@@ -303,7 +303,6 @@ struct bound {
     struct cvm_exact_fare fares[CVM_PROBLEM_TREATMENTS_MAX];
     struct cvm_table table; /* with its units */
     struct cvm_chooser *choosers;
-    unsigned char order[CVM_PROBLEM_TREATMENTS_MAX];
     double (*gains)[CVM_PROBLEM_BLOCK]; /* per group */
     struct count count;                 /* of the plan: while its values are at hand */
 };
@@ -394,12 +393,8 @@ static enum cvm_status prepare_units(struct bound *bound, struct cvm_pool *pool,
     if (bound->choosers == NULL) {
         return CVM_FAIL(err, CVM_E_LIMIT, "no memory for %zu threads", workers);
     }
-    for (size_t t = 0; t < bound->problem->treatment_count; t++) {
-        bound->order[t] = (unsigned char)t;
-    }
     for (size_t w = 0; status == CVM_OK && w < workers; w++) {
-        status = cvm_chooser_init(&bound->choosers[w], bound->problem, bound->order,
-                                  bound->problem->treatment_count, bound->table.units->size_max,
+        status = cvm_chooser_init(&bound->choosers[w], bound->problem, bound->table.units->size_max,
                                   arena, err);
     }
     return status;

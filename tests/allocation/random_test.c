@@ -95,6 +95,35 @@ static void ties_zeros_and_extremes_are_solved(void **state)
     assert_int_equal(far, 0);
 }
 
+/* Where all values are alike, or below 0, they show no way to the plan that is known to be there.
+ */
+static void a_plan_that_keeps_every_row_is_found_whatever_it_is_worth(void **state)
+{
+    static const enum random_values values[] = {RANDOM_VALUES_ZERO, RANDOM_VALUES_NEGATIVE,
+                                                RANDOM_VALUES_EQUAL};
+    (void)state;
+    for (uint64_t seed = 801; seed < 848; seed++) {
+        struct random_shape shape = random_shape_of(seed, 13 + seed % 200);
+        for (size_t k = 0; k < sizeof(values) / sizeof(values[0]); k++) {
+            shape.values = values[k];
+            struct solved solved = solve(&shape);
+            if (!solved.plan.is_feasible) {
+                fail_msg("seed %llu, values %d", (unsigned long long)seed, shape.values);
+            }
+            finish(&solved);
+        }
+    }
+    /* Rows that press against each other by shares, and a larger one. */
+    static const uint64_t hard[][2] = {{200219, 32}, {201150, 163}, {5058, 1373}};
+    for (size_t k = 0; k < sizeof(hard) / sizeof(hard[0]); k++) {
+        struct random_shape shape = random_shape_of(hard[k][0], hard[k][1]);
+        shape.values = RANDOM_VALUES_ZERO;
+        struct solved solved = solve(&shape);
+        assert_true(solved.plan.is_feasible);
+        finish(&solved);
+    }
+}
+
 /* ---- the certificate ---- */
 
 static void the_bound_at_any_prices_is_the_sum_of_the_best_scores(void **state)
@@ -262,6 +291,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bases_of_20000_with_every_kind_of_row_are_kept_to_a_small_gap),
         cmocka_unit_test(ties_zeros_and_extremes_are_solved),
+        cmocka_unit_test(a_plan_that_keeps_every_row_is_found_whatever_it_is_worth),
         cmocka_unit_test(the_bound_at_any_prices_is_the_sum_of_the_best_scores),
         cmocka_unit_test(threads_instructions_and_memory_make_no_difference),
     };
