@@ -21,6 +21,7 @@ struct root_item {
     int release;
     int approval;
     bool has_approval;
+    const struct cvm_yaml_node *audit;
     const struct cvm_yaml_node *log;
     const struct cvm_yaml_node *import;
     const struct cvm_yaml_node *run;
@@ -37,12 +38,19 @@ static const struct cvm_schema_field root_fields[] = {
     KEY(struct root_item, "keep_runs", config.keep_runs, CVM_SCHEMA_INT, .min = 1, .max = 1000),
     KEY(struct root_item, "realtime_share", config.realtime_share, CVM_SCHEMA_NUMBER, .min = 0,
         .max = 1),
+    KEY(struct root_item, "audit", audit, CVM_SCHEMA_NODE),
     KEY(struct root_item, "log", log, CVM_SCHEMA_NODE),
     KEY(struct root_item, "import", import, CVM_SCHEMA_NODE),
     KEY(struct root_item, "run", run, CVM_SCHEMA_NODE),
     {.key = NULL},
 };
 static const struct cvm_schema root_schema = {"cvm.yaml", root_fields};
+
+static const struct cvm_schema_field audit_fields[] = {
+    KEY(struct cvm_config, "key", audit_key, CVM_SCHEMA_TEXT),
+    {.key = NULL},
+};
+static const struct cvm_schema audit_schema = {"audit", audit_fields};
 
 struct log_item {
     int level;
@@ -109,6 +117,9 @@ static enum cvm_status read_maps(struct cvm_arena *arena, struct root_item *item
     if (item->log != NULL) {
         status = cvm_schema_read(arena, &log_schema, item->log, &log, err);
     }
+    if (status == CVM_OK && item->audit != NULL) {
+        status = cvm_schema_read(arena, &audit_schema, item->audit, &item->config, err);
+    }
     if (status == CVM_OK && item->import != NULL) {
         status = cvm_schema_read(arena, &import_schema, item->import, &item->config, err);
     }
@@ -137,6 +148,9 @@ static enum cvm_status resolve_paths(struct cvm_arena *arena, const char *path,
         status =
             cvm_path_join(arena, folder, config->catalogue_folder, &config->catalogue_folder, err);
     }
+    if (status == CVM_OK) {
+        status = cvm_path_join(arena, folder, config->audit_key, &config->audit_key, err);
+    }
     return status;
 }
 
@@ -149,6 +163,7 @@ enum cvm_status cvm_config_read(struct cvm_arena *arena, const char *path,
     size_t length = 0;
     item.config.store_url = "sqlite:cvm.db";
     item.config.catalogue_folder = "catalogue";
+    item.config.audit_key = CVM_AUDIT_KEY_FILE;
     enum cvm_status status = cvm_file_read(arena, path, CVM_YAML_BYTES_MAX, &text, &length, err);
     if (status == CVM_OK) {
         status = cvm_yaml_read(arena, path, text, length, &root, err);

@@ -57,6 +57,9 @@ extern const struct cvm_command cvm_command_capacity_reset;
 extern const struct cvm_command cvm_command_bench;
 extern const struct cvm_command cvm_command_migrate;
 extern const struct cvm_command cvm_command_audit_list;
+extern const struct cvm_command cvm_command_audit_verify;
+extern const struct cvm_command cvm_command_audit_seal;
+extern const struct cvm_command cvm_command_audit_key;
 extern const struct cvm_command cvm_command_completion;
 extern const struct cvm_command cvm_command_doctor;
 

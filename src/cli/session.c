@@ -39,6 +39,7 @@ enum cvm_status cvm_session_store(struct cvm_session *session, enum cvm_db_acces
         .lock_wait_ms = LOCK_WAIT_MS,
         .clock = session->context.clock,
     };
+    session->has_written |= access == CVM_DB_WRITE;
     if (session->config.store_url == NULL) {
         enum cvm_status status =
             CVM_FAIL(err, CVM_E_NOT_FOUND, "there is no cvm.yaml here and no --store was given");
