@@ -13,6 +13,7 @@ struct cvm_work_options {
     int64_t threads;           /* 0 = as configured */
     int64_t chunk_size;        /* 0 = default */
     int64_t catalogue_version; /* 0 = the one in force */
+    int64_t snapshot;          /* batch to look from; 0 = the last one */
 };
 
 struct cvm_work {
@@ -20,6 +21,7 @@ struct cvm_work {
     struct cvm_store *store;
     const struct cvm_catalogue *catalogue; /* of the version asked for */
     struct cvm_engine *engine;             /* NULL unless asked for */
+    const char *snapshot_path; /* file of journeys of an earlier batch, removed at the end */
 };
 
 /* On failure everything is closed again. */

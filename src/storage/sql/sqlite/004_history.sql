@@ -25,3 +25,19 @@ CREATE TABLE audit_erasure (
     audit_id INTEGER PRIMARY KEY,
     erasure  INTEGER NOT NULL
 ) STRICT;
+
+-- The settings of cvm.yaml that decide, each time they were others than before: YAML.
+CREATE TABLE config_version (
+    version INTEGER PRIMARY KEY,
+    at      INTEGER NOT NULL,
+    who     TEXT NOT NULL,
+    body    TEXT NOT NULL
+) STRICT;
+
+ALTER TABLE batch ADD COLUMN who TEXT NOT NULL DEFAULT '';
+-- batch that this one takes back; NULL = it brought rows itself
+ALTER TABLE batch ADD COLUMN retracts INTEGER;
+CREATE INDEX batch_by_retracts ON batch (retracts);
+UPDATE batch
+SET who = coalesce(
+    (SELECT max(a.who) FROM audit a WHERE a.action = 'import' AND a.object = 'batch ' || batch.batch), '');
