@@ -22,6 +22,7 @@ struct root_item {
     int approval;
     bool has_approval;
     const struct cvm_yaml_node *privacy;
+    const struct cvm_yaml_node *audit;
     const struct cvm_yaml_node *log;
     const struct cvm_yaml_node *import;
     const struct cvm_yaml_node *run;
@@ -40,6 +41,7 @@ static const struct cvm_schema_field root_fields[] = {
     KEY(struct root_item, "realtime_share", config.realtime_share, CVM_SCHEMA_NUMBER, .min = 0,
         .max = 1),
     KEY(struct root_item, "privacy", privacy, CVM_SCHEMA_NODE),
+    KEY(struct root_item, "audit", audit, CVM_SCHEMA_NODE),
     KEY(struct root_item, "log", log, CVM_SCHEMA_NODE),
     KEY(struct root_item, "import", import, CVM_SCHEMA_NODE),
     KEY(struct root_item, "run", run, CVM_SCHEMA_NODE),
@@ -53,6 +55,12 @@ static const struct cvm_schema_field privacy_fields[] = {
     {.key = NULL},
 };
 static const struct cvm_schema privacy_schema = {"privacy", privacy_fields};
+
+static const struct cvm_schema_field audit_fields[] = {
+    KEY(struct cvm_config, "key", audit_key, CVM_SCHEMA_TEXT),
+    {.key = NULL},
+};
+static const struct cvm_schema audit_schema = {"audit", audit_fields};
 
 struct log_item {
     int level;
@@ -123,6 +131,9 @@ static enum cvm_status read_maps(struct cvm_arena *arena, struct root_item *item
     if (status == CVM_OK && item->privacy != NULL) {
         status = cvm_schema_read(arena, &privacy_schema, item->privacy, &item->config, err);
     }
+    if (status == CVM_OK && item->audit != NULL) {
+        status = cvm_schema_read(arena, &audit_schema, item->audit, &item->config, err);
+    }
     if (status == CVM_OK && item->import != NULL) {
         status = cvm_schema_read(arena, &import_schema, item->import, &item->config, err);
     }
@@ -160,6 +171,9 @@ static enum cvm_status resolve_paths(struct cvm_arena *arena, const char *path,
     } else if (status == CVM_OK) {
         status = cvm_keys_url_default(arena, folder, config->store_url, &privacy->keys_url, err);
     }
+    if (status == CVM_OK) {
+        status = cvm_path_join(arena, folder, config->audit_key, &config->audit_key, err);
+    }
     return status;
 }
 
@@ -172,6 +186,7 @@ enum cvm_status cvm_config_read(struct cvm_arena *arena, const char *path,
     size_t length = 0;
     item.config.store_url = "sqlite:cvm.db";
     item.config.catalogue_folder = "catalogue";
+    item.config.audit_key = CVM_AUDIT_KEY_FILE;
     enum cvm_status status = cvm_file_read(arena, path, CVM_YAML_BYTES_MAX, &text, &length, err);
     if (status == CVM_OK) {
         status = cvm_yaml_read(arena, path, text, length, &root, err);

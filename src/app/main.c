@@ -153,6 +153,7 @@ static int run_command(struct cvm_session *session, const struct cvm_command_lin
     enum cvm_status status = open_session(session, line, &err);
     if (status == CVM_OK) {
         status = line->command->run(session, &line->arguments, &err);
+        cvm_session_seal(session);
     }
     cvm_session_progress_end(session);
     if (status == CVM_OK && (fflush(stdout) != 0 || ferror(stdout) != 0)) {
@@ -162,6 +163,9 @@ static int run_command(struct cvm_session *session, const struct cvm_command_lin
     if (status != CVM_OK) {
         print_error(&err, line->is_json);
         return session->is_usage ? EXIT_USAGE : EXIT_FAILED;
+    }
+    if (session->is_refuted) {
+        return EXIT_FAILED;
     }
     return session->is_partial ? EXIT_PARTIAL : EXIT_DONE;
 }

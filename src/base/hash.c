@@ -52,11 +52,21 @@ void cvm_digest_add(struct cvm_digest *digest, const void *bytes, size_t length)
     }
 }
 
+void cvm_digest_finish_bytes(struct cvm_digest *digest, unsigned char bytes[CVM_DIGEST_BYTES])
+{
+    int rc = crypto_generichash_final((void *)digest->state, bytes, CVM_DIGEST_BYTES);
+    assert(rc == 0);
+    (void)rc;
+}
+
+void cvm_digest_format(const unsigned char bytes[CVM_DIGEST_BYTES], char text[CVM_DIGEST_TEXT_SIZE])
+{
+    (void)sodium_bin2hex(text, CVM_DIGEST_TEXT_SIZE, bytes, CVM_DIGEST_BYTES);
+}
+
 void cvm_digest_finish(struct cvm_digest *digest, char text[CVM_DIGEST_TEXT_SIZE])
 {
     unsigned char bytes[CVM_DIGEST_BYTES];
-    int rc = crypto_generichash_final((void *)digest->state, bytes, sizeof(bytes));
-    assert(rc == 0);
-    (void)rc;
-    (void)sodium_bin2hex(text, CVM_DIGEST_TEXT_SIZE, bytes, sizeof(bytes));
+    cvm_digest_finish_bytes(digest, bytes);
+    cvm_digest_format(bytes, text);
 }

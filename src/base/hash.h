@@ -22,5 +22,8 @@ void cvm_digest_init(struct cvm_digest *digest);
 void cvm_digest_add(struct cvm_digest *digest, const void *bytes, size_t length);
 /* Lower-case hex, ended by '\0'. */
 void cvm_digest_finish(struct cvm_digest *digest, char text[CVM_DIGEST_TEXT_SIZE]);
+void cvm_digest_finish_bytes(struct cvm_digest *digest, unsigned char bytes[CVM_DIGEST_BYTES]);
+void cvm_digest_format(const unsigned char bytes[CVM_DIGEST_BYTES],
+                       char text[CVM_DIGEST_TEXT_SIZE]);
 
 #endif

@@ -1,5 +1,6 @@
 /* completion: a script for the shell, made from the table of commands. Words of the line are
- * completed from the table; ids of treatments, triggers and runs are asked of cvm when needed.
+ * completed from the table; ids of treatments, triggers, runs and batches are asked of cvm when
+ * needed.
  */
 #include <string.h>
 
@@ -7,7 +8,7 @@
 #include "cli/commands.h"
 
 /* What an argument or an option's value is, by the name that the help gives it. */
-enum value_kind { VALUE_OTHER, VALUE_FILE, VALUE_TREATMENT, VALUE_TRIGGER, VALUE_RUN };
+enum value_kind { VALUE_OTHER, VALUE_FILE, VALUE_TREATMENT, VALUE_TRIGGER, VALUE_RUN, VALUE_BATCH };
 
 static enum value_kind kind_of_value(const char *option, const char *value)
 {
@@ -16,6 +17,9 @@ static enum value_kind kind_of_value(const char *option, const char *value)
                                      strstr(value, "DIR") != NULL || strstr(value, "PATH") != NULL);
     if (is_file) {
         return VALUE_FILE;
+    }
+    if (value != NULL && strcmp(value, "BATCH") == 0) {
+        return VALUE_BATCH;
     }
     if (strcmp(option, "--trigger") == 0) {
         return VALUE_TRIGGER;
@@ -28,6 +32,9 @@ static enum value_kind kind_of_argument(const struct cvm_command *command)
     const char *arguments = command->arguments;
     if (strncmp(arguments, "RUN", 3) == 0 || strncmp(arguments, "[RUN", 4) == 0) {
         return VALUE_RUN;
+    }
+    if (strncmp(arguments, "BATCH", 5) == 0) {
+        return VALUE_BATCH;
     }
     if (strncmp(command->name, "treatment ", 10) == 0 && strncmp(arguments, "ID", 2) == 0) {
         return VALUE_TREATMENT;
@@ -47,13 +54,14 @@ static const char ids_function[] =
     "    case $1 in\n"
     "    treatment) cvm treatment list --quiet 2>/dev/null ;;\n"
     "    trigger) cvm trigger list --quiet 2>/dev/null ;;\n"
+    "    batch) cvm batch list --quiet 2>/dev/null ;;\n"
     "    run) echo; echo latest; cvm plan list --quiet 2>/dev/null | tail -n +2 ;;\n"
     "    esac | awk 'NR > 1 && NF { print $1 }'\n"
     "}\n";
 
 static const char *const kind_names[] = {
     [VALUE_OTHER] = "",          [VALUE_FILE] = "file", [VALUE_TREATMENT] = "treatment",
-    [VALUE_TRIGGER] = "trigger", [VALUE_RUN] = "run",
+    [VALUE_TRIGGER] = "trigger", [VALUE_RUN] = "run",   [VALUE_BATCH] = "batch",
 };
 
 /* The members of a family, or the first words of all commands. */
@@ -172,7 +180,7 @@ static void print_function(FILE *out)
             "    else case $current in -*) reply=$options; return ;; esac; fi\n"
             "    case $kind in\n"
             "    file) reply_files=yes ;;\n"
-            "    treatment | trigger | run) reply=$(_cvm_ids \"$kind\") ;;\n"
+            "    treatment | trigger | run | batch) reply=$(_cvm_ids \"$kind\") ;;\n"
             "    esac\n"
             "}\n",
             cvm_text_string(&words));
@@ -278,6 +286,8 @@ static void print_fish(FILE *out)
           "            cvm treatment list --quiet 2>/dev/null | awk 'NR > 1 && NF { print $1 }'\n"
           "        case trigger\n"
           "            cvm trigger list --quiet 2>/dev/null | awk 'NR > 1 && NF { print $1 }'\n"
+          "        case batch\n"
+          "            cvm batch list --quiet 2>/dev/null | awk 'NR > 1 && NF { print $1 }'\n"
           "        case run\n"
           "            echo latest\n"
           "            cvm plan list --quiet 2>/dev/null | awk 'NR > 1 && NF { print $1 }'\n"
@@ -327,10 +337,11 @@ const struct cvm_command cvm_command_completion = {
     .name = "completion",
     .arguments = "bash|zsh|fish",
     .summary = "Print a script that completes commands, options and ids in your shell",
-    .details = "Ids of treatments, triggers and runs are asked of the store of ./cvm.yaml.\n\n"
-               "  source <(cvm completion bash)      # and in ~/.bashrc\n"
-               "  cvm completion zsh > ~/.zfunc/_cvm # a folder of $fpath\n"
-               "  cvm completion fish > ~/.config/fish/completions/cvm.fish",
+    .details =
+        "Ids of treatments, triggers, runs and batches are asked of the store of ./cvm.yaml.\n\n"
+        "  source <(cvm completion bash)      # and in ~/.bashrc\n"
+        "  cvm completion zsh > ~/.zfunc/_cvm # a folder of $fpath\n"
+        "  cvm completion fish > ~/.config/fish/completions/cvm.fish",
     .positional_min = 1,
     .positional_max = 1,
     .run = run_completion,

@@ -1,6 +1,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "base/signing.h"
 #include "base/yaml.h"
 #include "cli/catalogue_folder.h"
 #include "cli/commands.h"
@@ -111,6 +112,20 @@ static enum cvm_status write_config(const struct init_job *job, struct cvm_error
     return status;
 }
 
+/* A key that is there already goes on signing. The session seals what init itself wrote. */
+static enum cvm_status make_key(struct init_job *job, struct cvm_error *err)
+{
+    struct cvm_config *config = &job->session->config;
+    struct cvm_signing_key key;
+    enum cvm_status status = cvm_path_join(job->session->arena, job->folder, CVM_AUDIT_KEY_FILE,
+                                           &config->audit_key, err);
+    if (status == CVM_OK && !cvm_file_exists(config->audit_key)) {
+        status = cvm_signing_key_create(config->audit_key, &key, err);
+        cvm_signing_key_clear(&key);
+    }
+    return status;
+}
+
 static enum cvm_status report(const struct init_job *job, struct cvm_error *err)
 {
     struct cvm_session *session = job->session;
@@ -168,10 +183,18 @@ static enum cvm_status run_init(struct cvm_session *session, const struct cvm_ar
         status =
             cvm_shipped_store(session, job.store_url, &job.files, "cvm init", &job.version, err);
     }
+    if (status == CVM_OK) {
+        status = make_key(&job, err);
+    }
     if (status == CVM_OK) { /* last: its presence says that the folder is complete */
         status = write_config(&job, err);
     }
-    return status == CVM_OK ? report(&job, err) : status;
+    if (status != CVM_OK) {
+        return status;
+    }
+    session->has_written = true;
+    session->config.store_url = job.store_url;
+    return report(&job, err);
 }
 
 static const struct cvm_option init_options[] = {
@@ -185,8 +208,8 @@ const struct cvm_command cvm_command_init = {
     .summary = "Make cvm.yaml, the catalogue folder and an empty store",
     .details = "Writes DIR/cvm.yaml (wiring), DIR/catalogue (sources, features, treatments,\n"
                "limits), DIR/cvm-master.key (opens personal data, which are kept sealed: guard\n"
-               "it) and the store, and makes the catalogue version 1. Nothing that is there\n"
-               "already is overwritten.\n\n"
+               "it), DIR/audit.key (signs the audit log) and the store, and makes the catalogue\n"
+               "version 1. Nothing that is there already is overwritten.\n\n"
                "  cvm init my-base --customers 10000",
     .positional_max = 1,
     .options = init_options,

@@ -68,6 +68,10 @@ static enum cvm_status parse(struct run_job *job, struct cvm_error *err)
     if (status == CVM_OK) {
         status = cvm_argument_int(arguments, "--seed", 0, INT64_MAX, &job->request.seed, err);
     }
+    if (status == CVM_OK) {
+        status = cvm_argument_int(arguments, "--snapshot", 1, INT32_MAX - 1,
+                                  &job->work_options.snapshot, err);
+    }
     if (status == CVM_OK && customers != NULL) {
         status = cvm_argument_list(job->session->arena, customers, &job->request.customers,
                                    &job->request.customer_count, err);
@@ -268,6 +272,7 @@ static const struct cvm_option run_options[] = {
     {"--replace", NULL, "first withdraw what was decided for them that day and not handed over"},
     {"--since", "D", "look at no event before this day (default: the catalogue's history)"},
     {"--until", "D", "the same as --as-of"},
+    {"--snapshot", "BATCH", "with the data of imports up to this one; see cvm batch list"},
     {"--threads", "N", "threads (default: as configured; 0 = one per core)"},
     {"--chunk-size", "N", "customers per chunk, 16 to 65536; changes speed, never the plan"},
     {"--seed", "S", "seed of the run (default 1)"},

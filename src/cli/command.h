@@ -18,6 +18,9 @@
 #include "model/catalogue.h"
 #include "storage/store.h"
 
+/* Beside cvm.yaml, unless it names another. */
+#define CVM_AUDIT_KEY_FILE "audit.key"
+
 /* cvm.yaml: wiring. */
 struct cvm_config {
     const char *path;                 /* of cvm.yaml, or NULL when there is none */
@@ -25,6 +28,7 @@ struct cvm_config {
     const char *catalogue_folder;     /* the same */
     struct cvm_store_privacy privacy; /* paths and URL the same */
     const char *cache_url;            /* storage/cache.h */
+    const char *audit_key;            /* signs the audit log; NULL when there is no cvm.yaml */
     const char *time_zone;            /* IANA */
     const char *currency;             /* ISO 4217 */
     const char *release;              /* "auto" or "manual" */
@@ -64,6 +68,8 @@ struct cvm_session {
     bool can_ask;          /* a person is at both ends: standard input and output are terminals */
     bool is_store_named;   /* by --store */
     bool is_partial;       /* exit 3 */
+    bool is_refuted;       /* exit 1: the command ran, and what it checked does not hold */
+    bool has_written;      /* the store was opened for writing */
     bool is_usage;         /* the failure is of the command line: exit 2 */
     const char *who;       /* "cli:<user>" */
     struct cvm_progress_line progress;
@@ -130,6 +136,8 @@ CVM_MUST_CHECK enum cvm_status cvm_session_store(struct cvm_session *session,
                                                  enum cvm_db_access access,
                                                  struct cvm_store **out_store,
                                                  struct cvm_error *err);
+/* After the command, whatever became of it: seal the rows of the audit log that it left. */
+void cvm_session_seal(struct cvm_session *session);
 /* The catalogue in force; warns on standard error when the folder differs from it. */
 CVM_MUST_CHECK enum cvm_status cvm_session_catalogue(struct cvm_session *session,
                                                      struct cvm_store *store,

@@ -7,11 +7,13 @@ static const struct group {
     const char *title;
     const char *words[16];
 } groups[] = {
-    {"Data", {"init", "import", "generate", "outcome", "contact", "customer", "journey", NULL}},
+    {"Data",
+     {"init", "import", "generate", "batch", "outcome", "contact", "customer", "journey", NULL}},
     {"Decide",
      {"run", "decide", "explain", "simulate", "trigger match", "capacity", "allocate", NULL}},
     {"Plans", {"plan", "stop", "report", NULL}},
-    {"Catalogue", {"treatment", "trigger", "rule", "apply", "catalogue", NULL}},
+    {"Catalogue",
+     {"treatment", "trigger", "rule", "apply", "catalogue", "history", "diff", "rollback", NULL}},
     {"Operate", {"doctor", "audit", "migrate", "bench", "completion", NULL}},
 };
 #define GROUP_COUNT (sizeof(groups) / sizeof(groups[0]))

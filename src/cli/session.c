@@ -40,6 +40,7 @@ enum cvm_status cvm_session_store(struct cvm_session *session, enum cvm_db_acces
         .clock = session->context.clock,
         .privacy = session->config.privacy,
     };
+    session->has_written |= access == CVM_DB_WRITE;
     if (session->config.store_url == NULL) {
         enum cvm_status status =
             CVM_FAIL(err, CVM_E_NOT_FOUND, "there is no cvm.yaml here and no --store was given");

@@ -1,12 +1,14 @@
 #include "cli/work.h"
 
 #include <string.h>
+#include <unistd.h>
 
 #include "base/date.h"
 #include "base/suggest.h"
 #include "cli/catalogue_folder.h"
 #include "cli/paths.h"
 #include "model/rule_scope.h"
+#include "storage/batches.h"
 #include "storage/cache.h"
 #include "storage/catalogue_store.h"
 #include "storage/import.h"
@@ -117,6 +119,86 @@ static enum cvm_status open_cache(struct cvm_work *work, struct cvm_error *err)
     return status;
 }
 
+/* Beside an SQLite store, where there is room for what is as large as its journeys. */
+static enum cvm_status name_snapshot(struct cvm_work *work, int64_t last_batch,
+                                     const char **out_url, struct cvm_error *err)
+{
+    struct cvm_session *session = work->session;
+    const char *folder = NULL;
+    struct cvm_text text;
+    cvm_text_init(&text, 0);
+    enum cvm_status status =
+        cvm_store_folder(session->arena, session->config.store_url, &folder, err);
+    if (status == CVM_OK) {
+        cvm_text_add_format(&text, "sqlite:%s/cvm-snapshot-%lld-%ld.db", folder,
+                            (long long)last_batch, (long)getpid());
+        const char *url = cvm_arena_string(session->arena, cvm_text_string(&text));
+        *out_url = url;
+        work->snapshot_path = url == NULL ? NULL : url + strlen("sqlite:");
+        status = url == NULL ? CVM_FAIL(err, CVM_E_LIMIT, "no memory for a file name") : CVM_OK;
+    }
+    cvm_text_finish(&text);
+    return status;
+}
+
+/* Journeys of an earlier batch, in a file of their own for as long as the command runs. */
+static enum cvm_status make_snapshot(struct cvm_work *work, int64_t last_batch,
+                                     const char **out_url, struct cvm_error *err)
+{
+    struct cvm_session *session = work->session;
+    struct cvm_import_options options;
+    struct cvm_db *journeys = NULL;
+    struct cvm_import_rebuild how = {
+        .catalogue = work->catalogue, .options = &options, .context = &session->context};
+    enum cvm_status status = cvm_session_import_options(session, NULL, &options, err);
+    if (status == CVM_OK) {
+        status = name_snapshot(work, last_batch, out_url, err);
+    }
+    if (status == CVM_OK) {
+        status =
+            cvm_journeys_create(*out_url, cvm_context_now_ms(&session->context), &journeys, err);
+    }
+    if (status == CVM_OK) {
+        status = cvm_import_rebuild_at(work->store, journeys, last_batch, &how, err);
+    }
+    cvm_session_progress_end(session);
+    cvm_db_close(journeys);
+    return status;
+}
+
+/* Nothing to do for a batch that is the last one. */
+static enum cvm_status use_snapshot(struct cvm_work *work, int64_t batch,
+                                    struct cvm_engine_options *engine, struct cvm_error *err)
+{
+    int64_t last_batch = 0;
+    int64_t newest = 0;
+    enum cvm_status status = cvm_batch_pin(work->store, batch, &last_batch, err);
+    if (status == CVM_OK) {
+        status = cvm_batch_last(work->store, &newest, err);
+    }
+    if (status == CVM_OK && last_batch == 0) {
+        status = CVM_FAIL(err, CVM_E_NOT_FOUND, "up to batch %lld nothing was imported",
+                          (long long)batch);
+    }
+    if (status == CVM_OK && last_batch != newest) {
+        engine->last_batch = last_batch;
+        status = make_snapshot(work, last_batch, &engine->journeys_url, err);
+    }
+    return status;
+}
+
+static void remove_snapshot(const char *path)
+{
+    static const char *const endings[] = {"", "-wal", "-shm"};
+    for (size_t i = 0; path != NULL && i < sizeof(endings) / sizeof(endings[0]); i++) {
+        struct cvm_text text;
+        cvm_text_init(&text, 0);
+        cvm_text_add_format(&text, "%s%s", path, endings[i]);
+        (void)unlink(cvm_text_string(&text));
+        cvm_text_finish(&text);
+    }
+}
+
 static enum cvm_status open_engine(struct cvm_work *work, const struct cvm_work_options *options,
                                    struct cvm_error *err)
 {
@@ -131,6 +213,9 @@ static enum cvm_status open_engine(struct cvm_work *work, const struct cvm_work_
     enum cvm_status status = make_current(work, err);
     if (status == CVM_OK) {
         status = use_version(work, options->catalogue_version, err);
+    }
+    if (status == CVM_OK && options->snapshot != 0) {
+        status = use_snapshot(work, options->snapshot, &engine, err);
     }
     engine.catalogue = work->catalogue;
     if (status == CVM_OK) {
@@ -181,6 +266,8 @@ void cvm_work_close(struct cvm_work *work)
     cvm_engine_close(work->engine);
     cvm_cache_close(work->cache);
     cvm_store_close(work->store);
+    remove_snapshot(work->snapshot_path);
+    work->snapshot_path = NULL;
     work->engine = NULL;
     work->cache = NULL;
     work->store = NULL;

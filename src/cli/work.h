@@ -14,6 +14,7 @@ struct cvm_work_options {
     int64_t threads;           /* 0 = as configured */
     int64_t chunk_size;        /* 0 = default */
     int64_t catalogue_version; /* 0 = the one in force */
+    int64_t snapshot;          /* batch to look from; 0 = the last one */
 };
 
 struct cvm_work {
@@ -22,6 +23,7 @@ struct cvm_work {
     const struct cvm_catalogue *catalogue; /* of the version asked for */
     struct cvm_engine *engine;             /* NULL unless asked for */
     struct cvm_cache *cache;               /* the same */
+    const char *snapshot_path; /* file of journeys of an earlier batch, removed at the end */
 };
 
 /* On failure everything is closed again. */

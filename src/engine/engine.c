@@ -4,6 +4,7 @@
 
 #include "base/arena.h"
 #include "engine/pending.h"
+#include "storage/batches.h"
 
 #define SHARDS_BYTES_MAX ((size_t)16 << 20)
 
@@ -14,6 +15,7 @@ static enum cvm_status open_readers(struct cvm_engine *engine, struct cvm_error 
             .access = CVM_DB_READ,
             .clock = engine->context->clock,
             .privacy = engine->privacy,
+            .journeys_url = engine->journeys_url,
         };
         enum cvm_status status =
             cvm_store_open(engine->store_url, &options, &engine->readers[i], err);
@@ -22,6 +24,21 @@ static enum cvm_status open_readers(struct cvm_engine *engine, struct cvm_error 
         }
     }
     return CVM_OK;
+}
+
+/* What was taken back before the pinned batch is part of what it says. */
+static enum cvm_status pin_batch(struct cvm_engine *engine, struct cvm_error *err)
+{
+    struct cvm_store *store = engine->readers[0];
+    if (engine->last_batch == 0) {
+        return cvm_batch_last(store, &engine->last_batch, err);
+    }
+    int64_t retraction = 0;
+    enum cvm_status status = cvm_batch_retraction(store, engine->last_batch, &retraction, err);
+    if (status == CVM_OK) {
+        engine->retraction = retraction > engine->last_batch ? retraction : 0;
+    }
+    return status;
 }
 
 enum cvm_status cvm_engine_open(const struct cvm_engine_options *options,
@@ -33,6 +50,8 @@ enum cvm_status cvm_engine_open(const struct cvm_engine_options *options,
     }
     engine->store_url = options->store_url;
     engine->privacy = options->privacy;
+    engine->journeys_url = options->journeys_url;
+    engine->last_batch = options->last_batch;
     engine->catalogue = options->catalogue;
     engine->context = options->context;
     engine->chunk_size = options->chunk_size == 0 ? CVM_CHUNK_SIZE : options->chunk_size;
@@ -50,7 +69,7 @@ enum cvm_status cvm_engine_open(const struct cvm_engine_options *options,
     if (status != CVM_OK) {
         goto fail;
     }
-    status = cvm_batch_last(engine->readers[0], &engine->last_batch, err);
+    status = pin_batch(engine, err);
     if (status != CVM_OK) {
         goto fail;
     }

@@ -26,7 +26,9 @@ struct cvm_engine {
     struct cvm_store **readers; /* one per worker */
     size_t worker_count;
     size_t chunk_size;
-    int64_t last_batch; /* pinned */
+    int64_t last_batch;       /* pinned */
+    int64_t retraction;       /* later batch that takes back one of those up to it; 0 = none */
+    const char *journeys_url; /* of another moment than the store's own; NULL = its own */
     /* Contacts that count besides those in the journeys: lent by whoever scans, NULL = none. */
     const struct cvm_pending *pending;
     /* For customers who are read one by one: lent like these, NULL = none. */
@@ -40,9 +42,12 @@ struct cvm_engine_options {
     const struct cvm_context *context;
     size_t thread_count; /* 0 = one per core */
     size_t chunk_size;   /* 0 = CVM_CHUNK_SIZE */
+    /* Pin an earlier batch, whose journeys stand elsewhere (storage/snapshot.h); 0, NULL = not. */
+    int64_t last_batch;
+    const char *journeys_url;
 };
 
-/* Pins the last closed batch. */
+/* Pins the last closed batch, or the earlier one that is asked for. */
 CVM_MUST_CHECK enum cvm_status cvm_engine_open(const struct cvm_engine_options *options,
                                                struct cvm_engine **out_engine,
                                                struct cvm_error *err);

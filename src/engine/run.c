@@ -41,6 +41,10 @@ static enum cvm_status digest_request(struct cvm_run_job *job, int64_t replaced_
     qsort(ids, request->customer_count, sizeof(*ids), compare_texts);
     cvm_digest_init(&digest);
     cvm_digest_add(&digest, line, (size_t)length);
+    if (job->engine->retraction != 0) { /* a batch among these was taken back after them */
+        length = snprintf(line, sizeof(line), "retraction %" PRId64 "\n", job->engine->retraction);
+        cvm_digest_add(&digest, line, (size_t)length);
+    }
     cvm_digest_add(&digest, inputs->responses_json, strlen(inputs->responses_json) + 1);
     for (size_t i = 0; i < request->customer_count; i++) {
         cvm_digest_add(&digest, ids[i], strlen(ids[i]) + 1);
@@ -241,7 +245,8 @@ static enum cvm_status check_window(const struct cvm_run_job *job, struct cvm_er
     if (dated > 0 || job->request->customers != NULL) {
         return CVM_OK;
     }
-    enum cvm_status status = cvm_event_days(job->engine->readers[0], &first_day, &last_day, err);
+    enum cvm_status status = cvm_event_days_until(job->engine->readers[0], job->engine->last_batch,
+                                                  &first_day, &last_day, err);
     if (status == CVM_OK && last_day == CVM_DAY_NONE && customers == 0) {
         status = CVM_FAIL(err, CVM_E_NOT_FOUND, "the store has no customers");
         return cvm_error_hint(err, status, "Bring them in with `cvm import PATH`.");

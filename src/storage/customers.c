@@ -26,6 +26,7 @@ struct probe {
     struct cvm_slice id;
     bool is_taken; /* the key has a customer */
     bool is_match;
+    bool is_gone; /* came only with batches that were taken back */
 };
 
 static enum cvm_status compare_id(void *state, const struct cvm_db_value *columns,
@@ -35,35 +36,50 @@ static enum cvm_status compare_id(void *state, const struct cvm_db_value *column
     (void)column_count;
     (void)err;
     probe->is_taken = true;
+    probe->is_gone = columns[1].integer != 0;
     probe->is_match = columns[0].bytes.length == probe->id.length &&
                       memcmp(columns[0].bytes.data, probe->id.data, probe->id.length) == 0;
     return CVM_OK;
 }
 
-enum cvm_status cvm_customer_find_from(struct cvm_store *store, uint64_t first_key,
-                                       const char *customer_id, size_t length, uint64_t *out_key,
-                                       struct cvm_error *err)
+static enum cvm_status find_from(struct cvm_store *store, uint64_t first_key, struct cvm_slice id,
+                                 bool may_be_gone, uint64_t *out_key, struct cvm_error *err)
 {
     struct cvm_db *db = cvm_store_db(store);
     uint64_t key = first_key;
     for (int i = 0; i < PROBES_MAX; i++, key = cvm_customer_next_key(key)) {
-        struct probe probe = {.id = {customer_id, length}};
+        struct probe probe = {.id = id};
         struct cvm_db_value param = cvm_db_int((int64_t)key);
         enum cvm_status status = cvm_db_query(db, cvm_db_sql(db, CVM_SQL_CUSTOMER_ID), &param, 1,
                                               compare_id, &probe, err);
         if (status != CVM_OK) {
             return status;
         }
-        if (probe.is_match) {
+        if (probe.is_match && (may_be_gone || !probe.is_gone)) {
             *out_key = key;
             return CVM_OK;
         }
-        if (!probe.is_taken) {
+        if (!probe.is_taken || probe.is_match) {
             break;
         }
     }
     return CVM_FAIL(err, CVM_E_NOT_FOUND, "there is no customer '%.*s'",
-                    (int)(length > 200 ? 200 : length), customer_id);
+                    (int)(id.length > 200 ? 200 : id.length), id.data);
+}
+
+enum cvm_status cvm_customer_find_from(struct cvm_store *store, uint64_t first_key,
+                                       const char *customer_id, size_t length, uint64_t *out_key,
+                                       struct cvm_error *err)
+{
+    return find_from(store, first_key, (struct cvm_slice){customer_id, length}, false, out_key,
+                     err);
+}
+
+enum cvm_status cvm_customer_find_ever(struct cvm_store *store, const char *customer_id,
+                                       uint64_t *out_key, struct cvm_error *err)
+{
+    struct cvm_slice id = {customer_id, strlen(customer_id)};
+    return find_from(store, cvm_customer_key(id.data, id.length), id, true, out_key, err);
 }
 
 enum cvm_status cvm_customer_find(struct cvm_store *store, const char *customer_id,
@@ -166,10 +182,18 @@ static enum cvm_status read_days(void *state, const struct cvm_db_value *columns
 enum cvm_status cvm_event_days(struct cvm_store *store, int32_t *out_first_day,
                                int32_t *out_last_day, struct cvm_error *err)
 {
+    return cvm_event_days_until(store, INT64_MAX, out_first_day, out_last_day, err);
+}
+
+enum cvm_status cvm_event_days_until(struct cvm_store *store, int64_t last_batch,
+                                     int32_t *out_first_day, int32_t *out_last_day,
+                                     struct cvm_error *err)
+{
+    struct cvm_db_value param = cvm_db_int(last_batch);
     struct cvm_db *db = cvm_store_db(store);
     struct days days = {CVM_DAY_NONE, CVM_DAY_NONE};
     enum cvm_status status =
-        cvm_db_query(db, cvm_db_sql(db, CVM_SQL_BATCH_DAYS), NULL, 0, read_days, &days, err);
+        cvm_db_query(db, cvm_db_sql(db, CVM_SQL_BATCH_DAYS), &param, 1, read_days, &days, err);
     if (status == CVM_OK) {
         *out_first_day = days.first;
         *out_last_day = days.last;

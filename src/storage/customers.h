@@ -17,6 +17,10 @@ uint64_t cvm_customer_key(const char *customer_id, size_t length);
  * CVM_E_NOT_FOUND. */
 CVM_MUST_CHECK enum cvm_status cvm_customer_find(struct cvm_store *store, const char *customer_id,
                                                  uint64_t *out_key, struct cvm_error *err);
+/* The same, also of who came only with batches that were taken back. */
+CVM_MUST_CHECK enum cvm_status cvm_customer_find_ever(struct cvm_store *store,
+                                                      const char *customer_id, uint64_t *out_key,
+                                                      struct cvm_error *err);
 /* The same from a given key on: for an import that makes collisions to test them. */
 CVM_MUST_CHECK enum cvm_status cvm_customer_find_from(struct cvm_store *store, uint64_t first_key,
                                                       const char *customer_id, size_t length,
@@ -50,6 +54,10 @@ CVM_MUST_CHECK enum cvm_status cvm_batch_last(struct cvm_store *store, int64_t *
  * import fills when it closes a batch); CVM_DAY_NONE when there are no dated events. */
 CVM_MUST_CHECK enum cvm_status cvm_event_days(struct cvm_store *store, int32_t *out_first_day,
                                               int32_t *out_last_day, struct cvm_error *err);
+/* The same of batches up to last_batch. */
+CVM_MUST_CHECK enum cvm_status cvm_event_days_until(struct cvm_store *store, int64_t last_batch,
+                                                    int32_t *out_first_day, int32_t *out_last_day,
+                                                    struct cvm_error *err);
 
 struct cvm_event_row {
     int32_t day; /* CVM_DAY_NONE for undated attributes */

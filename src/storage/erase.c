@@ -13,7 +13,7 @@
 #include "base/columns.h"
 #include "base/file.h"
 #include "base/json_writer.h"
-#include "storage/audit.h"
+#include "storage/audit_chain.h"
 #include "storage/customers.h"
 #include "storage/db_sql.h"
 #include "storage/vault.h"
@@ -204,8 +204,8 @@ static enum cvm_status erase_texts(struct erasing *e, struct cvm_error *err)
     add_quoted(&pseudonym, e->pseudonym);
     struct cvm_db_value run[] = {cvm_db_text(cvm_text_string(&id)),
                                  cvm_db_text(cvm_text_string(&pseudonym))};
-    struct cvm_db_value audit[] = {cvm_db_text(e->erasure->customer_id), cvm_db_text(e->pseudonym),
-                                   cvm_db_text(cvm_text_string(&id))};
+    struct cvm_audit_row note = {
+        .who = e->erasure->who, .object = e->pseudonym, .why = e->erasure->why};
     enum cvm_status status = id.failed || pseudonym.failed
                                  ? CVM_FAIL(err, CVM_E_LIMIT, "no memory to erase a customer")
                                  : CVM_OK;
@@ -214,8 +214,8 @@ static enum cvm_status erase_texts(struct erasing *e, struct cvm_error *err)
                              CVM_DB_COUNT(run), NULL, err);
     }
     if (status == CVM_OK) {
-        status = cvm_db_exec(e->db, cvm_db_sql(e->db, CVM_SQL_ERASE_AUDIT), audit,
-                             CVM_DB_COUNT(audit), &e->report->audit_rows, err);
+        status = cvm_audit_erase(e->store, e->erasure->customer_id, cvm_text_string(&id), &note,
+                                 &e->report->audit_rows, err);
     }
     cvm_text_finish(&id);
     cvm_text_finish(&pseudonym);

@@ -284,13 +284,18 @@ static enum cvm_status add_sources(struct importing *im, struct cvm_error *err)
     return status;
 }
 
+static const char *who_of(const struct importing *im)
+{
+    return im->options.who == NULL ? "import" : im->options.who;
+}
+
 static enum cvm_status insert_batch(struct importing *im, struct cvm_error *err)
 {
     struct cvm_db *db = im->view.db;
     int64_t now = cvm_store_now_ms(im->store);
     struct cvm_db_value abandon[] = {cvm_db_int(now)};
     struct cvm_db_value open[] = {cvm_db_int(im->view.batch), cvm_db_int(im->catalogue->version),
-                                  cvm_db_int(now)};
+                                  cvm_db_int(now), cvm_db_text(who_of(im))};
     enum cvm_status status = cvm_db_begin(db, err);
     if (status == CVM_OK) {
         status =
@@ -300,7 +305,7 @@ static enum cvm_status insert_batch(struct importing *im, struct cvm_error *err)
         status = add_sources(im, err);
     }
     if (status == CVM_OK) {
-        status = cvm_db_exec(db, cvm_db_sql(db, CVM_SQL_IMPORT_BATCH_OPEN), open, 3, NULL, err);
+        status = cvm_db_exec(db, cvm_db_sql(db, CVM_SQL_IMPORT_BATCH_OPEN), open, 4, NULL, err);
     }
     if (status == CVM_OK) {
         status = cvm_db_commit(db, err);
@@ -385,7 +390,7 @@ static enum cvm_status add_audit(struct importing *im, const char *report, struc
     (void)snprintf(object, sizeof(object), "batch %lld", (long long)im->view.batch);
     struct cvm_audit_row row = {
         .at_ms = cvm_store_now_ms(im->store),
-        .who = im->options.who == NULL ? "import" : im->options.who,
+        .who = who_of(im),
         .action = "import",
         .object = object,
         .why = "import",
@@ -407,7 +412,7 @@ static enum cvm_status audit_consents(struct importing *im, struct cvm_error *er
     struct cvm_db_value params[] = {
         cvm_db_int(im->view.batch),
         cvm_db_int(cvm_store_now_ms(im->store)),
-        cvm_db_text(im->options.who == NULL ? "import" : im->options.who),
+        cvm_db_text(who_of(im)),
     };
     return changed == 0 ? CVM_OK
                         : cvm_db_exec(db, cvm_db_sql(db, CVM_SQL_IMPORT_CONSENT_AUDIT), params,

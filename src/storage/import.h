@@ -147,4 +147,15 @@ CVM_MUST_CHECK enum cvm_status cvm_import_rebuild(struct cvm_store *store,
                                                   const struct cvm_context *context,
                                                   struct cvm_error *err);
 
+/* The same as of an earlier batch, from rows of `db` into a journey file of its own. */
+struct cvm_import_rebuild {
+    const struct cvm_catalogue *catalogue;
+    const struct cvm_import_options *options;
+    const struct cvm_context *context;
+};
+CVM_MUST_CHECK enum cvm_status cvm_import_rebuild_at(struct cvm_store *store,
+                                                     struct cvm_db *journeys, int64_t last_batch,
+                                                     const struct cvm_import_rebuild *how,
+                                                     struct cvm_error *err);
+
 #endif

@@ -349,18 +349,27 @@ static void release(struct rebuilding *r)
     cvm_import_view_close(&r->view);
 }
 
-enum cvm_status cvm_import_rebuild(struct cvm_store *store, const struct cvm_catalogue *catalogue,
-                                   const struct cvm_import_options *options,
-                                   const struct cvm_context *context, struct cvm_error *err)
+/* Batches behind `last_batch` are not there yet. */
+static void limit_view(struct cvm_import_view *view, int64_t last_batch)
 {
-    struct rebuilding r = {
-        .journeys = cvm_store_journeys(store), .options = options, .context = context};
+    for (int64_t batch = last_batch + 1; batch < view->batch_count; batch++) {
+        view->batch_states[batch] = CVM_IMPORT_ABSENT;
+    }
+    view->last_closed = view->last_closed > last_batch ? last_batch : view->last_closed;
+}
+
+enum cvm_status cvm_import_rebuild_at(struct cvm_store *store, struct cvm_db *journeys,
+                                      int64_t last_batch, const struct cvm_import_rebuild *how,
+                                      struct cvm_error *err)
+{
+    struct rebuilding r = {.journeys = journeys, .options = how->options, .context = how->context};
     struct cvm_error pack_error;
     cvm_column_init(&r.rows, sizeof(struct row));
-    enum cvm_status status = cvm_import_view_open(&r.view, store, catalogue, err);
+    enum cvm_status status = cvm_import_view_open(&r.view, store, how->catalogue, err);
     if (status != CVM_OK) {
         return status;
     }
+    limit_view(&r.view, last_batch);
     if (r.view.vault != NULL) {
         cvm_vault_read_ahead(r.view.vault, SIZE_MAX);
     }
@@ -380,7 +389,16 @@ enum cvm_status cvm_import_rebuild(struct cvm_store *store, const struct cvm_cat
     }
     int64_t last = r.view.last_closed;
     release(&r);
-    return status == CVM_OK ? cvm_import_journeys_done(cvm_store_journeys(store), catalogue, last,
+    return status == CVM_OK ? cvm_import_journeys_done(journeys, how->catalogue, last,
                                                        cvm_store_now_ms(store), err)
                             : status;
+}
+
+enum cvm_status cvm_import_rebuild(struct cvm_store *store, const struct cvm_catalogue *catalogue,
+                                   const struct cvm_import_options *options,
+                                   const struct cvm_context *context, struct cvm_error *err)
+{
+    struct cvm_import_rebuild how = {
+        .catalogue = catalogue, .options = options, .context = context};
+    return cvm_import_rebuild_at(store, cvm_store_journeys(store), INT64_MAX - 1, &how, err);
 }

@@ -504,6 +504,7 @@ static enum cvm_status resolve_customer(struct cvm_import_view *view, struct cvm
     };
     prepare_existing(&r);
     find_last_consent(&r);
+    customer->is_new = customer->is_new || customer->is_returning;
     enum cvm_status status = settle_all(&r, err);
     if (status != CVM_OK) {
         return status;

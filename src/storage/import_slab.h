@@ -26,7 +26,8 @@ struct cvm_import_customer {
     const char *id;
     size_t first_item; /* its items are in order of (source, identity, file, record) */
     size_t item_count;
-    bool is_new; /* its row is to be inserted */
+    bool is_new;       /* its row is to be inserted */
+    bool is_returning; /* its row is of a batch that was taken back */
     size_t first_existing;
     size_t existing_count;
     size_t first_consent;

@@ -329,6 +329,9 @@ static enum cvm_status give_key(struct loading *l, bool has_range, size_t number
             /* The row of an abandoned import is given this batch. */
             customer->is_new = holder.id == NULL ||
                                cvm_import_batch_state(l->view, holder.batch) == CVM_IMPORT_ABSENT;
+            customer->is_returning =
+                !customer->is_new &&
+                cvm_import_batch_state(l->view, holder.batch) == CVM_IMPORT_RETRACTED;
             l->highest_key = key > l->highest_key ? key : l->highest_key;
             if (key > l->view->highest_key) {
                 l->view->highest_key = key;

@@ -130,7 +130,11 @@ static enum cvm_status open_journeys(struct cvm_store *store,
         .cache_bytes = JOURNEYS_CACHE_BYTES,
         .map_bytes = is_writer ? 0 : JOURNEYS_MAP_BYTES,
     };
-    enum cvm_status status = url_beside(store->url, "journeys", url, err);
+    bool is_own = options->journeys_url == NULL;
+    enum cvm_status status = is_own ? url_beside(store->url, "journeys", url, err) : CVM_OK;
+    if (!is_own && snprintf(url, sizeof(url), "%s", options->journeys_url) >= (int)sizeof(url)) {
+        status = CVM_FAIL(err, CVM_E_LIMIT, "the URL of the journeys is too long");
+    }
     if (status == CVM_OK) {
         status = cvm_db_open(url, &journeys_options, &store->journeys, err);
     }
@@ -145,6 +149,31 @@ static enum cvm_status open_journeys(struct cvm_store *store,
                               file_of(url) == NULL ? url : file_of(url));
     }
     return status;
+}
+
+enum cvm_status cvm_journeys_create(const char *url, int64_t now_ms, struct cvm_db **out_db,
+                                    struct cvm_error *err)
+{
+    struct cvm_db_options options = {
+        .access = CVM_DB_WRITE,
+        .may_create = true,
+        .is_rebuildable = true,
+        .page_bytes = JOURNEYS_PAGE_BYTES,
+        .cache_bytes = JOURNEYS_CACHE_BYTES,
+    };
+    struct cvm_db *db = NULL;
+    int from = 0;
+    int to = 0;
+    enum cvm_status status = cvm_db_open(url, &options, &db, err);
+    if (status == CVM_OK) {
+        status = cvm_migrate(db, db->backend->dialect->journeys, now_ms, &from, &to, err);
+    }
+    if (status != CVM_OK) {
+        cvm_db_close(db);
+        return status;
+    }
+    *out_db = db;
+    return CVM_OK;
 }
 
 static enum cvm_status store_create(const char *url, const struct cvm_clock *clock,

@@ -30,6 +30,7 @@ struct cvm_store_options {
                              process */
     struct cvm_clock clock;
     struct cvm_store_privacy privacy;
+    const char *journeys_url; /* of cvm_journeys_create(); NULL = the store's own */
 };
 
 /* Creates and migrates when may_create; else CVM_E_NOT_FOUND with a hint (`cvm init`). A store of a
@@ -44,6 +45,10 @@ void cvm_store_close(struct cvm_store *store);
  * numbers. */
 CVM_MUST_CHECK enum cvm_status cvm_store_migrate(const char *url, int64_t now_ms, int *out_from,
                                                  int *out_to, struct cvm_error *err);
+
+/* An empty journey file at `url`, for journeys of another moment; what is there is replaced. */
+CVM_MUST_CHECK enum cvm_status cvm_journeys_create(const char *url, int64_t now_ms,
+                                                   struct cvm_db **out_db, struct cvm_error *err);
 
 struct cvm_db *cvm_store_db(struct cvm_store *store);
 struct cvm_db *cvm_store_journeys(struct cvm_store *store);

@@ -357,7 +357,7 @@ def the_audit_is_read_in_pages(world):
         document = world.json("audit", "list", "--limit", 1, *(["--before", before] if before else []))
         rows += document["audit"]
         before = document["next_before"]
-    same([r["action"] for r in rows], ["import", "catalogue"], "rows")
+    same([r["action"] for r in rows], ["config", "import", "catalogue"], "rows")
     has(rows[0], "id", "at", "who", "action", "object", "why", "before", "after")
 
 

@@ -485,11 +485,14 @@ static void the_age_of_a_source_is_its_newest_event_on_the_date_of_the_run(void 
     struct base *base = *state;
     struct cvm_error err = {0};
     static const char *const inserts[] = {
-        "INSERT INTO batch VALUES (1, 'closed', 1, 5, 6, NULL, NULL, "
+        "INSERT INTO batch (batch, state, catalogue_version, started_at, finished_at, first_day, "
+        "last_day, report) VALUES (1, 'closed', 1, 5, 6, NULL, NULL, "
         "'{\"by_source\":{\"bills\":{\"stored\":7,\"last_date\":\"2024-03-01\"}}}')",
-        "INSERT INTO batch VALUES (2, 'closed', 1, 7, 8, NULL, NULL, "
+        "INSERT INTO batch (batch, state, catalogue_version, started_at, finished_at, first_day, "
+        "last_day, report) VALUES (2, 'closed', 1, 7, 8, NULL, NULL, "
         "'{\"by_source\":{\"bills\":{\"stored\":5,\"last_date\":\"2024-03-08\"}}}')",
-        "INSERT INTO batch VALUES (3, 'retracted', 1, 9, 9, NULL, NULL, "
+        "INSERT INTO batch (batch, state, catalogue_version, started_at, finished_at, first_day, "
+        "last_day, report) VALUES (3, 'retracted', 1, 9, 9, NULL, NULL, "
         "'{\"by_source\":{\"bills\":{\"stored\":5,\"last_date\":\"2024-03-19\"}}}')",
     };
     for (size_t i = 0; i < sizeof(inserts) / sizeof(inserts[0]); i++) {

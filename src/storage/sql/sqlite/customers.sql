@@ -1,16 +1,25 @@
 -- name: customer_id
-SELECT customer_id
-FROM customer
-WHERE customer_key = ?1
+SELECT c.customer_id,
+    CASE WHEN EXISTS (SELECT 1 FROM batch b WHERE b.batch = c.batch AND b.state = 'retracted') THEN 1 ELSE 0 END
+FROM customer c
+WHERE c.customer_key = ?1
 
+-- Who came only with batches that were taken back is not there.
 -- name: customer_count
-SELECT (SELECT count(*) FROM customer) - (SELECT count(*) FROM erased)
+SELECT count(*) - (SELECT count(*) FROM erased) - CASE
+        WHEN EXISTS (SELECT 1 FROM batch WHERE state = 'retracted') THEN (
+            SELECT count(*)
+            FROM customer g
+            WHERE g.batch IN (SELECT batch FROM batch WHERE state = 'retracted'))
+        ELSE 0
+    END
+FROM customer
 
 -- Batch 0 = erased.
 -- name: customer_list
 SELECT customer_key, customer_id
 FROM customer
-WHERE customer_key > ?1 AND batch <> 0
+WHERE customer_key > ?1 AND batch <> 0 AND batch NOT IN (SELECT batch FROM batch WHERE state = 'retracted')
 ORDER BY customer_key
 LIMIT ?2
 
@@ -22,7 +31,7 @@ WHERE state = 'closed'
 -- name: batch_days
 SELECT min(first_day), max(last_day)
 FROM batch
-WHERE state = 'closed'
+WHERE state = 'closed' AND batch <= ?1
 
 -- All versions that count; event_rows.c takes the highest of each.
 -- name: event_rows

@@ -7,7 +7,7 @@ SELECT batch, state FROM batch ORDER BY batch
 UPDATE batch SET state = 'abandoned', finished_at = ?1 WHERE state = 'open'
 
 -- name: import_batch_open
-INSERT INTO batch (batch, state, catalogue_version, started_at) VALUES (?1, 'open', ?2, ?3)
+INSERT INTO batch (batch, state, catalogue_version, started_at, who) VALUES (?1, 'open', ?2, ?3, ?4)
 
 -- name: import_batch_close
 UPDATE batch SET state = ?6, finished_at = ?2, report = ?3, first_day = ?4, last_day = ?5

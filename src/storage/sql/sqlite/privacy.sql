@@ -48,12 +48,6 @@ UPDATE run
 SET options = replace(options, ?1, ?2), summary = replace(summary, ?1, ?2)
 WHERE replace(options, ?1, ?2) <> options OR replace(summary, ?1, ?2) <> summary
 
--- Rows about the customer (?1 its id), and those that name it as a JSON string (?3).
--- name: erase_audit
-UPDATE audit
-SET object = CASE WHEN object = ?1 THEN ?2 ELSE object END, before = NULL, after = NULL
-WHERE object = ?1 OR replace(before, ?3, '') <> before OR replace(after, ?3, '') <> after
-
 -- name: erase_packed
 DELETE FROM packed
 WHERE customer_key = ?1

@@ -1,0 +1,14 @@
+/* audit_key.h - the key file of a deployment, and the sealing of the audit log at the end of a
+ * command that wrote. */
+#ifndef CVM_CLI_AUDIT_KEY_H
+#define CVM_CLI_AUDIT_KEY_H
+
+#include "base/signing.h"
+#include "cli/command.h"
+
+/* *out_has_key is false when there is no key file, or no cvm.yaml that would name one. */
+CVM_MUST_CHECK enum cvm_status cvm_audit_key_read(const struct cvm_session *session,
+                                                  struct cvm_signing_key *out_key,
+                                                  bool *out_has_key, struct cvm_error *err);
+
+#endif
