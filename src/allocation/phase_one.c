@@ -623,3 +623,31 @@ enum cvm_status cvm_phase_one_use(struct cvm_phase_one *phase, const struct cvm_
     }
     return cvm_chooser_init(&phase->chooser, phase->problem, census->size_max, phase->arena, err);
 }
+
+enum cvm_status cvm_phase_one_ask_all(const struct cvm_problem *problem, struct cvm_pool *pool,
+                                      const struct cvm_context *context,
+                                      enum cvm_answer *out_answer, struct cvm_error *err)
+{
+    struct cvm_phase_one *phase = NULL;
+    struct cvm_census census;
+    struct cvm_question question;
+    struct cvm_reply reply = {.answer = CVM_ANSWER_UNKNOWN};
+    struct cvm_arena *arena = cvm_arena_create(SIZE_MAX);
+    if (arena == NULL) {
+        return CVM_FAIL(err, CVM_E_LIMIT, "no memory to look for rows in conflict");
+    }
+    enum cvm_status status = cvm_census_take(problem, false, pool, arena, &census, err);
+    if (status == CVM_OK) {
+        status = cvm_phase_one_create(problem, context, arena, &phase, err);
+    }
+    if (status == CVM_OK) {
+        status = cvm_phase_one_use(phase, &census, err);
+    }
+    if (status == CVM_OK) {
+        cvm_question_init(problem, &question);
+        status = cvm_phase_one_ask(phase, &question, &reply, err);
+    }
+    *out_answer = reply.answer;
+    cvm_arena_destroy(arena);
+    return status;
+}

@@ -48,6 +48,13 @@ CVM_MUST_CHECK enum cvm_status cvm_phase_one_ask(struct cvm_phase_one *phase,
                                                  struct cvm_reply *out_reply,
                                                  struct cvm_error *err);
 
+/* Once for all rows of the problem, with customers of nearly the same amount taken as alike. */
+CVM_MUST_CHECK enum cvm_status cvm_phase_one_ask_all(const struct cvm_problem *problem,
+                                                     struct cvm_pool *pool,
+                                                     const struct cvm_context *context,
+                                                     enum cvm_answer *out_answer,
+                                                     struct cvm_error *err);
+
 /* Every plan, one by one: of a few customers only. CVM_ANSWER_UNKNOWN where there are too many. */
 CVM_MUST_CHECK enum cvm_status cvm_every_plan_ask(const struct cvm_problem *problem,
                                                   const struct cvm_question *question,
