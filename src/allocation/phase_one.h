@@ -33,11 +33,10 @@ struct cvm_reply {
 
 struct cvm_phase_one;
 
-CVM_MUST_CHECK enum cvm_status cvm_phase_one_create(const struct cvm_problem *problem,
-                                                    const struct cvm_context *context,
-                                                    struct cvm_arena *arena,
-                                                    struct cvm_phase_one **out_phase,
-                                                    struct cvm_error *err);
+CVM_MUST_CHECK enum cvm_status
+cvm_phase_one_create(const struct cvm_problem *problem, struct cvm_pool *pool,
+                     const struct cvm_context *context, struct cvm_arena *arena,
+                     struct cvm_phase_one **out_phase, struct cvm_error *err);
 /* Before the first question, and when another census is to be asked from now on. */
 CVM_MUST_CHECK enum cvm_status cvm_phase_one_use(struct cvm_phase_one *phase,
                                                  const struct cvm_census *census,
