@@ -405,8 +405,8 @@ static enum cvm_status find_all(struct finder *finder, struct cvm_error *err)
 {
     struct cvm_question set;
     bool is_found = true;
-    enum cvm_status status =
-        cvm_phase_one_create(finder->problem, finder->context, finder->own, &finder->phase, err);
+    enum cvm_status status = cvm_phase_one_create(finder->problem, finder->pool, finder->context,
+                                                  finder->own, &finder->phase, err);
     if (status == CVM_OK) {
         status = use_census(finder, false, err);
         finder->is_rounded = finder->alike.is_rounded;

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "allocation/choice.h"
+#include "allocation/table.h"
 #include "allocation/tariff.h"
 #include "model/money.h"
 
@@ -27,8 +28,19 @@ struct column {
     double covered[CVM_PROBLEM_ROWS_MAX]; /* share rows: pairs, in units of the scale */
 };
 
+/* One thread's. */
+struct worker {
+    struct cvm_chooser chooser;
+    uint64_t *sets; /* per member of a unit, as the two that follow */
+    uint64_t *without;
+    double *savings;
+    int64_t *counts; /* pairs of a plan, as flats */
+    double *amounts; /* of the group at hand */
+};
+
 struct cvm_phase_one {
     const struct cvm_problem *problem;
+    struct cvm_pool *pool;
     const struct cvm_context *context;
     struct cvm_arena *arena;
     const struct cvm_census *census;
@@ -36,16 +48,16 @@ struct cvm_phase_one {
     size_t column_count;
     struct column **columns;
     int64_t looks;
-    struct cvm_chooser chooser;
+    struct worker *workers;
     unsigned char order[CVM_PROBLEM_TREATMENTS_MAX]; /* welcome treatments */
-    uint64_t *sets; /* per member of a unit, as the two that follow */
-    uint64_t *without;
-    double *savings;
+    size_t order_count;
     double *flats; /* what a pair costs at the prices: [treatment x classes + class], and */
     double rates[CVM_PROBLEM_TREATMENTS_MAX]; /* so much per amount */
     uint64_t *welcome; /* per class: treatments that may cost less than nothing */
-    int64_t *counts;   /* pairs of a plan, as flats */
+    /* Of a plan: pairs, as flats; amounts, and the same per group of units. */
+    int64_t *counts;
     double amounts[CVM_PROBLEM_TREATMENTS_MAX];
+    double (*group_amounts)[CVM_PROBLEM_TREATMENTS_MAX];
 };
 
 void cvm_question_init(const struct cvm_problem *problem, struct cvm_question *out_question)
@@ -88,7 +100,7 @@ static void set_prices(struct cvm_phase_one *phase, const struct cvm_question *q
 
 static void find_welcome(struct cvm_phase_one *phase)
 {
-    size_t count = 0;
+    phase->order_count = 0;
     memset(phase->welcome, 0, phase->class_count * sizeof(uint64_t));
     for (size_t t = 0; t < phase->problem->treatment_count; t++) {
         bool is_any = false;
@@ -98,19 +110,21 @@ static void find_welcome(struct cvm_phase_one *phase)
             is_any = is_any || is_welcome;
         }
         if (is_any) {
-            phase->order[count++] = (unsigned char)t;
+            phase->order[phase->order_count++] = (unsigned char)t;
         }
     }
-    cvm_chooser_set_order(&phase->chooser, phase->order, count);
+    for (size_t w = 0; w < cvm_worker_count(phase->pool); w++) {
+        cvm_chooser_set_order(&phase->workers[w].chooser, phase->order, phase->order_count);
+    }
 }
 
-static void take(struct cvm_phase_one *phase, const struct cvm_kind *kind, int64_t weight,
-                 uint64_t set)
+static void take(const struct cvm_phase_one *phase, struct worker *worker,
+                 const struct cvm_kind *kind, int64_t weight, uint64_t set)
 {
     for (; set != 0; set &= set - 1) {
         size_t t = (size_t)__builtin_ctzll(set);
-        phase->counts[t * phase->class_count + kind->customer_class] += weight;
-        phase->amounts[t] += (double)weight * kind->amount;
+        worker->counts[t * phase->class_count + kind->customer_class] += weight;
+        worker->amounts[t] += (double)weight * kind->amount;
     }
 }
 
@@ -131,7 +145,7 @@ static double cheapest_of(const struct cvm_phase_one *phase, const struct cvm_ki
 }
 
 /* One treatment each: a member who counts for the household gives way to one who saves more. */
-static void choose_singles(struct cvm_phase_one *phase, size_t unit)
+static void choose_singles(const struct cvm_phase_one *phase, struct worker *worker, size_t unit)
 {
     const struct cvm_problem *problem = phase->problem;
     const struct cvm_census *census = phase->census;
@@ -140,46 +154,46 @@ static void choose_singles(struct cvm_phase_one *phase, size_t unit)
     uint64_t counting = problem->groups != NULL ? problem->group_treatments : 0;
     size_t candidates = 0;
     for (size_t k = 0; k < size; k++) {
-        double with = cheapest_of(phase, &members[k], UINT64_MAX, &phase->sets[k]);
-        phase->savings[k] = 0.0;
-        if ((phase->sets[k] & counting) != 0) {
-            phase->savings[k] =
-                cheapest_of(phase, &members[k], ~counting, &phase->without[k]) - with;
+        double with = cheapest_of(phase, &members[k], UINT64_MAX, &worker->sets[k]);
+        worker->savings[k] = 0.0;
+        if ((worker->sets[k] & counting) != 0) {
+            worker->savings[k] =
+                cheapest_of(phase, &members[k], ~counting, &worker->without[k]) - with;
             candidates++;
         }
     }
     for (; candidates > census->max[unit]; candidates--) {
         size_t least = size;
         for (size_t k = size; k-- > 0;) { /* of equals, the first stays */
-            bool is_candidate = (phase->sets[k] & counting) != 0;
-            if (is_candidate && (least == size || phase->savings[k] < phase->savings[least])) {
+            bool is_candidate = (worker->sets[k] & counting) != 0;
+            if (is_candidate && (least == size || worker->savings[k] < worker->savings[least])) {
                 least = k;
             }
         }
-        phase->sets[least] = phase->without[least];
+        worker->sets[least] = worker->without[least];
     }
 }
 
-static void choose_several(struct cvm_phase_one *phase, size_t unit)
+static void choose_several(const struct cvm_phase_one *phase, struct worker *worker, size_t unit)
 {
     const struct cvm_census *census = phase->census;
     size_t treatments = phase->problem->treatment_count;
     const struct cvm_kind *members = census->members + census->first[unit];
     size_t size = census->first[unit + 1] - census->first[unit];
-    memset(phase->chooser.scores, 0, size * treatments * sizeof(double));
+    memset(worker->chooser.scores, 0, size * treatments * sizeof(double));
     for (size_t k = 0; k < size; k++) {
         uint64_t left = members[k].mask & phase->welcome[members[k].customer_class];
         for (; left != 0; left &= left - 1) {
             size_t t = (size_t)__builtin_ctzll(left);
-            phase->chooser.scores[k * treatments + t] =
+            worker->chooser.scores[k * treatments + t] =
                 -(phase->flats[t * phase->class_count + members[k].customer_class] +
                   phase->rates[t] * members[k].amount);
         }
     }
-    (void)cvm_choose_unit(&phase->chooser, size, census->max[unit], phase->sets);
+    (void)cvm_choose_unit(&worker->chooser, size, census->max[unit], worker->sets);
 }
 
-static void choose_unit(struct cvm_phase_one *phase, size_t unit)
+static void choose_unit(const struct cvm_phase_one *phase, struct worker *worker, size_t unit)
 {
     const struct cvm_census *census = phase->census;
     const struct cvm_kind *members = census->members + census->first[unit];
@@ -192,12 +206,47 @@ static void choose_unit(struct cvm_phase_one *phase, size_t unit)
         return;
     }
     if (cvm_problem_per_customer(phase->problem) == 1) {
-        choose_singles(phase, unit);
+        choose_singles(phase, worker, unit);
     } else {
-        choose_several(phase, unit);
+        choose_several(phase, worker, unit);
     }
     for (size_t k = 0; k < size; k++) {
-        take(phase, &members[k], census->weights[unit], phase->sets[k]);
+        take(phase, worker, &members[k], census->weights[unit], worker->sets[k]);
+    }
+}
+
+static void choose_group(void *state, size_t group, size_t number)
+{
+    struct cvm_phase_one *phase = state;
+    struct worker *worker = &phase->workers[number];
+    size_t end = (group + 1) * CVM_GROUP_SIZE;
+    end = end < phase->census->count ? end : phase->census->count;
+    worker->amounts = phase->group_amounts[group];
+    memset(worker->amounts, 0, sizeof(phase->group_amounts[group]));
+    for (size_t unit = group * CVM_GROUP_SIZE; unit < end; unit++) {
+        choose_unit(phase, worker, unit);
+    }
+}
+
+static void choose_all(struct cvm_phase_one *phase)
+{
+    size_t slots = phase->problem->treatment_count * phase->class_count;
+    size_t groups = cvm_group_count(phase->census->count);
+    memset(phase->counts, 0, slots * sizeof(int64_t));
+    memset(phase->amounts, 0, sizeof(phase->amounts));
+    for (size_t w = 0; w < cvm_worker_count(phase->pool); w++) {
+        memset(phase->workers[w].counts, 0, slots * sizeof(int64_t));
+    }
+    cvm_groups_run(phase->pool, groups, choose_group, phase);
+    for (size_t w = 0; w < cvm_worker_count(phase->pool); w++) {
+        for (size_t i = 0; i < slots; i++) {
+            phase->counts[i] += phase->workers[w].counts[i];
+        }
+    }
+    for (size_t group = 0; group < groups; group++) { /* in order, whoever was first */
+        for (size_t t = 0; t < phase->problem->treatment_count; t++) {
+            phase->amounts[t] += phase->group_amounts[group][t];
+        }
     }
 }
 
@@ -233,11 +282,7 @@ static enum cvm_status make_column(struct cvm_phase_one *phase, const struct cvm
     }
     set_prices(phase, question, prices);
     find_welcome(phase);
-    memset(phase->counts, 0, problem->treatment_count * phase->class_count * sizeof(int64_t));
-    memset(phase->amounts, 0, sizeof(phase->amounts));
-    for (size_t u = 0; u < phase->census->count; u++) {
-        choose_unit(phase, u);
-    }
+    choose_all(phase);
     for (size_t r = 0; r < problem->row_count; r++) {
         add_up_row(phase, r, column);
     }
@@ -583,7 +628,7 @@ enum cvm_status cvm_phase_one_ask(struct cvm_phase_one *phase, const struct cvm_
 
 /* ---- life ---- */
 
-enum cvm_status cvm_phase_one_create(const struct cvm_problem *problem,
+enum cvm_status cvm_phase_one_create(const struct cvm_problem *problem, struct cvm_pool *pool,
                                      const struct cvm_context *context, struct cvm_arena *arena,
                                      struct cvm_phase_one **out_phase, struct cvm_error *err)
 {
@@ -596,12 +641,14 @@ enum cvm_status cvm_phase_one_create(const struct cvm_problem *problem,
         phase->flats = CVM_NEW_ARRAY(arena, slots, double);
         phase->welcome = CVM_NEW_ARRAY(arena, class_count, uint64_t);
         phase->counts = CVM_NEW_ARRAY(arena, slots, int64_t);
+        phase->workers = CVM_NEW_ARRAY(arena, cvm_worker_count(pool), struct worker);
     }
     if (phase == NULL || nobody == NULL || phase->columns == NULL || phase->flats == NULL ||
-        phase->welcome == NULL || phase->counts == NULL) {
+        phase->welcome == NULL || phase->counts == NULL || phase->workers == NULL) {
         return CVM_FAIL(err, CVM_E_LIMIT, "no memory to look for rows in conflict");
     }
     phase->problem = problem;
+    phase->pool = pool;
     phase->context = context;
     phase->arena = arena;
     phase->class_count = class_count;
@@ -610,16 +657,64 @@ enum cvm_status cvm_phase_one_create(const struct cvm_problem *problem,
     return CVM_OK;
 }
 
+static enum cvm_status worker_init(struct worker *worker, struct cvm_phase_one *phase,
+                                   struct cvm_error *err)
+{
+    size_t size_max = phase->census->size_max;
+    size_t slots = phase->problem->treatment_count * phase->class_count + 1;
+    worker->sets = CVM_NEW_ARRAY(phase->arena, size_max + 1, uint64_t);
+    worker->without = CVM_NEW_ARRAY(phase->arena, size_max + 1, uint64_t);
+    worker->savings = CVM_NEW_ARRAY(phase->arena, size_max + 1, double);
+    worker->counts = CVM_NEW_ARRAY(phase->arena, slots, int64_t);
+    if (worker->sets == NULL || worker->without == NULL || worker->savings == NULL ||
+        worker->counts == NULL) {
+        return CVM_FAIL(err, CVM_E_LIMIT, "no memory for a household of %zu", size_max);
+    }
+    return cvm_chooser_init(&worker->chooser, phase->problem, size_max, phase->arena, err);
+}
+
 enum cvm_status cvm_phase_one_use(struct cvm_phase_one *phase, const struct cvm_census *census,
                                   struct cvm_error *err)
 {
+    size_t groups = cvm_group_count(census->count);
+    enum cvm_status status = CVM_OK;
     phase->census = census;
     phase->looks = 0;
-    phase->sets = CVM_NEW_ARRAY(phase->arena, census->size_max + 1, uint64_t);
-    phase->without = CVM_NEW_ARRAY(phase->arena, census->size_max + 1, uint64_t);
-    phase->savings = CVM_NEW_ARRAY(phase->arena, census->size_max + 1, double);
-    if (phase->sets == NULL || phase->without == NULL || phase->savings == NULL) {
-        return CVM_FAIL(err, CVM_E_LIMIT, "no memory for a household of %zu", census->size_max);
+    phase->group_amounts =
+        cvm_arena_alloc(phase->arena, groups + 1, sizeof(phase->group_amounts[0]));
+    if (phase->group_amounts == NULL) {
+        return CVM_FAIL(err, CVM_E_LIMIT, "no memory to look for rows in conflict");
     }
-    return cvm_chooser_init(&phase->chooser, phase->problem, census->size_max, phase->arena, err);
+    for (size_t w = 0; status == CVM_OK && w < cvm_worker_count(phase->pool); w++) {
+        status = worker_init(&phase->workers[w], phase, err);
+    }
+    return status;
+}
+
+enum cvm_status cvm_phase_one_ask_all(const struct cvm_problem *problem, struct cvm_pool *pool,
+                                      const struct cvm_context *context,
+                                      enum cvm_answer *out_answer, struct cvm_error *err)
+{
+    struct cvm_phase_one *phase = NULL;
+    struct cvm_census census;
+    struct cvm_question question;
+    struct cvm_reply reply = {.answer = CVM_ANSWER_UNKNOWN};
+    struct cvm_arena *arena = cvm_arena_create(SIZE_MAX);
+    if (arena == NULL) {
+        return CVM_FAIL(err, CVM_E_LIMIT, "no memory to look for rows in conflict");
+    }
+    enum cvm_status status = cvm_census_take(problem, false, pool, arena, &census, err);
+    if (status == CVM_OK) {
+        status = cvm_phase_one_create(problem, pool, context, arena, &phase, err);
+    }
+    if (status == CVM_OK) {
+        status = cvm_phase_one_use(phase, &census, err);
+    }
+    if (status == CVM_OK) {
+        cvm_question_init(problem, &question);
+        status = cvm_phase_one_ask(phase, &question, &reply, err);
+    }
+    *out_answer = reply.answer;
+    cvm_arena_destroy(arena);
+    return status;
 }

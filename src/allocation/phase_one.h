@@ -33,11 +33,10 @@ struct cvm_reply {
 
 struct cvm_phase_one;
 
-CVM_MUST_CHECK enum cvm_status cvm_phase_one_create(const struct cvm_problem *problem,
-                                                    const struct cvm_context *context,
-                                                    struct cvm_arena *arena,
-                                                    struct cvm_phase_one **out_phase,
-                                                    struct cvm_error *err);
+CVM_MUST_CHECK enum cvm_status
+cvm_phase_one_create(const struct cvm_problem *problem, struct cvm_pool *pool,
+                     const struct cvm_context *context, struct cvm_arena *arena,
+                     struct cvm_phase_one **out_phase, struct cvm_error *err);
 /* Before the first question, and when another census is to be asked from now on. */
 CVM_MUST_CHECK enum cvm_status cvm_phase_one_use(struct cvm_phase_one *phase,
                                                  const struct cvm_census *census,
@@ -47,6 +46,13 @@ CVM_MUST_CHECK enum cvm_status cvm_phase_one_ask(struct cvm_phase_one *phase,
                                                  const struct cvm_question *question,
                                                  struct cvm_reply *out_reply,
                                                  struct cvm_error *err);
+
+/* Once for all rows of the problem, with customers of nearly the same amount taken as alike. */
+CVM_MUST_CHECK enum cvm_status cvm_phase_one_ask_all(const struct cvm_problem *problem,
+                                                     struct cvm_pool *pool,
+                                                     const struct cvm_context *context,
+                                                     enum cvm_answer *out_answer,
+                                                     struct cvm_error *err);
 
 /* Every plan, one by one: of a few customers only. CVM_ANSWER_UNKNOWN where there are too many. */
 CVM_MUST_CHECK enum cvm_status cvm_every_plan_ask(const struct cvm_problem *problem,

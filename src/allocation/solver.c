@@ -6,6 +6,7 @@
 
 #include "allocation/moves.h"
 #include "allocation/narrow.h"
+#include "allocation/phase_one.h"
 #include "allocation/repair.h"
 #include "allocation/verify.h"
 #include "base/hash.h"
@@ -327,10 +328,16 @@ static enum cvm_status solve_free(struct cvm_solve *solve, const double *warm_pr
         return solve_blurred(solve, &choices, plan, err);
     }
     status = finish(solve, &narrowed, &choices, plan, err);
-    if (status == CVM_OK && !is_explained(solve->problem, plan)) {
-        status = solve_blurred(solve, &choices, plan, err);
+    if (status != CVM_OK || is_explained(solve->problem, plan)) {
+        return status;
     }
-    return status;
+    enum cvm_answer answer = CVM_ANSWER_YES;
+    if (!plan->is_feasible) {
+        status = cvm_phase_one_ask_all(solve->problem, solve->pool, solve->context, &answer, err);
+    }
+    /* What no plan can keep, none that is found by another search will. */
+    return status == CVM_OK && answer != CVM_ANSWER_NO ? solve_blurred(solve, &choices, plan, err)
+                                                       : status;
 }
 
 enum cvm_status cvm_solve(const struct cvm_problem *problem,
