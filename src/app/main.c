@@ -153,7 +153,6 @@ static int run_command(struct cvm_session *session, const struct cvm_command_lin
     enum cvm_status status = open_session(session, line, &err);
     if (status == CVM_OK) {
         status = line->command->run(session, &line->arguments, &err);
-        cvm_session_seal(session);
     }
     cvm_session_progress_end(session);
     if (status == CVM_OK && (fflush(stdout) != 0 || ferror(stdout) != 0)) {

@@ -1,6 +1,5 @@
 #include "cli/audit_key.h"
 
-#include "base/log.h"
 #include "base/yaml.h"
 #include "storage/audit_chain.h"
 #include "storage/history.h"
@@ -64,25 +63,15 @@ static enum cvm_status seal(struct cvm_session *session, struct cvm_store *store
     return status;
 }
 
-void cvm_session_seal(struct cvm_session *session)
+/* What the command did stands, whatever becomes of this: the next one makes up for it. */
+void cvm_session_seal(void *state, struct cvm_store *store)
 {
-    struct cvm_store_options options = {.access = CVM_DB_WRITE, .clock = session->context.clock};
-    struct cvm_store *store = NULL;
+    struct cvm_session *session = state;
     struct cvm_error err = {0};
-    if (!session->has_written || session->config.store_url == NULL) {
-        return;
-    }
-    /* Whoever writes now seals when it ends: nobody waits for it here. */
-    if (cvm_store_open(session->config.store_url, &options, &store, &err) != CVM_OK) {
-        CVM_LOG(session->context.log, CVM_LOG_DEBUG, "audit_left_unsealed",
-                CVM_TEXT("reason", err.message));
-        return;
-    }
     if (note_config(session, store, &err) != CVM_OK) {
         cvm_session_warn(session, "the configuration could not be noted: %s", err.message);
     }
     if (seal(session, store, &err) != CVM_OK) {
         cvm_session_warn(session, "the audit log could not be sealed: %s", err.message);
     }
-    cvm_store_close(store);
 }

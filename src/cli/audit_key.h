@@ -1,5 +1,4 @@
-/* audit_key.h - the key file of a deployment, and the sealing of the audit log at the end of a
- * command that wrote. */
+/* audit_key.h - the key file of a deployment. */
 #ifndef CVM_CLI_AUDIT_KEY_H
 #define CVM_CLI_AUDIT_KEY_H
 

@@ -112,7 +112,7 @@ static enum cvm_status write_config(const struct init_job *job, struct cvm_error
     return status;
 }
 
-/* A key that is there already goes on signing. The session seals what init itself wrote. */
+/* A key that is there already goes on signing. */
 static enum cvm_status make_key(struct init_job *job, struct cvm_error *err)
 {
     struct cvm_config *config = &job->session->config;
@@ -126,6 +126,20 @@ static enum cvm_status make_key(struct init_job *job, struct cvm_error *err)
     return status;
 }
 
+/* A store that was opened by the session is sealed when it is closed. The template of cvm.yaml may
+ * be in force only once it is written: this names the store, and nothing else. */
+static void seal_store(const struct init_job *job)
+{
+    struct cvm_session *session = job->session;
+    struct cvm_config before = session->config;
+    struct cvm_store *store = NULL;
+    session->config.store_url = job->store_url;
+    if (cvm_session_store(session, CVM_DB_WRITE, &store, NULL) == CVM_OK) {
+        cvm_store_close(store);
+    }
+    session->config = before;
+}
+
 static enum cvm_status report(const struct init_job *job, struct cvm_error *err)
 {
     struct cvm_session *session = job->session;
@@ -135,6 +149,7 @@ static enum cvm_status report(const struct init_job *job, struct cvm_error *err)
         cvm_json_key_string(&document.json, "config", job->config_path);
         cvm_json_key_string(&document.json, "catalogue", job->catalogue_folder);
         cvm_json_key_string(&document.json, "store", job->store_url);
+        cvm_json_key_string(&document.json, "audit_key", session->config.audit_key);
         cvm_json_key_int(&document.json, "customers", job->customers);
         cvm_json_key_int(&document.json, "catalogue_version", job->version);
         return cvm_document_print(&document, session, err);
@@ -186,14 +201,15 @@ static enum cvm_status run_init(struct cvm_session *session, const struct cvm_ar
     if (status == CVM_OK) {
         status = make_key(&job, err);
     }
+    if (status == CVM_OK) {
+        seal_store(&job);
+    }
     if (status == CVM_OK) { /* last: its presence says that the folder is complete */
         status = write_config(&job, err);
     }
     if (status != CVM_OK) {
         return status;
     }
-    session->has_written = true;
-    session->config.store_url = job.store_url;
     return report(&job, err);
 }
 

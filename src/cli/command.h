@@ -69,7 +69,6 @@ struct cvm_session {
     bool is_store_named;   /* by --store */
     bool is_partial;       /* exit 3 */
     bool is_refuted;       /* exit 1: the command ran, and what it checked does not hold */
-    bool has_written;      /* the store was opened for writing */
     bool is_usage;         /* the failure is of the command line: exit 2 */
     const char *who;       /* "cli:<user>" */
     struct cvm_progress_line progress;
@@ -136,8 +135,9 @@ CVM_MUST_CHECK enum cvm_status cvm_session_store(struct cvm_session *session,
                                                  enum cvm_db_access access,
                                                  struct cvm_store **out_store,
                                                  struct cvm_error *err);
-/* After the command, whatever became of it: seal the rows of the audit log that it left. */
-void cvm_session_seal(struct cvm_session *session);
+/* Before a store is closed that was opened for writing: note the configuration that it was written
+ * under, and seal the rows that the audit log got. */
+void cvm_session_seal(void *session, struct cvm_store *store);
 /* The catalogue in force; warns on standard error when the folder differs from it. */
 CVM_MUST_CHECK enum cvm_status cvm_session_catalogue(struct cvm_session *session,
                                                      struct cvm_store *store,

@@ -39,8 +39,9 @@ enum cvm_status cvm_session_store(struct cvm_session *session, enum cvm_db_acces
         .lock_wait_ms = LOCK_WAIT_MS,
         .clock = session->context.clock,
         .privacy = session->config.privacy,
+        .before_close = cvm_session_seal,
+        .before_close_state = session,
     };
-    session->has_written |= access == CVM_DB_WRITE;
     if (session->config.store_url == NULL) {
         enum cvm_status status =
             CVM_FAIL(err, CVM_E_NOT_FOUND, "there is no cvm.yaml here and no --store was given");

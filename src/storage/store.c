@@ -247,6 +247,10 @@ enum cvm_status cvm_store_open(const char *url, const struct cvm_store_options *
         cvm_store_close(store);
         return status;
     }
+    if (options->access == CVM_DB_WRITE) {
+        store->before_close = options->before_close;
+        store->before_close_state = options->before_close_state;
+    }
     *out_store = store;
     return CVM_OK;
 }
@@ -255,6 +259,10 @@ void cvm_store_close(struct cvm_store *store)
 {
     if (store == NULL) {
         return;
+    }
+    if (store->before_close != NULL) {
+        cvm_db_rollback(store->db);
+        store->before_close(store->before_close_state, store);
     }
     cvm_vault_close(store->vault);
     cvm_db_close(store->journeys);

@@ -31,6 +31,9 @@ struct cvm_store_options {
     struct cvm_clock clock;
     struct cvm_store_privacy privacy;
     const char *journeys_url; /* of cvm_journeys_create(); NULL = the store's own */
+    /* Called once before a store that was opened for writing is closed, outside a transaction. */
+    void (*before_close)(void *state, struct cvm_store *store);
+    void *before_close_state;
 };
 
 /* Creates and migrates when may_create; else CVM_E_NOT_FOUND with a hint (`cvm init`). A store of a

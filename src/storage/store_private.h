@@ -14,6 +14,8 @@ struct cvm_store {
     char *keys_url;
     struct cvm_clock clock;
     int lock; /* -1 = none */
+    void (*before_close)(void *state, struct cvm_store *store);
+    void *before_close_state;
 };
 
 #endif

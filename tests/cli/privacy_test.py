@@ -184,6 +184,7 @@ def erased_customers_are_in_no_file_and_the_others_are_untouched(world):
     same(world.query("SELECT count(*) FROM customer WHERE batch = 0 AND customer_id LIKE 'erased-%'")[0][0], len(erased), "tombstones")
     rows = world.json("audit", "list", "--limit", 1000)["audit"]
     same(len([r for r in rows if r["action"] == "erase" and r["why"] == REASON]), len(erased), "audit rows")
+    same(world.json("audit", "verify")["fault"], None, "fault of the audit log after an erasure")
     for customer in erased:
         same(world.cvm("customer", "show", customer, allowed=None).code, 1, "what is known of an erased customer")
 
