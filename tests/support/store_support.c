@@ -65,6 +65,11 @@ bool support_is_shared(void)
     return strstr(url, ":memory:") == NULL;
 }
 
+bool support_is_server(void)
+{
+    return strncmp(url, "sqlite:", 7) != 0;
+}
+
 const char *support_file_url(const char *name)
 {
     (void)snprintf(file_url, sizeof(file_url), "sqlite:%s/%s.db", support_folder(), name);
@@ -110,9 +115,23 @@ struct cvm_store *support_open_url(const char *store_url, enum cvm_db_access acc
     return store;
 }
 
+/* A server's schema, anew. */
+static void empty_schema(void)
+{
+    struct cvm_db *db = NULL;
+    struct cvm_db_options options = {.access = CVM_DB_WRITE, .lock_wait_ms = 60000};
+    ASSERT_OK(cvm_db_open(url, &options, &db, ERR));
+    support_exec(db, "DROP SCHEMA public CASCADE");
+    support_exec(db, "CREATE SCHEMA public");
+    cvm_db_close(db);
+}
+
 struct cvm_store *support_fresh(void)
 {
     support_now_ms = SUPPORT_NOW_MS;
+    if (support_is_server()) {
+        empty_schema();
+    }
     remove_files(url);
     return support_open_url(url, CVM_DB_WRITE, true);
 }
