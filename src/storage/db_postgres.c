@@ -85,6 +85,10 @@ enum cvm_status postgres_fail(struct postgres_db *db, PGresult *result, struct c
     const char *state = result == NULL ? NULL : PQresultErrorField(result, PG_DIAG_SQLSTATE);
     const char *text = result == NULL ? NULL : PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
     const struct meaning *meaning = NULL;
+    /* libpq's own words: it is told that the server has gone when it reads again. */
+    for (int i = 0; i < 3 && state == NULL && !postgres_is_lost(db); i++) {
+        (void)PQconsumeInput(db->connection);
+    }
     for (size_t i = 0; state != NULL && i < sizeof(meanings) / sizeof(meanings[0]); i++) {
         if (strncmp(state, meanings[i].prefix, strlen(meanings[i].prefix)) == 0) {
             meaning = &meanings[i];

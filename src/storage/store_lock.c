@@ -25,8 +25,9 @@ void cvm_store_lock_describe(char text[CVM_LOCK_HOLDER_BYTES])
     const char *slash = strrchr(line, '/');
     const char *program = slash == NULL ? line : slash + 1;
     const char *argument = program + strlen(program) + 1;
-    (void)snprintf(text, CVM_LOCK_HOLDER_BYTES, "%ld %.40s %.40s", (long)getpid(), program,
-                   argument[0] == '-' ? "" : argument);
+    bool is_shown = argument[0] != '-' && argument[0] != '\0';
+    (void)snprintf(text, CVM_LOCK_HOLDER_BYTES, "%ld %.40s%s%.40s", (long)getpid(), program,
+                   is_shown ? " " : "", is_shown ? argument : "");
 }
 
 static void read_holder(int lock, char text[CVM_LOCK_HOLDER_BYTES])

@@ -70,6 +70,11 @@ bool support_is_server(void)
     return strncmp(url, "sqlite:", 7) != 0;
 }
 
+const char *support_words(const char *sqlite, const char *postgres)
+{
+    return support_is_server() ? postgres : sqlite;
+}
+
 const char *support_file_url(const char *name)
 {
     (void)snprintf(file_url, sizeof(file_url), "sqlite:%s/%s.db", support_folder(), name);
@@ -115,11 +120,16 @@ struct cvm_store *support_open_url(const char *store_url, enum cvm_db_access acc
     return store;
 }
 
-/* A server's schema, anew. */
+/* A server's schema, anew. Connections that a failed test left open would be in the way. */
 static void empty_schema(void)
 {
     struct cvm_db *db = NULL;
-    struct cvm_db_options options = {.access = CVM_DB_WRITE, .lock_wait_ms = 60000};
+    struct cvm_db_options options = {.access = CVM_DB_READ};
+    ASSERT_OK(cvm_db_open(url, &options, &db, ERR));
+    (void)support_number(db, "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
+                             "WHERE datname = current_database() AND pid <> pg_backend_pid()");
+    cvm_db_close(db);
+    options = (struct cvm_db_options){.access = CVM_DB_WRITE, .lock_wait_ms = 60000};
     ASSERT_OK(cvm_db_open(url, &options, &db, ERR));
     support_exec(db, "DROP SCHEMA public CASCADE");
     support_exec(db, "CREATE SCHEMA public");

@@ -26,6 +26,8 @@ const char *support_url(void);
 bool support_is_shared(void);
 /* True when the database is a server's. */
 bool support_is_server(void);
+/* A question that is asked in other words there: JSON, joined texts. */
+const char *support_words(const char *sqlite, const char *postgres);
 /* The temporary folder of this program. */
 const char *support_folder(void);
 /* "sqlite:<folder>/<name>" in a static buffer, whatever the pass; files of that name are removed.
