@@ -89,7 +89,8 @@ enum cvm_status cvm_db_open(const char *url, const struct cvm_db_options *option
     enum cvm_status status =
         CVM_FAIL(err, CVM_E_INVALID, "no database is known for the URL '%.*s%s'",
                  (int)(length == 0 ? strnlen(url, 32) : length), url, length == 0 ? "" : ":...");
-    return cvm_error_hint(err, status, "Write the URL as sqlite:PATH or postgresql://USER@HOST/DATABASE.");
+    return cvm_error_hint(err, status,
+                          "Write the URL as sqlite:PATH or postgresql://USER@HOST/DATABASE.");
 }
 
 void cvm_db_close(struct cvm_db *db)

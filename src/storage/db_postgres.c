@@ -1,9 +1,9 @@
 /* db_postgres.c - PostgreSQL behind db_backend.h: statements prepared once per connection, values
  * and rows in the binary format.
  *
- * A failed statement costs PostgreSQL the whole transaction. The contract is that a refused one does
- * not, so a change inside a transaction runs between SAVEPOINT and RELEASE, all three in one round
- * trip. */
+ * A failed statement costs PostgreSQL the whole transaction. The contract is that a refused one
+ * does not, so a change inside a transaction runs between SAVEPOINT and RELEASE, all three in one
+ * round trip. */
 #include "storage/db_postgres.h"
 
 #include <assert.h>
@@ -68,8 +68,8 @@ bool postgres_is_lost(const struct postgres_db *db)
 
 static enum cvm_status fail_lost(struct postgres_db *db, struct cvm_error *err)
 {
-    enum cvm_status status = CVM_FAIL(err, CVM_E_UNAVAILABLE,
-                                      "%s: the connection to the server was lost", db->shown);
+    enum cvm_status status =
+        CVM_FAIL(err, CVM_E_UNAVAILABLE, "%s: the connection to the server was lost", db->shown);
     return cvm_error_hint(err, status, "%s", lost_hint);
 }
 
@@ -100,7 +100,8 @@ enum cvm_status postgres_fail(struct postgres_db *db, PGresult *result, struct c
         status = fail_lost(db, err);
     } else {
         size_t length = 0;
-        const char *message = trimmed(text != NULL ? text : PQerrorMessage(db->connection), &length);
+        const char *message =
+            trimmed(text != NULL ? text : PQerrorMessage(db->connection), &length);
         enum cvm_status found = meaning == NULL ? CVM_E_INTERNAL : meaning->status;
         status = CVM_FAIL(err, found, "%s: %.*s", db->shown, (int)length, message);
         if (meaning != NULL && meaning->hint != NULL) {
@@ -310,10 +311,10 @@ static enum cvm_status postgres_commit(struct cvm_db *base, struct cvm_error *er
     /* A transaction that failed before ends with the answer "ROLLBACK". */
     bool is_kept = strcmp(PQcmdStatus(result), "COMMIT") == 0;
     PQclear(result);
-    return is_kept ? CVM_OK
-                   : CVM_FAIL(err, CVM_E_UNAVAILABLE,
-                              "%s: the transaction was given up after an earlier failure",
-                              db->shown);
+    return is_kept
+               ? CVM_OK
+               : CVM_FAIL(err, CVM_E_UNAVAILABLE,
+                          "%s: the transaction was given up after an earlier failure", db->shown);
 }
 
 static void postgres_rollback(struct cvm_db *base)

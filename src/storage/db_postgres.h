@@ -57,8 +57,8 @@ struct postgres_db {
 enum cvm_status postgres_fail(struct postgres_db *db, PGresult *result, struct cvm_error *err);
 /* A statement without values and rows. */
 enum cvm_status postgres_run(struct postgres_db *db, const char *sql, struct cvm_error *err);
-/* One of a writer's steps, prepared under these names: the statement without a name does not outlive
- * any other text. */
+/* One of a writer's steps, prepared under these names: the statement without a name does not
+ * outlive any other text. */
 #define POSTGRES_SAVE    "cvm_save"    /* SAVEPOINT cvm */
 #define POSTGRES_RELEASE "cvm_release" /* RELEASE cvm */
 #define POSTGRES_UNDO    "cvm_undo"    /* ROLLBACK TO cvm */

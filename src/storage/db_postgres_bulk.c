@@ -1,5 +1,5 @@
-/* db_postgres_bulk.c - many rows into PostgreSQL: by COPY in the binary format where the statement is
- * a plain insert of its values, else by one statement per row, sent without waiting for answers.
+/* db_postgres_bulk.c - many rows into PostgreSQL: by COPY in the binary format where the statement
+ * is a plain insert of its values, else by one statement per row, sent without waiting for answers.
  *
  * Rows are gathered in parts, encoded as COPY wants them. A statement with ON CONFLICT tries COPY
  * too: rows are rarely there before. Where some are, the same bytes go row by row. */
@@ -172,7 +172,8 @@ static enum cvm_status try_copy(struct loading *l, bool *out_is_in, struct cvm_e
         status = status == CVM_OK ? undone : status;
     }
     if (status == CVM_OK || !postgres_is_lost(l->db)) {
-        enum cvm_status ended = postgres_step(l->db, POSTGRES_RELEASE, status == CVM_OK ? err : NULL);
+        enum cvm_status ended =
+            postgres_step(l->db, POSTGRES_RELEASE, status == CVM_OK ? err : NULL);
         status = status == CVM_OK ? ended : status;
     }
     if (status == CVM_OK) {
@@ -219,8 +220,8 @@ static enum cvm_status send_rows(struct loading *l, struct cvm_error *err)
         }
         if (++in_flight == ROWS_IN_FLIGHT || at == l->part->length) {
             in_flight = 0;
-            status = PQpipelineSync(c) == 1 ? take_answers(l->db, err)
-                                            : postgres_fail(l->db, NULL, err);
+            status =
+                PQpipelineSync(c) == 1 ? take_answers(l->db, err) : postgres_fail(l->db, NULL, err);
         }
     }
     return status;

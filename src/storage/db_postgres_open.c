@@ -173,8 +173,9 @@ static enum cvm_status check_server(struct postgres_db *db, struct cvm_error *er
 {
     int version = PQserverVersion(db->connection);
     if (version < VERSION_MIN) {
-        return CVM_FAIL(err, CVM_E_INVALID, "%s: the server is PostgreSQL %d, at least %d is needed",
-                        db->shown, version / 10000, VERSION_MIN / 10000);
+        return CVM_FAIL(err, CVM_E_INVALID,
+                        "%s: the server is PostgreSQL %d, at least %d is needed", db->shown,
+                        version / 10000, VERSION_MIN / 10000);
     }
     PGresult *result = PQexec(db->connection, "SELECT current_schema()");
     if (PQresultStatus(result) != PGRES_TUPLES_OK) {
@@ -219,7 +220,7 @@ static enum cvm_status connect_once(struct postgres_db *db, struct cvm_error *er
     cvm_store_lock_describe(holder);
     holder[APPLICATION_MAX] = '\0';
     /* What stands in the URL comes later, and so counts. */
-    const char *const names[] = {"connect_timeout", "keepalives_idle", "tcp_user_timeout",
+    const char *const names[] = {"connect_timeout",  "keepalives_idle", "tcp_user_timeout",
                                  "application_name", "dbname",          NULL};
     const char *const values[] = {"10", "30", "60000", holder, db->url, NULL};
     db->connection = PQconnectdbParams(names, values, 1);

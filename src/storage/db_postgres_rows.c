@@ -12,8 +12,8 @@
 
 /* ---- queries ---- */
 
-/* Rows of one query. They stream until the connection is wanted for something else (a row's function
- * may ask another question); what is left then is kept in memory. */
+/* Rows of one query. They stream until the connection is wanted for something else (a row's
+ * function may ask another question); what is left then is kept in memory. */
 struct postgres_rows {
     struct postgres_db *db;
     struct cvm_column kept; /* PGresult * */
@@ -128,12 +128,11 @@ static enum cvm_status ask(struct postgres_db *db, struct asking *asking, struct
     if (status != CVM_OK) {
         return status;
     }
-    int is_sent = statement->kind == POSTGRES_OTHER
-                      ? PQsendQueryParams(db->connection, statement->text, 0, NULL, NULL, NULL,
-                                          NULL, 1)
-                      : PQsendQueryPrepared(db->connection, statement->name,
-                                            (int)statement->param_count, encoded.values,
-                                            encoded.lengths, encoded.formats, 1);
+    int is_sent =
+        statement->kind == POSTGRES_OTHER
+            ? PQsendQueryParams(db->connection, statement->text, 0, NULL, NULL, NULL, NULL, 1)
+            : PQsendQueryPrepared(db->connection, statement->name, (int)statement->param_count,
+                                  encoded.values, encoded.lengths, encoded.formats, 1);
     if (is_sent != 1 || PQsetSingleRowMode(db->connection) != 1) {
         return postgres_fail(db, NULL, err);
     }
@@ -153,8 +152,7 @@ enum cvm_status postgres_query(struct cvm_db *base, const char *sql,
     /* Found out only now that the server had gone: as long as no row was given, a reader may ask
      * again. */
     bool is_retried = status == CVM_E_UNAVAILABLE && postgres_is_lost(db) && asking.rows == 0 &&
-                      base->access == CVM_DB_READ && !base->in_transaction &&
-                      db->cursor_count == 0;
+                      base->access == CVM_DB_READ && !base->in_transaction && db->cursor_count == 0;
     return is_retried ? ask(db, &asking, err) : status;
 }
 

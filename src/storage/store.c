@@ -117,8 +117,8 @@ static enum cvm_status open_main(struct cvm_store *store, const struct cvm_store
                          options->may_create, now_ms, err);
 }
 
-/* On a server the journeys' tables stand beside the others. A reader needs one connection for both; a
- * writer two, since packing is a thread of its own. */
+/* On a server the journeys' tables stand beside the others. A reader needs one connection for both;
+ * a writer two, since packing is a thread of its own. */
 static bool has_journeys_inside(const struct cvm_store *store)
 {
     return store->db->backend->dialect->journeys[0].number == 0;

@@ -64,7 +64,7 @@ static void add_event(struct cvm_store *store, uint64_t key, struct row row)
                    "%d, %d, 0, '{\"v\":%d}', %s, 0)",
                    (unsigned long long)key, row.day, row.second, row.source, row.identity,
                    row.version, row.batch, row.version,
-                   row.identity != 1       ? "NULL"
+                   row.identity != 1     ? "NULL"
                    : support_is_server() ? "CAST('{\"text\":\"x\"}' AS BYTEA)"
                                          : "CAST('{\"text\":\"x\"}' AS BLOB)");
     support_exec(cvm_store_db(store), sql);

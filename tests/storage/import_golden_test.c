@@ -141,7 +141,8 @@ static void every_customer_has_the_events_of_table_g1(void **state)
                           rows[r].id, sources[s]),
                 rows[r].counts[s]);
         }
-        static const char days[] = "SELECT CAST(%s(date) AS TEXT) FROM journey WHERE customer_id = '%s'";
+        static const char days[] =
+            "SELECT CAST(%s(date) AS TEXT) FROM journey WHERE customer_id = '%s'";
         assert_string_equal(text_of(store, days, rows[r].id, "min"), rows[r].first);
         assert_string_equal(text_of(store, days, rows[r].id, "max"), rows[r].last);
     }
@@ -305,14 +306,14 @@ static void every_permission_record_reads_as_in_table_g3(void **state)
 /* Values of an attribute in date order, joined by '/'. */
 static const char *values_of(struct cvm_store *store, const char *customer, const char *attribute)
 {
-    return text_of(store,
-                   support_words(
-                       "SELECT group_concat(v, '/') FROM (SELECT '' || json_extract(attributes, "
-                       "'$.\"%s\"') AS v FROM journey WHERE customer_id = '%s' AND v IS NOT NULL "
-                       "ORDER BY date)",
-                       "SELECT string_agg(CAST(attributes AS JSON) ->> '%s', '/' ORDER BY date) "
-                       "FROM journey WHERE customer_id = '%s'"),
-                   customer, attribute);
+    return text_of(
+        store,
+        support_words("SELECT group_concat(v, '/') FROM (SELECT '' || json_extract(attributes, "
+                      "'$.\"%s\"') AS v FROM journey WHERE customer_id = '%s' AND v IS NOT NULL "
+                      "ORDER BY date)",
+                      "SELECT string_agg(CAST(attributes AS JSON) ->> '%s', '/' ORDER BY date) "
+                      "FROM journey WHERE customer_id = '%s'"),
+        customer, attribute);
 }
 
 static void bills_usage_and_network_read_as_in_table_g4(void **state)

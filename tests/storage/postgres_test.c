@@ -103,8 +103,7 @@ static int migrate_in_child(int go)
     int from = -1;
     int to = -1;
     char byte = 0;
-    if (read(go, &byte, 1) < 0 ||
-        cvm_store_migrate(support_url(), 1, &from, &to, &err) != CVM_OK) {
+    if (read(go, &byte, 1) < 0 || cvm_store_migrate(support_url(), 1, &from, &to, &err) != CVM_OK) {
         (void)fprintf(stderr, "%s\n", err.message);
         return 100;
     }
@@ -233,7 +232,8 @@ static void exact_decimals_are_integers_where_they_can_be(void **state)
     struct cvm_store *store = support_fresh();
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct cvm_db_value value = cvm_db_null();
-        ASSERT_OK(cvm_db_query(cvm_store_db(store), cases[i].sql, NULL, 0, take_value, &value, ERR));
+        ASSERT_OK(
+            cvm_db_query(cvm_store_db(store), cases[i].sql, NULL, 0, take_value, &value, ERR));
         assert_int_equal(value.type, cases[i].is_integer ? CVM_DB_INT : CVM_DB_DOUBLE);
         assert_true(cases[i].is_integer ? value.integer == cases[i].integer
                                         : value.number == cases[i].number);
