@@ -111,8 +111,8 @@ enum cvm_status postgres_keep_rows(struct postgres_db *db, struct cvm_error *err
 
 /* ---- db_postgres_bulk.c ---- */
 
-/* The COPY that loads what an INSERT INTO t (columns) VALUES ($1, $2, ...) does; NULL when the
- * statement is another one. *out_replaces: ON CONFLICT follows. The caller frees it. */
+/* The COPY, in a savepoint, that loads what an INSERT INTO t (columns) VALUES ($1, ...) does; NULL
+ * when the statement is another one. *out_replaces: ON CONFLICT follows. The caller frees it. */
 char *postgres_copy_of(const char *sql, size_t param_count, bool *out_replaces);
 enum cvm_status postgres_bulk_load(struct cvm_db *base, const char *sql, size_t param_count,
                                    cvm_db_next_fn next_row, void *state, int64_t *out_rows,

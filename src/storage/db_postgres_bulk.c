@@ -65,9 +65,9 @@ char *postgres_copy_of(const char *sql, size_t param_count, bool *out_replaces)
     }
     struct cvm_text text;
     cvm_text_init(&text, 0);
-    cvm_text_add(&text, "COPY ");
+    cvm_text_add(&text, "SAVEPOINT cvm; COPY ");
     cvm_text_add_bytes(&text, table, (size_t)(end + 1 - table));
-    cvm_text_add(&text, " FROM STDIN (FORMAT binary)");
+    cvm_text_add(&text, " FROM STDIN (FORMAT binary); RELEASE cvm");
     if (text.failed) { /* it is slower without */
         cvm_text_finish(&text);
         return NULL;
@@ -120,7 +120,8 @@ static size_t read_row(const struct loading *l, size_t at, struct postgres_param
 
 /* ---- by COPY ---- */
 
-/* True when the part is in; false with *out_result, the answer, when it was refused. */
+/* True when the part is in; false with *out_result, the answer, when it was refused. Savepoint and
+ * release go with it: each wait for the server costs more than the rows of a small part. */
 static bool copy_part(struct loading *l, PGresult **out_result)
 {
     PGconn *c = l->db->connection;
@@ -156,30 +157,21 @@ static bool is_unique_violation(const PGresult *result)
 static enum cvm_status try_copy(struct loading *l, bool *out_is_in, struct cvm_error *err)
 {
     PGresult *result = NULL;
-    enum cvm_status status = postgres_step(l->db, POSTGRES_SAVE, err);
-    if (status != CVM_OK) {
+    if (copy_part(l, &result)) {
+        *out_is_in = true;
+        return CVM_OK;
+    }
+    if (!l->statement->replaces || !is_unique_violation(result)) {
+        enum cvm_status status = postgres_fail(l->db, result, err);
+        if (!postgres_is_lost(l->db)) {
+            (void)postgres_step(l->db, POSTGRES_UNDO, NULL);
+            (void)postgres_step(l->db, POSTGRES_RELEASE, NULL);
+        }
         return status;
     }
-    bool is_in = copy_part(l, &result);
-    bool is_there = !is_in && l->statement->replaces && is_unique_violation(result);
-    if (is_there) {
-        PQclear(result);
-    } else if (!is_in) {
-        status = postgres_fail(l->db, result, err);
-    }
-    if (!is_in && !postgres_is_lost(l->db)) {
-        enum cvm_status undone = postgres_step(l->db, POSTGRES_UNDO, status == CVM_OK ? err : NULL);
-        status = status == CVM_OK ? undone : status;
-    }
-    if (status == CVM_OK || !postgres_is_lost(l->db)) {
-        enum cvm_status ended =
-            postgres_step(l->db, POSTGRES_RELEASE, status == CVM_OK ? err : NULL);
-        status = status == CVM_OK ? ended : status;
-    }
-    if (status == CVM_OK) {
-        *out_is_in = is_in;
-    }
-    return status;
+    PQclear(result);
+    enum cvm_status status = postgres_step(l->db, POSTGRES_UNDO, err);
+    return status == CVM_OK ? postgres_step(l->db, POSTGRES_RELEASE, err) : status;
 }
 
 /* ---- row by row ---- */

@@ -278,7 +278,8 @@ def run_rules(rules, world, words=()):
         except Skip as reason:
             print(f"skip {name}: {reason}", flush=True)
         except (
-            AssertionError, Failure, OSError, ValueError, KeyError, IndexError, AttributeError, sqlite3.Error
+            AssertionError, Failure, OSError, ValueError, KeyError, IndexError, AttributeError, sqlite3.Error,
+            subprocess.SubprocessError,
         ) as error:
             failed += 1
             print(f"FAIL {name}:\n    {type(error).__name__}: {error}", flush=True)
