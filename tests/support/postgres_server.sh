@@ -37,7 +37,7 @@ trap 'exit 1' INT TERM
 
 # A crash of the server loses nothing without fsync; only one of the machine would.
 options="-c listen_addresses='' -c unix_socket_directories='$folder' -c fsync=off -c full_page_writes=off"
-options="$options -c max_wal_size=4GB -c max_connections=40 -c shared_buffers=${CVM_TEST_SHARED_BUFFERS:-128MB} ${CVM_TEST_POSTGRES_OPTIONS:-}"
+options="$options -c max_wal_size=4GB -c max_connections=70 -c shared_buffers=${CVM_TEST_SHARED_BUFFERS:-128MB} ${CVM_TEST_POSTGRES_OPTIONS:-}"
 cd "$folder"
 $as "$programs/initdb" -D data -U cvm -A trust -E UTF8 --locale=C --no-sync > "$folder/initdb.log" 2>&1 || {
     cat "$folder/initdb.log" >&2

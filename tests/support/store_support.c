@@ -120,6 +120,14 @@ struct cvm_store *support_open_url(const char *store_url, enum cvm_db_access acc
     return store;
 }
 
+static const char delete_all[] =
+    "DO $$ DECLARE name TEXT; BEGIN "
+    "SET LOCAL session_replication_role = replica; "
+    "FOR name IN SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename NOT IN "
+    "('migration') AND tablename !~ '_[0-7]$' LOOP EXECUTE 'DELETE FROM ' || name; END LOOP; "
+    "FOR name IN SELECT sequencename FROM pg_sequences WHERE schemaname = 'public' LOOP "
+    "EXECUTE 'ALTER SEQUENCE ' || name || ' RESTART'; END LOOP; END $$";
+
 /* A server's schema, anew. Connections that a failed test left open would be in the way. */
 static void empty_schema(void)
 {
@@ -131,8 +139,12 @@ static void empty_schema(void)
     cvm_db_close(db);
     options = (struct cvm_db_options){.access = CVM_DB_WRITE, .lock_wait_ms = 60000};
     ASSERT_OK(cvm_db_open(url, &options, &db, ERR));
-    support_exec(db, "DROP SCHEMA public CASCADE");
-    support_exec(db, "CREATE SCHEMA public");
+    if (support_number(db, "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'") == 0) {
+        support_exec(db, "DROP SCHEMA IF EXISTS public CASCADE");
+        support_exec(db, "CREATE SCHEMA public");
+    } else { /* ten times quicker than making the tables again */
+        support_exec(db, delete_all);
+    }
     cvm_db_close(db);
 }
 
