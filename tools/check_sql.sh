@@ -2,11 +2,25 @@
 # tools/check_sql.sh - prepare every statement of src/storage/sql against a freshly migrated SQLite.
 #
 # A statement must prepare on the store, on the journey file or on the database of keys, one of the three.
+# PostgreSQL's statements must have the same names and migrations of the same numbers; that they prepare is
+# tests/storage/db_test.c's work.
 set -eu
 cd "$(dirname "$0")/.."
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 sql=src/storage/sql
+
+# The same names and migrations in every dialect.
+names() {
+    cat "$sql/$1"/*.sql "$sql/$1_journeys"/*.sql | sed -n 's/^-- name: //p' | sort
+    ls "$sql/$1" | grep '^[0-9]'
+}
+names sqlite > "$folder/sqlite.names"
+names postgres > "$folder/postgres.names"
+diff "$folder/sqlite.names" "$folder/postgres.names" || {
+    echo "check_sql: the dialects sqlite (<) and postgres (>) differ" >&2
+    exit 1
+}
 
 # The table that records migrations is a statement itself.
 awk '/^-- name: /{ on = $3 == "migration_table"; next } on' $sql/sqlite/store.sql > "$folder/first.sql"

@@ -3,9 +3,9 @@
 # As root, or with sudo; with neither it says what is missing. Fast when nothing is.
 set -eu
 
-build="gcc g++ make meson ninja-build pkg-config libsimdjson-dev libsqlite3-dev libyaml-dev libxxhash-dev libsodium-dev libhiredis-dev"
+build="gcc g++ make meson ninja-build pkg-config libsimdjson-dev libsqlite3-dev libpq-dev libyaml-dev libxxhash-dev libsodium-dev libhiredis-dev"
 runtime="tzdata"
-test="libcmocka-dev python3 sqlite3 redis-server chromium"
+test="libcmocka-dev python3 sqlite3 postgresql redis-server chromium"
 check="clang clang-format clang-tidy libclang-rt-14-dev gcovr git mandoc zsh fish"
 bench="python3 python3-venv python3-pip coinor-clp"
 

@@ -16,7 +16,8 @@ check_format() {
 }
 check_headers() {
     for header in $(git ls-files -co --exclude-standard 'src/*.h'); do
-        gcc -std=c17 -D_GNU_SOURCE -Wall -Wextra -Werror -fsyntax-only -Isrc -I"$build/src" -x c "$header" || return 1
+        gcc -std=c17 -D_GNU_SOURCE -Wall -Wextra -Werror -fsyntax-only -Isrc -I"$build/src" \
+            $(pkg-config --cflags libpq) -x c "$header" || return 1
     done
 }
 check_documents() {

@@ -23,6 +23,7 @@ struct init_job {
     const char *config_path;
     const char *catalogue_folder;
     const char *store_url;
+    const char *shown_url; /* without a password */
     struct cvm_catalogue_files files;
     int64_t version;
 };
@@ -43,12 +44,47 @@ static enum cvm_status parse(struct init_job *job, const struct cvm_arguments *a
         status = cvm_store_url_join(arena, job->folder, default_store, &job->store_url, err);
     }
     if (status == CVM_OK) {
+        status = cvm_store_url_shown(arena, job->store_url, &job->shown_url, err);
+    }
+    if (status == CVM_OK) {
         status = cvm_path_join(arena, job->folder, "cvm.yaml", &job->config_path, err);
     }
     if (status == CVM_OK) {
         status = cvm_path_join(arena, job->folder, "catalogue", &job->catalogue_folder, err);
     }
     return status;
+}
+
+/* The database of a server is there, and holds no store yet. */
+static enum cvm_status check_server(const struct init_job *job, struct cvm_error *err)
+{
+    const struct cvm_db_options db_options = {.access = CVM_DB_READ};
+    const struct cvm_store_options options = {.access = CVM_DB_READ,
+                                              .clock = job->session->context.clock};
+    struct cvm_db *db = NULL;
+    struct cvm_store *store = NULL;
+    struct cvm_error opening = {0};
+    if (!cvm_store_is_server(job->store_url)) {
+        return CVM_OK;
+    }
+    enum cvm_status status = cvm_db_open(job->store_url, &db_options, &db, err);
+    cvm_db_close(db);
+    if (status != CVM_OK) {
+        return status;
+    }
+    status = cvm_store_open(job->store_url, &options, &store, &opening);
+    cvm_store_close(store);
+    if (status == CVM_E_NOT_FOUND) {
+        return CVM_OK;
+    }
+    if (status != CVM_OK) {
+        if (err != NULL) {
+            *err = opening;
+        }
+        return status;
+    }
+    status = CVM_FAIL(err, CVM_E_CONFLICT, "already there: the store %s", job->shown_url);
+    return cvm_error_hint(err, status, "Name another database, or a schema of it.");
 }
 
 /* Nothing that is there is touched: the first files in the way are named. */
@@ -64,7 +100,7 @@ static enum cvm_status check_free(const struct init_job *job, struct cvm_error *
         }
     }
     if (count == 0) {
-        return CVM_OK;
+        return check_server(job, err);
     }
     enum cvm_status status =
         CVM_FAIL(err, CVM_E_CONFLICT, "already there: '%s'%s%s%s%s%s%s", found[0],
@@ -148,7 +184,7 @@ static enum cvm_status report(const struct init_job *job, struct cvm_error *err)
         cvm_document_init(&document);
         cvm_json_key_string(&document.json, "config", job->config_path);
         cvm_json_key_string(&document.json, "catalogue", job->catalogue_folder);
-        cvm_json_key_string(&document.json, "store", job->store_url);
+        cvm_json_key_string(&document.json, "store", job->shown_url);
         cvm_json_key_string(&document.json, "audit_key", session->config.audit_key);
         cvm_json_key_int(&document.json, "customers", job->customers);
         cvm_json_key_int(&document.json, "catalogue_version", job->version);
@@ -156,7 +192,7 @@ static enum cvm_status report(const struct init_job *job, struct cvm_error *err)
     }
     char number[CVM_NUMBER_TEXT_SIZE];
     fprintf(session->out, "Made %s, the catalogue in %s/ (%zu files) and the store %s.\n",
-            job->config_path, job->catalogue_folder, job->files.count, job->store_url);
+            job->config_path, job->catalogue_folder, job->files.count, job->shown_url);
     fprintf(session->out, "Capacities are those of a base of %s customers.\n",
             cvm_grouped(job->customers, number));
     if (!session->is_quiet) {
@@ -226,7 +262,8 @@ const struct cvm_command cvm_command_init = {
                "limits), DIR/cvm-master.key (opens personal data, which are kept sealed: guard\n"
                "it), DIR/audit.key (signs the audit log) and the store, and makes the catalogue\n"
                "version 1. Nothing that is there already is overwritten.\n\n"
-               "  cvm init my-base --customers 10000",
+               "  cvm init my-base --customers 10000\n"
+               "  cvm init my-base --store postgresql://cvm@db.example/cvm",
     .positional_max = 1,
     .options = init_options,
     .run = run_init,

@@ -1,5 +1,6 @@
 #include "cli/commands.h"
 #include "cli/document.h"
+#include "cli/paths.h"
 
 /* Migrating would make a store that is missing; only `cvm init` does. */
 static enum cvm_status check_store(struct cvm_session *session, struct cvm_error *err)
@@ -26,8 +27,13 @@ static enum cvm_status run_migrate(struct cvm_session *session,
     }
     if (session->is_json) {
         struct cvm_document document;
+        const char *shown = NULL;
+        status = cvm_store_url_shown(session->arena, session->config.store_url, &shown, err);
+        if (status != CVM_OK) {
+            return status;
+        }
         cvm_document_init(&document);
-        cvm_json_key_string(&document.json, "store", session->config.store_url);
+        cvm_json_key_string(&document.json, "store", shown);
         cvm_json_key_int(&document.json, "from", from);
         cvm_json_key_int(&document.json, "to", to);
         return cvm_document_print(&document, session, err);

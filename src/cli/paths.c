@@ -92,6 +92,39 @@ enum cvm_status cvm_keys_url_default(struct cvm_arena *arena, const char *folder
     return cvm_store_url_join(arena, folder, "sqlite:cvm-keys.db", out_url, err);
 }
 
+bool cvm_store_is_server(const char *store_url)
+{
+    return strncmp(store_url, "postgres", strlen("postgres")) == 0;
+}
+
+enum cvm_status cvm_store_url_shown(struct cvm_arena *arena, const char *store_url,
+                                    const char **out_shown, struct cvm_error *err)
+{
+    static const char hidden[] = "***";
+    static const char option[] = "password=";
+    struct cvm_text text;
+    const char *at = store_url;
+    const char *user = strstr(store_url, "://");
+    const char *host = user == NULL ? NULL : user + 3 + strcspn(user + 3, "@/?");
+    cvm_text_init(&text, 0);
+    if (host != NULL && *host == '@') {
+        const char *colon = memchr(user + 3, ':', (size_t)(host - user - 3));
+        if (colon != NULL) {
+            cvm_text_add_bytes(&text, at, (size_t)(colon + 1 - at));
+            cvm_text_add(&text, hidden);
+            at = host;
+        }
+    }
+    for (const char *found = NULL; user != NULL && (found = strstr(at, option)) != NULL;) {
+        const char *value = found + strlen(option);
+        cvm_text_add_bytes(&text, at, (size_t)(value - at));
+        cvm_text_add(&text, hidden);
+        at = value + strcspn(value, "&");
+    }
+    cvm_text_add(&text, at);
+    return keep(arena, &text, out_shown, err);
+}
+
 const char *cvm_temporary_folder(void)
 {
     const char *folder = getenv("TMPDIR");

@@ -2,6 +2,8 @@
 #ifndef CVM_CLI_PATHS_H
 #define CVM_CLI_PATHS_H
 
+#include <stdbool.h>
+
 #include "base/arena.h"
 #include "base/error.h"
 
@@ -25,6 +27,11 @@ CVM_MUST_CHECK enum cvm_status cvm_store_url_join(struct cvm_arena *arena, const
 CVM_MUST_CHECK enum cvm_status cvm_keys_url_default(struct cvm_arena *arena, const char *folder,
                                                     const char *store_url, const char **out_url,
                                                     struct cvm_error *err);
+/* The URL for people to read: *** stands for a password. */
+CVM_MUST_CHECK enum cvm_status cvm_store_url_shown(struct cvm_arena *arena, const char *store_url,
+                                                   const char **out_shown, struct cvm_error *err);
+/* Whether the store is a server's: then no file lies beside it. */
+bool cvm_store_is_server(const char *store_url);
 
 /* Where short-lived files go: $TMPDIR, or /tmp. */
 const char *cvm_temporary_folder(void);

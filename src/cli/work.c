@@ -21,8 +21,11 @@ enum cvm_status cvm_session_import_options(struct cvm_session *session, const ch
 {
     const char *folder = NULL;
     char name[64];
-    enum cvm_status status =
-        cvm_store_folder(session->arena, session->config.store_url, &folder, err);
+    const char *store_url = session->config.store_url;
+    enum cvm_status status = cvm_store_folder(session->arena, store_url, &folder, err);
+    if (status == CVM_OK && cvm_store_is_server(store_url) && session->config.path != NULL) {
+        status = cvm_path_folder(session->arena, session->config.path, &folder, err);
+    }
     if (status == CVM_OK && rejects_path == NULL) {
         (void)snprintf(name, sizeof(name), "rejects-%lld.ndjson",
                        (long long)cvm_context_now_ms(&session->context));
@@ -34,7 +37,7 @@ enum cvm_status cvm_session_import_options(struct cvm_session *session, const ch
             .rejects_path = rejects_path,
             .record_bytes_max = (size_t)session->config.record_bytes_max,
             .memory_bytes = (size_t)session->config.import_memory_mb << 20,
-            .temporary_folder = folder,
+            .temporary_folder = cvm_store_is_server(store_url) ? cvm_temporary_folder() : folder,
             .key_bits = 63,
             .today = cvm_session_today(session),
             .on_progress = cvm_session_progress,

@@ -7,7 +7,12 @@
 #include "storage/db_backend.h"
 #include "storage/db_sql.h"
 
-static const struct cvm_db_backend *const backends[] = {&cvm_db_sqlite};
+static const struct cvm_db_backend *const backends[] = {
+    &cvm_db_sqlite,
+#ifdef CVM_HAS_POSTGRES
+    &cvm_db_postgres,
+#endif
+};
 
 struct cvm_db_value cvm_db_null(void)
 {
@@ -56,6 +61,11 @@ static enum cvm_status failed(struct cvm_db *db, enum cvm_status status)
     return status;
 }
 
+static bool is_word(const char *url, size_t length, const char *scheme)
+{
+    return scheme != NULL && length == strlen(scheme) && memcmp(url, scheme, length) == 0;
+}
+
 enum cvm_status cvm_db_open(const char *url, const struct cvm_db_options *options,
                             struct cvm_db **out_db, struct cvm_error *err)
 {
@@ -64,7 +74,7 @@ enum cvm_status cvm_db_open(const char *url, const struct cvm_db_options *option
     size_t length = colon == NULL ? 0 : (size_t)(colon - url);
     for (size_t i = 0; i < sizeof(backends) / sizeof(backends[0]); i++) {
         const struct cvm_db_backend *backend = backends[i];
-        if (length == strlen(backend->scheme) && memcmp(url, backend->scheme, length) == 0) {
+        if (is_word(url, length, backend->scheme) || is_word(url, length, backend->short_scheme)) {
             struct cvm_db *db = NULL;
             enum cvm_status status = backend->open(colon + 1, options, &db, err);
             if (status != CVM_OK) {
@@ -79,7 +89,8 @@ enum cvm_status cvm_db_open(const char *url, const struct cvm_db_options *option
     enum cvm_status status =
         CVM_FAIL(err, CVM_E_INVALID, "no database is known for the URL '%.*s%s'",
                  (int)(length == 0 ? strnlen(url, 32) : length), url, length == 0 ? "" : ":...");
-    return cvm_error_hint(err, status, "Write the URL as sqlite:PATH.");
+    return cvm_error_hint(err, status,
+                          "Write the URL as sqlite:PATH or postgresql://USER@HOST/DATABASE.");
 }
 
 void cvm_db_close(struct cvm_db *db)

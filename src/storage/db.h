@@ -47,6 +47,9 @@ struct cvm_db_options {
     int page_bytes;      /* of a new database; 0 = default */
     size_t cache_bytes;  /* 0 = default */
     size_t map_bytes;    /* memory map for reading; 0 = none */
+    /* A server holds the lock of the only writer, for what is not rebuildable: how long to wait for
+     * another one. A file's lock lies beside it: store_lock.h. */
+    int64_t lock_wait_ms;
 };
 
 CVM_MUST_CHECK enum cvm_status cvm_db_open(const char *url, const struct cvm_db_options *options,

@@ -22,12 +22,13 @@ struct cvm_sql_migration {
 struct cvm_sql_dialect {
     const char *const *statements; /* by enum cvm_sql */
     const struct cvm_sql_migration *store;
-    const struct cvm_sql_migration *journeys;
+    const struct cvm_sql_migration *journeys; /* empty: those tables are in the store's schema */
     const struct cvm_sql_migration *keys;
 };
 
 struct cvm_db_backend {
-    const char *scheme; /* the part of the URL before ':' */
+    const char *scheme;       /* the part of the URL before ':' */
+    const char *short_scheme; /* another word for it; NULL = none */
     const struct cvm_sql_dialect *dialect;
 
     /* `location` is the rest of the URL. On success *out_db embeds a struct cvm_db as its first
@@ -79,5 +80,6 @@ struct cvm_db_cursor {
 };
 
 extern const struct cvm_db_backend cvm_db_sqlite;
+extern const struct cvm_db_backend cvm_db_postgres; /* where libpq was there when it was built */
 
 #endif

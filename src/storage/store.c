@@ -89,7 +89,7 @@ static enum cvm_status settle_schema(struct cvm_db *db, const char *url,
     int to = 0;
     enum cvm_status status = may_migrate ? cvm_migrate(db, migrations, now_ms, &from, &to, err)
                                          : check_schema(db, migrations, err);
-    if (status != CVM_OK && file_of(url) != NULL) { /* another URL may hold a password */
+    if (status != CVM_OK && file_of(url) != NULL) { /* a server's errors name it already */
         return cvm_error_context(err, status, "store '%s'", file_of(url));
     }
     return status;
@@ -103,9 +103,10 @@ static enum cvm_status open_main(struct cvm_store *store, const struct cvm_store
         .may_create = options->may_create,
         .page_bytes = STORE_PAGE_BYTES,
         .cache_bytes = STORE_CACHE_BYTES,
+        .lock_wait_ms = options->lock_wait_ms,
     };
     enum cvm_status status = cvm_db_open(store->url, &main_options, &store->db, err);
-    if (status == CVM_E_NOT_FOUND) {
+    if (status == CVM_E_NOT_FOUND && file_of(store->url) != NULL) {
         return cvm_error_hint(err, status, "Create the store with `cvm init`.");
     }
     if (status != CVM_OK) {
@@ -113,6 +114,24 @@ static enum cvm_status open_main(struct cvm_store *store, const struct cvm_store
     }
     return settle_schema(store->db, store->url, store->db->backend->dialect->store,
                          options->may_create, now_ms, err);
+}
+
+/* On a server the journeys' tables stand beside the others. A reader needs one connection for both;
+ * a writer two, since packing is a thread of its own. */
+static bool has_journeys_inside(const struct cvm_store *store)
+{
+    return store->db->backend->dialect->journeys[0].number == 0;
+}
+
+static enum cvm_status open_inside(struct cvm_store *store, enum cvm_db_access access,
+                                   struct cvm_error *err)
+{
+    struct cvm_db_options options = {.access = access, .is_rebuildable = true};
+    if (access == CVM_DB_READ) {
+        store->journeys = store->db;
+        return CVM_OK;
+    }
+    return cvm_db_open(store->url, &options, &store->journeys, err);
 }
 
 /* Derived data: a writer makes the file anew when it is missing. */
@@ -130,6 +149,9 @@ static enum cvm_status open_journeys(struct cvm_store *store,
         .cache_bytes = JOURNEYS_CACHE_BYTES,
         .map_bytes = is_writer ? 0 : JOURNEYS_MAP_BYTES,
     };
+    if (has_journeys_inside(store) && options->journeys_url == NULL) {
+        return open_inside(store, options->access, err);
+    }
     bool is_own = options->journeys_url == NULL;
     enum cvm_status status = is_own ? url_beside(store->url, "journeys", url, err) : CVM_OK;
     if (!is_own && snprintf(url, sizeof(url), "%s", options->journeys_url) >= (int)sizeof(url)) {
@@ -265,7 +287,7 @@ void cvm_store_close(struct cvm_store *store)
         store->before_close(store->before_close_state, store);
     }
     cvm_vault_close(store->vault);
-    cvm_db_close(store->journeys);
+    cvm_db_close(store->journeys == store->db ? NULL : store->journeys);
     cvm_db_close(store->db);
     cvm_store_unlock(store->lock);
     free(store->master_key);
@@ -287,7 +309,11 @@ enum cvm_status cvm_store_migrate(const char *url, int64_t now_ms, int *out_from
     }
     status = take_lock(url, MIGRATE_LOCK_WAIT_MS, &cvm_clock_system, &store->lock, err);
     struct cvm_db_options main_options = {
-        .access = CVM_DB_WRITE, .may_create = true, .page_bytes = STORE_PAGE_BYTES};
+        .access = CVM_DB_WRITE,
+        .may_create = true,
+        .page_bytes = STORE_PAGE_BYTES,
+        .lock_wait_ms = MIGRATE_LOCK_WAIT_MS,
+    };
     if (status == CVM_OK) {
         status = cvm_db_open(url, &main_options, &store->db, err);
     }

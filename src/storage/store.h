@@ -1,6 +1,9 @@
 /* store.h - a deployment's store: the main database and, for SQLite, the file of packed journeys
  * beside it.
  *
+ * "postgresql://USER@HOST/DATABASE" keeps all in one schema of that database: the first of the
+ * connection's search path. The writer holds a lock of its session there.
+ *
  * "sqlite:cvm.db" keeps journeys in "cvm-journeys.db" and a lock file "cvm.db.lock";
  * "sqlite::memory:" is for tests (both databases in memory, one connection each: one thread).
  * SQLite 3.40 can lose commits when two connections write or checkpoint at once, so opening for

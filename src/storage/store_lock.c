@@ -8,12 +8,11 @@
 #include <sys/file.h>
 #include <unistd.h>
 
-#define POLL_MS           20
-#define HOLDER_TEXT_BYTES 96
+#define POLL_MS 20
 
 /* "4711 cvm run": the program and its first argument; more could hold what nobody else should
  * read. */
-static void describe_self(char text[HOLDER_TEXT_BYTES])
+void cvm_store_lock_describe(char text[CVM_LOCK_HOLDER_BYTES])
 {
     char line[4096] = "";
     int file = open("/proc/self/cmdline", O_RDONLY | O_CLOEXEC);
@@ -26,13 +25,14 @@ static void describe_self(char text[HOLDER_TEXT_BYTES])
     const char *slash = strrchr(line, '/');
     const char *program = slash == NULL ? line : slash + 1;
     const char *argument = program + strlen(program) + 1;
-    (void)snprintf(text, HOLDER_TEXT_BYTES, "%ld %.40s %.40s", (long)getpid(), program,
-                   argument[0] == '-' ? "" : argument);
+    bool is_shown = argument[0] != '-' && argument[0] != '\0';
+    (void)snprintf(text, CVM_LOCK_HOLDER_BYTES, "%ld %.40s%s%.40s", (long)getpid(), program,
+                   is_shown ? " " : "", is_shown ? argument : "");
 }
 
-static void read_holder(int lock, char text[HOLDER_TEXT_BYTES])
+static void read_holder(int lock, char text[CVM_LOCK_HOLDER_BYTES])
 {
-    ssize_t length = pread(lock, text, HOLDER_TEXT_BYTES - 1, 0);
+    ssize_t length = pread(lock, text, CVM_LOCK_HOLDER_BYTES - 1, 0);
     text[length < 0 ? 0 : length] = '\0';
     for (char *at = text; *at != '\0'; at++) {
         if ((unsigned char)*at < ' ') {
@@ -57,7 +57,7 @@ static enum cvm_status wait_for(int lock, const char *path, int64_t wait_ms,
         }
         int64_t clock_ms = (clock->steady_ns(clock->state) - start_ns) / 1000000;
         if (slept_ms >= wait_ms || clock_ms >= wait_ms) {
-            char holder[HOLDER_TEXT_BYTES];
+            char holder[CVM_LOCK_HOLDER_BYTES];
             read_holder(lock, holder);
             enum cvm_status status =
                 CVM_FAIL(err, CVM_E_UNAVAILABLE, "the store is being written by process %s",
@@ -88,8 +88,8 @@ enum cvm_status cvm_store_lock(const char *path, int64_t wait_ms, const struct c
         return status;
     }
     /* For messages only: a full disk must not stop a writer that may be about to free space. */
-    char text[HOLDER_TEXT_BYTES];
-    describe_self(text);
+    char text[CVM_LOCK_HOLDER_BYTES];
+    cvm_store_lock_describe(text);
     if (ftruncate(lock, 0) == 0) {
         (void)!pwrite(lock, text, strlen(text), 0);
     }

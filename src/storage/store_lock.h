@@ -15,4 +15,8 @@ CVM_MUST_CHECK enum cvm_status cvm_store_lock(const char *path, int64_t wait_ms,
                                               struct cvm_error *err);
 void cvm_store_unlock(int lock); /* negative is fine */
 
+/* This process, as messages name it: "4711 cvm run". */
+#define CVM_LOCK_HOLDER_BYTES 96
+void cvm_store_lock_describe(char text[CVM_LOCK_HOLDER_BYTES]);
+
 #endif

@@ -40,9 +40,9 @@ class World(cvm_program.World):
         return {
             name: self.query(sql)
             for name, sql in {
-                "outcomes": "SELECT run_id, customer_key, state, day, is_late FROM outcome",
-                "states": "SELECT run_id, customer_key, state, horizon FROM decision",
-                "learning": "SELECT * FROM learning",
+                "outcomes": "SELECT run_id, customer_key, state, day, is_late FROM outcome ORDER BY 1, 2, 3",
+                "states": "SELECT run_id, customer_key, state, horizon FROM decision ORDER BY 1, 2",
+                "learning": "SELECT * FROM learning ORDER BY 1",
                 "ledger": "SELECT constraint_id, period, granted, held, confirmed FROM ledger ORDER BY 1, 2",
                 "contacts": "SELECT customer_id, date, attributes FROM journey WHERE source = 'contact_history' "
                 "ORDER BY customer_id, date, attributes",

@@ -26,7 +26,7 @@
 
 struct base {
     char folder[64];
-    char url[96];
+    char url[256];
     struct cvm_arena *arena;
     const struct cvm_catalogue *catalogue;
     struct cvm_context context;
@@ -99,6 +99,27 @@ static inline void base_put_catalogue(struct base *base, base_edit edit)
     must(cvm_catalogue_store_load(base->store, base->arena, 0, &base->catalogue, &err), &err);
 }
 
+/* A file in the base's folder, or a schema of its own on the server that STORE_URL names. */
+static inline void base_name_store(struct base *base)
+{
+    const char *server = getenv("STORE_URL");
+    struct cvm_db *db = NULL;
+    struct cvm_db_options options = {.access = CVM_DB_WRITE, .is_rebuildable = true};
+    struct cvm_error err = {0};
+    char sql[96];
+    if (server == NULL || server[0] == '\0') {
+        (void)snprintf(base->url, sizeof(base->url), "sqlite:%s/cvm.db", base->folder);
+        return;
+    }
+    const char *schema = strrchr(base->folder, '-') + 1;
+    (void)snprintf(sql, sizeof(sql), "CREATE SCHEMA \"t%s\"", schema);
+    must(cvm_db_open(server, &options, &db, &err), &err);
+    must(cvm_db_exec(db, sql, NULL, 0, NULL, &err), &err);
+    cvm_db_close(db);
+    (void)snprintf(base->url, sizeof(base->url), "%s&options=-c%%20search_path%%3D\"t%s\"", server,
+                   schema);
+}
+
 static inline struct base *base_create(int64_t customers, base_edit edit)
 {
     struct base *base = calloc(1, sizeof(*base));
@@ -108,7 +129,7 @@ static inline struct base *base_create(int64_t customers, base_edit edit)
     base->now_ms = NOW_MS;
     (void)snprintf(base->folder, sizeof(base->folder), "/tmp/cvm-run-test-XXXXXX");
     assert_non_null(mkdtemp(base->folder));
-    (void)snprintf(base->url, sizeof(base->url), "sqlite:%s/cvm.db", base->folder);
+    base_name_store(base);
     base->arena = cvm_arena_create((size_t)256 << 20);
     base->context.clock = cvm_clock_fixed(&base->now_ms);
     struct cvm_store_options options = {

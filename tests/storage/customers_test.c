@@ -64,7 +64,9 @@ static void add_event(struct cvm_store *store, uint64_t key, struct row row)
                    "%d, %d, 0, '{\"v\":%d}', %s, 0)",
                    (unsigned long long)key, row.day, row.second, row.source, row.identity,
                    row.version, row.batch, row.version,
-                   row.identity == 1 ? "CAST('{\"text\":\"x\"}' AS BLOB)" : "NULL");
+                   row.identity != 1     ? "NULL"
+                   : support_is_server() ? "CAST('{\"text\":\"x\"}' AS BYTEA)"
+                                         : "CAST('{\"text\":\"x\"}' AS BLOB)");
     support_exec(cvm_store_db(store), sql);
 }
 
@@ -372,8 +374,9 @@ static void add_packed(struct cvm_store *store, uint64_t key, int period)
 {
     char sql[200];
     (void)snprintf(sql, sizeof(sql),
-                   "INSERT INTO packed (customer_key, period, body) VALUES (%llu, %d, x'%02x00')",
-                   (unsigned long long)key, period, period & 0xff);
+                   "INSERT INTO packed (customer_key, period, body) VALUES (%llu, %d, %s%02x00')",
+                   (unsigned long long)key, period, support_is_server() ? "'\\x" : "x'",
+                   (unsigned)period & 0xff);
     support_exec(cvm_store_journeys(store), sql);
 }
 

@@ -220,7 +220,7 @@ static void faults_of_a_statement_are_errors_and_never_crashes(void **state)
     assert_int_equal(cvm_db_exec(db, "SELEC 1", NULL, 0, NULL, &err), CVM_E_INTERNAL);
     assert_int_equal(cvm_db_exec(db, "", NULL, 0, NULL, &err), CVM_E_INTERNAL);
     assert_int_equal(cvm_db_exec(db, "SELECT 1; SELECT 2", NULL, 0, NULL, &err), CVM_E_INTERNAL);
-    assert_int_equal(cvm_db_exec(db, "SELECT ?1", NULL, 0, NULL, &err), CVM_E_INTERNAL);
+    assert_int_equal(cvm_db_exec(db, "SELECT $1", NULL, 0, NULL, &err), CVM_E_INTERNAL);
     assert_int_equal(cvm_db_exec(db, "SELECT 1", &value, 1, NULL, &err), CVM_E_INTERNAL);
     assert_int_equal(cvm_db_exec(db, "SELECT * FROM nowhere", NULL, 0, NULL, &err), CVM_E_INTERNAL);
     assert_non_null(strstr(err.message, "nowhere"));
@@ -344,7 +344,7 @@ static void a_cursor_keeps_its_own_copy_of_the_values(void **state)
     const struct cvm_db_value *columns = NULL;
     char text[] = "before";
     struct cvm_db_value value = cvm_db_text(text);
-    ASSERT_OK(cvm_db_scan(db, "SELECT ?1", &value, 1, &cursor, ERR));
+    ASSERT_OK(cvm_db_scan(db, "SELECT $1", &value, 1, &cursor, ERR));
     memcpy(text, "after!", sizeof(text));
     ASSERT_OK(cvm_db_cursor_next(cursor, &columns, ERR));
     assert_string_equal(columns[0].bytes.data, "before");
@@ -375,7 +375,7 @@ static enum cvm_status next_row(void *state, struct cvm_db_value *params, size_t
 
 static const char load_sql[] =
     "INSERT INTO ledger (constraint_id, period, granted, held, confirmed) "
-    "VALUES (?1, ?2 || ?3, ?3, 0, 0)";
+    "VALUES ($1, $2 || CAST(CAST($3 AS BIGINT) AS TEXT), $3, 0, 0)";
 
 static void a_bulk_load_takes_all_rows_or_says_why_not(void **state)
 {

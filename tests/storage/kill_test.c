@@ -18,6 +18,20 @@
 
 static struct support_catalogue support;
 
+/* One statement: all of it or nothing. A transaction whose commit was not said may have put it. */
+static enum cvm_status pack_once(struct cvm_store *store, int64_t n, struct cvm_error *err)
+{
+    struct cvm_db_value key = cvm_db_int(n);
+    const char *sql =
+        support_is_server()
+            ? "INSERT INTO packed SELECT $1, i, CAST(repeat('x', 1000) AS BYTEA) "
+              "FROM generate_series(1, 20) i "
+              "ON CONFLICT (customer_key, period) DO UPDATE SET body = excluded.body"
+            : "INSERT OR REPLACE INTO packed SELECT $1, value, randomblob(1000) "
+              "FROM json_each('[1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20]')";
+    return cvm_db_exec(cvm_store_journeys(store), sql, &key, 1, NULL, err);
+}
+
 /* Transaction n: three audit rows, one unit more confirmed, 20 kB of journeys. */
 static enum cvm_status write_once(struct cvm_store *store, int64_t n, struct cvm_error *err)
 {
@@ -39,12 +53,7 @@ static enum cvm_status write_once(struct cvm_store *store, int64_t n, struct cvm
         status = cvm_db_commit(db, err);
     }
     if (status == CVM_OK) {
-        struct cvm_db_value key = cvm_db_int(n);
-        status =
-            cvm_db_exec(cvm_store_journeys(store),
-                        "INSERT OR REPLACE INTO packed SELECT ?1, value, randomblob(1000) "
-                        "FROM json_each('[1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20]')",
-                        &key, 1, NULL, err);
+        status = pack_once(store, n, err);
     }
     if (status == CVM_OK && n % 7 == 0) {
         status = cvm_store_checkpoint(store, err);
@@ -101,6 +110,13 @@ static int64_t kill_once(struct cvm_random *random)
     return last;
 }
 
+static void check_integrity(struct cvm_db *db)
+{
+    assert_int_equal(support_number(db, "SELECT count(*) FROM pragma_integrity_check "
+                                        "WHERE integrity_check <> 'ok'"),
+                     0);
+}
+
 static void check_store(int64_t last)
 {
     struct cvm_store *store = support_open(CVM_DB_WRITE);
@@ -118,12 +134,10 @@ static void check_store(int64_t last)
                    (long long)last);
     assert_int_equal(support_number(journeys, sql), 20);
     assert_int_equal(support_number(journeys, "SELECT count(*) FROM packed") % 20, 0);
-    assert_int_equal(support_number(db, "SELECT count(*) FROM pragma_integrity_check "
-                                        "WHERE integrity_check <> 'ok'"),
-                     0);
-    assert_int_equal(support_number(journeys, "SELECT count(*) FROM pragma_integrity_check "
-                                              "WHERE integrity_check <> 'ok'"),
-                     0);
+    if (!support_is_server()) {
+        check_integrity(db);
+        check_integrity(journeys);
+    }
     cvm_store_close(store);
 }
 

@@ -14,6 +14,10 @@ import tempfile
 import time
 
 
+# A PostgreSQL of the tests' own (postgres_server.sh); "" = SQLite.
+SERVER = os.environ.get("STORE_URL", "")
+
+
 class Failure(Exception):
     """A command did not do what the script counts on."""
 
@@ -89,8 +93,13 @@ def wait(child, timeout=3600):
         pause = min(pause * 1.5, 0.005)
 
 
+def psql(url, sql):
+    """What psql prints, unaligned; the server is the one of STORE_URL."""
+    return run(["psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", url, "-c", sql]).out
+
+
 class Deployment:
-    """A folder made by `cvm init`, with its store."""
+    """A folder made by `cvm init`, with its store: SQLite, or a database of the server that STORE_URL names."""
 
     def __init__(self, program, folder):
         self.program = os.path.abspath(program)
@@ -98,14 +107,40 @@ class Deployment:
 
     @classmethod
     def create(cls, program, folder, customers):
-        run([program, "init", folder, "--customers", customers, "--quiet"])
-        return cls(program, folder)
+        made = cls(program, folder)
+        store = []
+        if SERVER:
+            made.make_database()
+            store = ["--store", made.url]
+        run([program, "init", folder, "--customers", customers, "--quiet", *store])
+        return made
+
+    @property
+    def database(self):
+        return "t" + hashlib.sha256(self.folder.encode()).hexdigest()[:16]
+
+    @property
+    def url(self):
+        """Of the store."""
+        return SERVER.replace("/cvm?", f"/{self.database}?") if SERVER else f"sqlite:{self.databases[0]}"
+
+    def make_database(self, template="template1"):
+        psql(SERVER, f"DROP DATABASE IF EXISTS {self.database} WITH (FORCE)")
+        psql(SERVER, f"CREATE DATABASE {self.database} TEMPLATE {template}")
 
     def copy(self, folder):
         """The same deployment elsewhere; nobody may have the store open."""
         shutil.rmtree(folder, ignore_errors=True)
         run(["cp", "-a", "--reflink=auto", self.folder, folder])
-        return Deployment(self.program, folder)
+        copy = Deployment(self.program, folder)
+        if SERVER:
+            copy.make_database(self.database)
+            path = os.path.join(folder, "cvm.yaml")
+            with open(path, encoding="utf-8") as config:
+                text = config.read()
+            with open(path, "w", encoding="utf-8") as config:
+                config.write(text.replace(self.database, copy.database))
+        return copy
 
     def remove(self):
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -121,7 +156,7 @@ class Deployment:
 
     def bench(self, name, *arguments):
         """`cvm bench` on this store: its results by name."""
-        result = self.cvm("bench", name, "--store", f"sqlite:{self.databases[0]}", *arguments, "--json")
+        result = self.cvm("bench", name, "--store", self.url, *arguments, "--json")
         return {r["name"]: r["value"] for r in result.document["results"]}
 
     @property
@@ -131,6 +166,12 @@ class Deployment:
 
     def query(self, sql, parameters=(), database=0):
         """Rows of a read-only look into the store."""
+        if SERVER:
+            for value in parameters:
+                text = str(value).replace("'", "''")
+                sql = sql.replace("?", str(value) if isinstance(value, (int, float)) else f"'{text}'", 1)
+            rows = psql(self.url, f"SELECT row_to_json(t) FROM ({sql}) t").splitlines()
+            return [json.loads(row, object_pairs_hook=lambda pairs: tuple(v for _, v in pairs)) for row in rows]
         connection = sqlite3.connect(f"file:{self.databases[database]}?mode=ro", uri=True)
         try:
             return connection.execute(sql, parameters).fetchall()
@@ -237,7 +278,8 @@ def run_rules(rules, world, words=()):
         except Skip as reason:
             print(f"skip {name}: {reason}", flush=True)
         except (
-            AssertionError, Failure, OSError, ValueError, KeyError, IndexError, AttributeError, sqlite3.Error
+            AssertionError, Failure, OSError, ValueError, KeyError, IndexError, AttributeError, sqlite3.Error,
+            subprocess.SubprocessError,
         ) as error:
             failed += 1
             print(f"FAIL {name}:\n    {type(error).__name__}: {error}", flush=True)

@@ -148,6 +148,8 @@ enum cvm_status import_try(struct cvm_store *store, const struct import_settings
         .memory_bytes = settings->memory_bytes,
         .block_bytes = settings->block_bytes,
         .key_bits = settings->key_bits,
+        .on_progress = settings->on_progress,
+        .progress_state = settings->progress_state,
         .today = 19802, /* 2024-03-20 */
     };
     struct cvm_context context = {.clock = cvm_clock_fixed(&support_now_ms)};

@@ -30,6 +30,8 @@ struct import_settings {
     size_t memory_bytes;
     size_t block_bytes;
     int key_bits;
+    void (*on_progress)(void *state, const char *stage, double fraction, int64_t count);
+    void *progress_state;
 };
 enum cvm_status import_try(struct cvm_store *store, const struct import_settings *settings,
                            struct cvm_import_report *out_report, struct cvm_error *err);

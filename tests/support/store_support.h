@@ -24,6 +24,10 @@ int support_run(const char *name, const struct CMUnitTest *tests, size_t count);
 const char *support_url(void);
 /* True when several connections see one database: not in memory. */
 bool support_is_shared(void);
+/* True when the database is a server's. */
+bool support_is_server(void);
+/* A question that is asked in other words there: JSON, joined texts. */
+const char *support_words(const char *sqlite, const char *postgres);
 /* The temporary folder of this program. */
 const char *support_folder(void);
 /* "sqlite:<folder>/<name>" in a static buffer, whatever the pass; files of that name are removed.
