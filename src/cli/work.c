@@ -198,7 +198,13 @@ static enum cvm_status open_engine(struct cvm_work *work, const struct cvm_work_
         status = use_snapshot(work, options->snapshot, &engine, err);
     }
     engine.catalogue = work->catalogue;
-    return status == CVM_OK ? cvm_engine_open(&engine, &work->engine, err) : status;
+    if (status == CVM_OK) {
+        status = cvm_engine_open(&engine, &work->engine, err);
+    }
+    if (status == CVM_OK) { /* its readers have it open: a kill from here on leaves no file */
+        remove_snapshot(work->snapshot_path);
+    }
+    return status;
 }
 
 enum cvm_status cvm_work_open(struct cvm_session *session, const struct cvm_work_options *options,
