@@ -224,6 +224,9 @@ static enum cvm_status open_engine(struct cvm_work *work, const struct cvm_work_
     if (status == CVM_OK) {
         status = cvm_engine_open(&engine, &work->engine, err);
     }
+    if (status == CVM_OK) { /* its readers have it open: a kill from here on leaves no file */
+        remove_snapshot(work->snapshot_path);
+    }
     return status == CVM_OK && options->uses_cache ? open_cache(work, err) : status;
 }
 
