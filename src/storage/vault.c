@@ -303,6 +303,10 @@ static enum cvm_status open_keys(struct cvm_vault *vault, const struct cvm_vault
         return status;
     }
     const struct cvm_sql_migration *migrations = vault->db->backend->dialect->keys;
+    if (migrations == NULL) {
+        status = CVM_FAIL(err, CVM_E_INVALID, "keys stand in an SQLite database");
+        return cvm_error_hint(err, status, "Name one as privacy.keys: `sqlite:cvm-keys.db`.");
+    }
     if (options->access == CVM_DB_WRITE) {
         return cvm_migrate(vault->db, migrations, options->now_ms, &from, &to, err);
     }

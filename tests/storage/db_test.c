@@ -50,8 +50,10 @@ static void every_statement_prepares_on_one_of_the_databases(void **state)
         bool is_fine = false;
         for (size_t i = 0; i < 3 && !is_fine; i++) {
             const char *text = cvm_db_sql(dbs[i], (enum cvm_sql)sql);
-            assert_non_null(text);
             struct cvm_db_cursor *cursor = NULL;
+            if (text == NULL) { /* keys are SQLite's alone */
+                continue;
+            }
             /* The wrong number of values is found after the statement was prepared. */
             for (size_t count = 0; count <= 32 && !is_fine; count++) {
                 struct cvm_db_value nulls[32] = {{0}};
@@ -60,7 +62,7 @@ static void every_statement_prepares_on_one_of_the_databases(void **state)
             cvm_db_cursor_close(cursor);
         }
         if (!is_fine) {
-            fail_msg("%s: %s", err.message, cvm_db_sql(cvm_store_db(store), (enum cvm_sql)sql));
+            fail_msg("%s: %s", err.message, cvm_db_sql(keys, (enum cvm_sql)sql));
         }
     }
     cvm_db_close(keys);
