@@ -257,6 +257,16 @@ void cvm_json_key_int(struct cvm_json_writer *writer, const char *key, int64_t v
     cvm_json_int(writer, value);
 }
 
+void cvm_json_key_number(struct cvm_json_writer *writer, const char *key, int64_t number)
+{
+    cvm_json_key(writer, key);
+    if (number == 0) {
+        cvm_json_null(writer);
+    } else {
+        cvm_json_int(writer, number);
+    }
+}
+
 void cvm_json_key_double(struct cvm_json_writer *writer, const char *key, double value)
 {
     cvm_json_key(writer, key);

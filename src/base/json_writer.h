@@ -39,6 +39,8 @@ void cvm_json_raw(struct cvm_json_writer *writer, const char *json,
 /* key and value at once */
 void cvm_json_key_string(struct cvm_json_writer *writer, const char *key, const char *value);
 void cvm_json_key_int(struct cvm_json_writer *writer, const char *key, int64_t value);
+/* Numbers of things start at 1: 0 is null. */
+void cvm_json_key_number(struct cvm_json_writer *writer, const char *key, int64_t number);
 void cvm_json_key_double(struct cvm_json_writer *writer, const char *key, double value);
 void cvm_json_key_bool(struct cvm_json_writer *writer, const char *key, bool value);
 

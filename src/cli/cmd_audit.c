@@ -1,10 +1,10 @@
 #include "base/date.h"
 #include "cli/commands.h"
 #include "cli/document.h"
+#include "cli/work.h"
 #include "storage/audit.h"
 
 #define DEFAULT_LIMIT 20
-#define LIMIT_MAX     100000
 
 struct audit_job {
     struct cvm_session *session;
@@ -63,24 +63,16 @@ static enum cvm_status run_list(struct cvm_session *session, const struct cvm_ar
     struct audit_job job = {.session = session};
     int64_t limit = DEFAULT_LIMIT;
     int64_t before = 0;
-    enum cvm_status status = cvm_argument_int(arguments, "--limit", 1, LIMIT_MAX, &limit, err);
-    if (status == CVM_OK) {
-        status = cvm_argument_int(arguments, "--before", 1, INT64_MAX, &before, err);
-    }
+    enum cvm_status status = cvm_session_page(session, arguments, &limit, &before, err);
     if (status != CVM_OK) {
-        return cvm_session_usage(session, status);
+        return status;
     }
     cvm_document_init(&job.document);
     cvm_table_init(&job.table, headers, sizeof(headers) / sizeof(headers[0]));
     cvm_json_key_array(&job.document.json, "audit");
     status = list_rows(&job, before, limit, err);
     cvm_json_array_end(&job.document.json);
-    cvm_json_key(&job.document.json, "next_before");
-    if (job.count == limit) {
-        cvm_json_int(&job.document.json, job.last_id);
-    } else {
-        cvm_json_null(&job.document.json);
-    }
+    cvm_json_key_number(&job.document.json, "next_before", job.count == limit ? job.last_id : 0);
     return cvm_document_or_table(&job.document, &job.table, session, status, err);
 }
 

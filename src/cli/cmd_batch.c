@@ -11,7 +11,6 @@
 #include "storage/import.h"
 
 #define DEFAULT_LIMIT 20
-#define LIMIT_MAX     100000
 
 /* ---- list ---- */
 
@@ -23,16 +22,6 @@ struct list_job {
     int64_t last_batch;
 };
 
-static void write_number(struct cvm_json_writer *json, const char *key, int64_t number)
-{
-    cvm_json_key(json, key);
-    if (number == 0) {
-        cvm_json_null(json);
-    } else {
-        cvm_json_int(json, number);
-    }
-}
-
 static enum cvm_status write_batch(struct list_job *job, const struct cvm_batch *batch)
 {
     struct cvm_json_writer *json = &job->document.json;
@@ -43,8 +32,8 @@ static enum cvm_status write_batch(struct list_job *job, const struct cvm_batch 
     cvm_json_key_moment(json, "finished_at", batch->finished_at_ms);
     cvm_json_key_string(json, "who", batch->who);
     cvm_json_key_int(json, "catalogue_version", batch->catalogue_version);
-    write_number(json, "retracts", batch->retracts);
-    write_number(json, "retracted_by", batch->retracted_by);
+    cvm_json_key_number(json, "retracts", batch->retracts);
+    cvm_json_key_number(json, "retracted_by", batch->retracted_by);
     cvm_json_key_day(json, "first_day", batch->first_day);
     cvm_json_key_day(json, "last_day", batch->last_day);
     cvm_json_key_raw(json, "report", batch->report);
@@ -95,12 +84,9 @@ static enum cvm_status run_list(struct cvm_session *session, const struct cvm_ar
     struct cvm_store *store = NULL;
     int64_t limit = DEFAULT_LIMIT;
     int64_t before = 0;
-    enum cvm_status status = cvm_argument_int(arguments, "--limit", 1, LIMIT_MAX, &limit, err);
-    if (status == CVM_OK) {
-        status = cvm_argument_int(arguments, "--before", 1, INT64_MAX, &before, err);
-    }
+    enum cvm_status status = cvm_session_page(session, arguments, &limit, &before, err);
     if (status != CVM_OK) {
-        return cvm_session_usage(session, status);
+        return status;
     }
     cvm_document_init(&job.document);
     cvm_table_init(&job.table, headers, sizeof(headers) / sizeof(headers[0]));
@@ -111,7 +97,7 @@ static enum cvm_status run_list(struct cvm_session *session, const struct cvm_ar
     }
     cvm_store_close(store);
     cvm_json_array_end(&job.document.json);
-    write_number(&job.document.json, "next_before", job.count == limit ? job.last_batch : 0);
+    cvm_json_key_number(&job.document.json, "next_before", job.count == limit ? job.last_batch : 0);
     return cvm_document_or_table(&job.document, &job.table, session, status, err);
 }
 

@@ -6,11 +6,11 @@
 #include "cli/catalogue_folder.h"
 #include "cli/commands.h"
 #include "cli/history.h"
+#include "cli/work.h"
 #include "storage/catalogue_store.h"
 #include "storage/history.h"
 
 #define DEFAULT_LIMIT    20
-#define LIMIT_MAX        100000
 #define VERSIONS_AT_ONCE 64
 #define LINES_SHOWN      20
 #define SCRATCH_BYTES    ((size_t)1 << 30)
@@ -343,11 +343,7 @@ static enum cvm_status parse(struct history_job *job, const struct cvm_arguments
     }
     job->id = needs_id ? arguments->positional[1] : NULL;
     job->writer.limit = DEFAULT_LIMIT;
-    enum cvm_status status =
-        cvm_argument_int(arguments, "--limit", 1, LIMIT_MAX, &job->writer.limit, err);
-    return status == CVM_OK
-               ? cvm_argument_int(arguments, "--before", 1, INT64_MAX, &job->before, err)
-               : status;
+    return cvm_session_page(job->writer.session, arguments, &job->writer.limit, &job->before, err);
 }
 
 static enum cvm_status report(struct history_job *job, struct cvm_error *err)
@@ -362,12 +358,7 @@ static enum cvm_status report(struct history_job *job, struct cvm_error *err)
         return CVM_OK;
     }
     cvm_json_array_end(&writer->document.json);
-    cvm_json_key(&writer->document.json, "next_before");
-    if (is_full) {
-        cvm_json_int(&writer->document.json, job->before);
-    } else {
-        cvm_json_null(&writer->document.json);
-    }
+    cvm_json_key_number(&writer->document.json, "next_before", is_full ? job->before : 0);
     return cvm_document_print(&writer->document, writer->session, err);
 }
 

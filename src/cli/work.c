@@ -14,6 +14,7 @@
 #include "storage/import.h"
 
 #define THREADS_MAX 256
+#define LIMIT_MAX   100000
 
 enum cvm_status cvm_session_import_options(struct cvm_session *session, const char *rejects_path,
                                            struct cvm_import_options *out_options,
@@ -277,6 +278,16 @@ void cvm_work_close(struct cvm_work *work)
     work->engine = NULL;
     work->cache = NULL;
     work->store = NULL;
+}
+
+enum cvm_status cvm_session_page(struct cvm_session *session, const struct cvm_arguments *arguments,
+                                 int64_t *limit, int64_t *before, struct cvm_error *err)
+{
+    enum cvm_status status = cvm_argument_int(arguments, "--limit", 1, LIMIT_MAX, limit, err);
+    if (status == CVM_OK) {
+        status = cvm_argument_int(arguments, "--before", 1, INT64_MAX, before, err);
+    }
+    return status == CVM_OK ? CVM_OK : cvm_session_usage(session, status);
 }
 
 enum cvm_status cvm_session_threads(struct cvm_session *session,

@@ -44,6 +44,12 @@ CVM_MUST_CHECK enum cvm_status cvm_session_import_options(struct cvm_session *se
                                                           struct cvm_import_options *out_options,
                                                           struct cvm_error *err);
 
+/* --limit and --before of a list that begins with the newest: what is not given stays as it is. */
+CVM_MUST_CHECK enum cvm_status cvm_session_page(struct cvm_session *session,
+                                                const struct cvm_arguments *arguments,
+                                                int64_t *limit, int64_t *before,
+                                                struct cvm_error *err);
+
 /* --threads, or the configured number. */
 CVM_MUST_CHECK enum cvm_status cvm_session_threads(struct cvm_session *session,
                                                    const struct cvm_arguments *arguments,
