@@ -167,6 +167,22 @@ static enum cvm_status check_window(const struct cvm_run_job *job, struct cvm_er
     return cvm_error_hint(err, status, "Import newer data, or run with --as-of %s.", newest);
 }
 
+enum cvm_status cvm_run_take_up(struct cvm_run_job *job, struct cvm_error *err)
+{
+    struct cvm_db *db = cvm_store_db(job->writer);
+    enum cvm_status status = cvm_db_begin(db, err);
+    if (status == CVM_OK) {
+        status = cvm_run_take_over(job->writer, job->result->run_id, &job->epoch, err);
+    }
+    if (status == CVM_OK) {
+        status = cvm_db_commit(db, err);
+    }
+    if (status != CVM_OK) {
+        cvm_db_rollback(db);
+    }
+    return status;
+}
+
 enum cvm_status cvm_run_decide(struct cvm_run_job *job, const struct cvm_run_publishing *publishing,
                                struct cvm_run_result **out_result, struct cvm_error *err)
 {

@@ -39,10 +39,14 @@ enum cvm_status cvm_run_add_other_households(struct cvm_run_job *job, struct cvm
     struct cvm_run_memory *memory = job->memory;
     struct cvm_column *all = memory->households;
     struct cvm_feature_window window = {job->request->as_of_day, job->request->since_day, NULL};
-    bool is_partial = all != NULL && job->request->customers != NULL &&
+    if (all == NULL) {
+        return CVM_OK;
+    }
+    enum cvm_status status = cvm_household_join(all, &memory->taken_households, err);
+    bool is_partial = status == CVM_OK && job->request->customers != NULL &&
                       cvm_household_has_candidates(all, job->catalogue,
                                                    job->request->forced_treatment, memory->values);
-    return is_partial ? cvm_household_add_others(all, job->engine, window, NULL, err) : CVM_OK;
+    return is_partial ? cvm_household_add_others(all, job->engine, window, NULL, err) : status;
 }
 
 static struct cvm_household_problem problem_of(const struct cvm_run_job *job)

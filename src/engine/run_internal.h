@@ -16,6 +16,7 @@
 #include "engine/values.h"
 #include "recommend/contact_window.h"
 #include "storage/ledger.h"
+#include "storage/run_parts.h"
 #include "storage/stops.h"
 
 /* Rows of the solver from what the ledger still has, and which constraint each is; behind them the
@@ -92,6 +93,7 @@ struct cvm_run_memory {
                                       control group is on */
     struct cvm_column *households; /* per worker; NULL without household limits */
     size_t household_columns;
+    struct cvm_column taken_households; /* of parts that were taken, until all are there */
     uint32_t household_count;     /* in which the solver chooses */
     struct cvm_buffer members_of; /* uint32_t per customer: which of these, or CVM_NO_GROUP */
     struct cvm_buffer allowances; /* unsigned char per household: how many of it */

@@ -363,7 +363,7 @@ enum cvm_status cvm_run_take(struct cvm_run_job *job, struct cvm_run_part *part,
         }
     }
     if (status == CVM_OK && memory->households != NULL) {
-        status = cvm_household_join(&memory->households[0], &part->households, err);
+        status = cvm_household_join(&memory->taken_households, &part->households, err);
     }
     for (size_t s = 0; status == CVM_OK && s < part->shard_count; s++) {
         struct cvm_shard_values *mine = &memory->values[part->first_shard + s];

@@ -112,6 +112,9 @@ static enum cvm_status store_decisions(struct cvm_run_job *job, struct cvm_error
         stored += count;
         status = cvm_db_begin(db, err);
         if (status == CVM_OK) {
+            status = cvm_run_fence(job->writer, job->result->run_id, job->epoch, err);
+        }
+        if (status == CVM_OK) {
             status = cvm_decision_add(job->writer, rows, count, err);
         }
         if (status == CVM_OK) {
@@ -218,6 +221,9 @@ static enum cvm_status publish(struct cvm_run_job *job, const char *summary, str
     }
     if (status == CVM_OK) {
         status = cvm_value_block_prune(job->writer, job->request->keep_runs, err);
+    }
+    if (status == CVM_OK) {
+        status = cvm_run_part_drop(job->writer, result->run_id, err);
     }
     if (status == CVM_OK && job->publishing != NULL && job->publishing->in_transaction != NULL) {
         status = job->publishing->in_transaction(job->publishing->state, job->writer, err);

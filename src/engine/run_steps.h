@@ -2,7 +2,7 @@
  *
  *   open, begin            one process, once
  *   open, join, value      for each part of the base: anybody, in any order, side by side
- *   open, join, take, decide   one process, once all parts are there
+ *   open, join, take_up, take, decide   one process, once all parts are there
  *
  * cvm_run() is all of them in one go. The plan is the same whoever does what: a job that joins a
  * run checks that it sees exactly what the run began with, and is refused otherwise.
@@ -72,6 +72,10 @@ CVM_MUST_CHECK enum cvm_status cvm_run_part_decode(const void *bytes, size_t len
 /* The part belongs to the job afterwards, or where it fails still to the caller. */
 CVM_MUST_CHECK enum cvm_status cvm_run_take(struct cvm_run_job *job, struct cvm_run_part *part,
                                             struct cvm_error *err);
+
+/* Before deciding: whoever was deciding for this run before has lost it (a dead process, or one that
+ * only seems so), and what it stored is gone. CVM_E_CONFLICT when another took it up since. */
+CVM_MUST_CHECK enum cvm_status cvm_run_take_up(struct cvm_run_job *job, struct cvm_error *err);
 
 /* Allocation over everybody, the plan, its publication. `in_transaction` is called inside the
  * transaction that publishes, before it commits; NULL = nobody. Every part must have been taken.

@@ -163,6 +163,13 @@ struct block_writing {
     size_t written; /* since the last commit */
 };
 
+static enum cvm_status begin_blocks(const struct cvm_run_job *job, struct cvm_error *err)
+{
+    enum cvm_status status = cvm_db_begin(cvm_store_db(job->writer), err);
+    return status == CVM_OK ? cvm_run_fence(job->writer, job->result->run_id, job->epoch, err)
+                            : status;
+}
+
 static enum cvm_status write_block(struct block_writing *writing, size_t shard,
                                    struct cvm_error *err)
 {
@@ -188,7 +195,7 @@ static enum cvm_status write_block(struct block_writing *writing, size_t shard,
         writing->written = 0;
         status = cvm_db_commit(db, err);
         if (status == CVM_OK) {
-            status = cvm_db_begin(db, err);
+            status = begin_blocks(job, err);
         }
     }
     return status;
@@ -215,7 +222,7 @@ static enum cvm_status write_blocks(void *state_pointer, struct cvm_error *err)
     struct block_writing writing = {.job = state->job};
     void *item = NULL;
     cvm_text_init(&writing.body, 0);
-    enum cvm_status status = cvm_db_begin(cvm_store_db(state->job->writer), err);
+    enum cvm_status status = begin_blocks(state->job, err);
     while (status == CVM_OK && cvm_queue_pop(state->ended, &item)) {
         status = write_block(&writing, (size_t)(uintptr_t)item - 1, err);
     }
@@ -231,7 +238,7 @@ enum cvm_status cvm_run_write_blocks(void *job_pointer, struct cvm_error *err)
     struct cvm_run_job *job = job_pointer;
     struct block_writing writing = {.job = job};
     cvm_text_init(&writing.body, 0);
-    enum cvm_status status = cvm_db_begin(cvm_store_db(job->writer), err);
+    enum cvm_status status = begin_blocks(job, err);
     for (size_t s = 0; status == CVM_OK && s < job->memory->shard_count; s++) {
         status = write_block(&writing, s, err);
     }

@@ -3,6 +3,7 @@
 #include "run_base.h"
 
 #include "engine/run_steps.h"
+#include "storage/run_parts.h"
 
 #define CUSTOMERS 2000
 #define PARTS     5
@@ -95,6 +96,25 @@ static void value_part(const struct base *base, const struct cvm_run_request *re
     agent_close(&agent);
 }
 
+static void store_part(const struct base *base, const char *run_id, int64_t number,
+                       const struct cvm_text *bytes)
+{
+    struct cvm_db *db = cvm_store_db(base->store);
+    struct cvm_stored_part part = {number, 1, bytes->data, bytes->length};
+    struct cvm_error err;
+    must(cvm_db_begin(db, &err), &err);
+    must(cvm_run_part_put(base->store, run_id, &part, &err), &err);
+    must(cvm_db_commit(db, &err), &err);
+}
+
+static enum cvm_status take_part(void *job, const struct cvm_stored_part *stored,
+                                 struct cvm_error *err)
+{
+    struct cvm_run_part *part = NULL;
+    enum cvm_status status = cvm_run_part_decode(stored->body, stored->length, &part, err);
+    return status == CVM_OK ? cvm_run_take(job, part, err) : status;
+}
+
 static struct cvm_run_result *run_in_steps(const struct base *base,
                                            const struct cvm_run_request *asked)
 {
@@ -111,14 +131,16 @@ static struct cvm_run_result *run_in_steps(const struct base *base,
     must(agent_open(base, &request, run_id, &last, &err), &err);
     must(cvm_run_join(last.job, &err), &err);
     assert_int_equal(cvm_run_job_epoch(last.job), cvm_run_job_epoch(first.job));
+    must(cvm_run_take_up(last.job, &err), &err);
     cvm_text_init(&bytes, 0);
-    for (size_t p = parts; p-- > 0;) { /* in any order */
-        struct cvm_run_part *part = NULL;
+    for (size_t p = parts; p-- > 0;) { /* in any order, and twice where a message came twice */
         value_part(base, &request, run_id, p, &bytes);
-        must(cvm_run_part_decode(bytes.data, bytes.length, &part, &err), &err);
-        must(cvm_run_take(last.job, part, &err), &err);
+        store_part(base, run_id, (int64_t)p, &bytes);
+        value_part(base, &request, run_id, p, &bytes);
+        store_part(base, run_id, (int64_t)p, &bytes);
     }
     cvm_text_finish(&bytes);
+    must(cvm_run_part_scan(base->store, run_id, take_part, last.job, &err), &err);
     must(cvm_run_decide(last.job, NULL, &result, &err), &err);
     agent_close(&first);
     agent_close(&last);
@@ -221,6 +243,53 @@ static void nobody_joins_a_run_that_has_ended(void **state)
     cvm_run_result_destroy(result);
 }
 
+static enum cvm_status count_part(void *count, const struct cvm_stored_part *part,
+                                  struct cvm_error *err)
+{
+    (void)part;
+    (void)err;
+    ++*(size_t *)count;
+    return CVM_OK;
+}
+
+/* It stood still while deciding; somebody else decided meanwhile; it wakes and goes on. */
+static void a_decider_that_was_replaced_changes_nothing(void **state)
+{
+    const struct base *base = *state;
+    struct cvm_run_request request = ordinary();
+    struct cvm_run_part *part = NULL;
+    struct cvm_run_result *result = NULL;
+    struct agent zombie = {0};
+    struct agent second = {0};
+    struct cvm_text bytes;
+    struct cvm_error err;
+    size_t left = 0;
+    cvm_text_init(&bytes, 0);
+    must(agent_open(base, &request, NULL, &zombie, &err), &err);
+    must(cvm_run_begin(zombie.job, &err), &err);
+    const char *run_id = cvm_run_job_id(zombie.job);
+    must(cvm_run_take_up(zombie.job, &err), &err);
+    for (size_t p = 0; p < PARTS; p++) {
+        must(cvm_run_value(zombie.job, p, &part, &err), &err);
+        must(cvm_run_part_encode(part, &bytes, &err), &err);
+        store_part(base, run_id, (int64_t)p, &bytes);
+        must(cvm_run_take(zombie.job, part, &err), &err);
+    }
+    must(agent_open(base, &request, run_id, &second, &err), &err);
+    must(cvm_run_join(second.job, &err), &err);
+    must(cvm_run_take_up(second.job, &err), &err);
+    must(cvm_run_part_scan(base->store, run_id, take_part, second.job, &err), &err);
+    assert_int_equal(cvm_run_decide(zombie.job, NULL, &result, &err), CVM_E_CONFLICT);
+    must(cvm_run_decide(second.job, NULL, &result, &err), &err);
+    assert_true(result->decision_count > 50);
+    cvm_run_result_destroy(result);
+    must(cvm_run_part_scan(base->store, run_id, count_part, &left, &err), &err);
+    assert_int_equal(left, 0);
+    cvm_text_finish(&bytes);
+    agent_close(&zombie);
+    agent_close(&second);
+}
+
 static void damaged_bytes_are_refused(void **state)
 {
     const struct base *base = *state;
@@ -264,6 +333,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(named_customers_are_one_part, set_up, tear_down),
         cmocka_unit_test_setup_teardown(who_sees_other_data_can_not_join, set_up, tear_down),
         cmocka_unit_test_setup_teardown(nobody_joins_a_run_that_has_ended, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_decider_that_was_replaced_changes_nothing, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(damaged_bytes_are_refused, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
