@@ -28,6 +28,7 @@ struct cvm_config {
     const char *catalogue_folder;     /* the same */
     struct cvm_store_privacy privacy; /* paths and URL the same */
     const char *cache_url;            /* storage/cache.h */
+    const char *broker_url;           /* messaging/broker.h */
     const char *audit_key;            /* signs the audit log; NULL when there is no cvm.yaml */
     const char *time_zone;            /* IANA */
     const char *currency;             /* ISO 4217 */
