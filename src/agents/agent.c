@@ -5,8 +5,13 @@
 #include <string.h>
 
 const struct cvm_agent_kind *const cvm_agent_kinds[] = {
-    &cvm_agent_data,      &cvm_agent_trigger,    &cvm_agent_journey,
-    &cvm_agent_treatment, &cvm_agent_allocation, NULL,
+    &cvm_agent_data,
+    &cvm_agent_trigger,
+    &cvm_agent_journey,
+    &cvm_agent_treatment,
+    &cvm_agent_allocation,
+    &cvm_agent_evaluation,
+    NULL,
 };
 
 const struct cvm_agent_kind *cvm_agent_kind_find(const char *queue)

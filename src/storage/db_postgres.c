@@ -146,9 +146,10 @@ enum cvm_status postgres_ready(struct postgres_db *db, struct cvm_error *err)
     if (!postgres_is_lost(db)) {
         return CVM_OK;
     }
-    /* A writer had the lock, which went with its connection: another one may have written since, so
-     * what this process knows of the store may be old. It ends, and is started again. */
-    bool may_return = db->base.access == CVM_DB_READ && !db->base.in_transaction &&
+    /* The only writer had the lock, which went with its connection: another one may have written
+     * since, so what this process knows of the store may be old. It ends, and is started again. One
+     * that shares the store knows nothing across its transactions. */
+    bool may_return = db->base.access != CVM_DB_WRITE && !db->base.in_transaction &&
                       db->cursor_count == 0 && !db->is_lost;
     return may_return ? postgres_reconnect(db, err) : fail_lost(db, err);
 }
@@ -270,24 +271,36 @@ enum cvm_status postgres_acquire(struct postgres_db *db, const char *sql, size_t
 
 /* ---- transactions ---- */
 
+static enum cvm_status begin_once(struct postgres_db *db, struct cvm_error *err)
+{
+    /* The snapshot is taken by the first read. */
+    const char *sql = cvm_db_may_write(&db->base)
+                          ? "BEGIN"
+                          : "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT 1";
+    enum cvm_status status = postgres_run(db, sql, err);
+    if (status == CVM_OK && db->base.access == CVM_DB_SHARED) {
+        status = postgres_share_lock(db, err);
+    }
+    if (status != CVM_OK && !postgres_is_lost(db)) {
+        PQclear(PQexec(db->connection, "ROLLBACK"));
+    }
+    return status;
+}
+
 static enum cvm_status postgres_begin(struct cvm_db *base, struct cvm_error *err)
 {
     struct postgres_db *db = (struct postgres_db *)base;
-    /* The snapshot is taken by the first read. */
-    const char *sql = base->access == CVM_DB_WRITE
-                          ? "BEGIN"
-                          : "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT 1";
     enum cvm_status status = postgres_ready(db, err);
     if (status == CVM_OK && db->has_cursor_transaction) {
         return CVM_FAIL(err, CVM_E_INTERNAL, "a transaction may not begin while a cursor is open");
     }
     if (status == CVM_OK) {
-        status = postgres_run(db, sql, err);
+        status = begin_once(db, err);
     }
-    bool is_retried = status != CVM_OK && postgres_is_lost(db) && base->access == CVM_DB_READ;
+    bool is_retried = status != CVM_OK && postgres_is_lost(db) && base->access != CVM_DB_WRITE;
     if (is_retried) { /* nothing was done yet */
         status = postgres_ready(db, err);
-        status = status == CVM_OK ? postgres_run(db, sql, err) : status;
+        status = status == CVM_OK ? begin_once(db, err) : status;
     }
     return status;
 }
@@ -434,6 +447,10 @@ enum cvm_status postgres_exec(struct cvm_db *base, const char *sql,
     }
     if (status != CVM_OK) {
         return status;
+    }
+    if (base->access == CVM_DB_SHARED && !base->in_transaction) {
+        return CVM_FAIL(err, CVM_E_INTERNAL, "a change beside others needs a transaction: %.60s",
+                        sql);
     }
     if (base->in_transaction && statement->kind != POSTGRES_OTHER) {
         return exec_guarded(db, statement, &encoded, out_changed, err);

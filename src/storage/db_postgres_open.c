@@ -32,7 +32,9 @@ static const char session_sql[] =
     "SELECT set_config('statement_timeout', '1h', false) "
     "WHERE current_setting('statement_timeout') = '0'";
 
-/* One store per schema, so one writer per schema. */
+/* One store per schema, so one writer per schema. It holds the lock for its session; those that
+ * share the store hold it, shared, for a transaction each, so that a writer need not wait for
+ * agents that run for days. */
 #define WRITER_KEY "hashtextextended('cvm writer of ' || current_schema(), 0)"
 
 static void ignore_notice(void *state, const char *message)
@@ -128,6 +130,14 @@ static bool wait_for_lock(struct postgres_db *db)
     return is_taken;
 }
 
+static enum cvm_status fail_locked(const char *holder, struct cvm_error *err)
+{
+    enum cvm_status status =
+        CVM_FAIL(err, CVM_E_UNAVAILABLE, "the store is being written by process %s",
+                 holder[0] == '\0' ? "(unknown)" : holder);
+    return cvm_error_hint(err, status, "Wait until it has ended.");
+}
+
 static enum cvm_status take_lock(struct postgres_db *db, struct cvm_error *err)
 {
     char holder[CVM_LOCK_HOLDER_BYTES];
@@ -142,9 +152,26 @@ static enum cvm_status take_lock(struct postgres_db *db, struct cvm_error *err)
         return postgres_fail(db, NULL, err);
     }
     read_holder(db, holder);
-    status = CVM_FAIL(err, CVM_E_UNAVAILABLE, "the store is being written by process %s",
-                      holder[0] == '\0' ? "(unknown)" : holder);
-    return cvm_error_hint(err, status, "Wait until it has ended.");
+    return fail_locked(holder, err);
+}
+
+enum cvm_status postgres_share_lock(struct postgres_db *db, struct cvm_error *err)
+{
+    char holder[CVM_LOCK_HOLDER_BYTES];
+    PGresult *result =
+        PQexec(db->connection, "SELECT pg_advisory_xact_lock_shared(" WRITER_KEY ")");
+    if (PQresultStatus(result) == PGRES_TUPLES_OK) {
+        PQclear(result);
+        return CVM_OK;
+    }
+    const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+    if (state == NULL || strcmp(state, "55P03") != 0) {
+        return postgres_fail(db, result, err);
+    }
+    PQclear(result);
+    PQclear(PQexec(db->connection, "ROLLBACK"));
+    read_holder(db, holder);
+    return fail_locked(holder, err);
 }
 
 /* ---- the session ---- */
@@ -193,7 +220,7 @@ static enum cvm_status check_server(struct postgres_db *db, struct cvm_error *er
 
 static enum cvm_status set_up(struct postgres_db *db, struct cvm_error *err)
 {
-    bool is_writer = db->base.access == CVM_DB_WRITE;
+    bool is_writer = cvm_db_may_write(&db->base);
     enum cvm_status status = postgres_run(db, session_sql, err);
     if (status == CVM_OK) {
         status = check_server(db, err);
@@ -208,7 +235,7 @@ static enum cvm_status set_up(struct postgres_db *db, struct cvm_error *err)
     if (status == CVM_OK && is_writer) {
         status = prepare_steps(db, err);
     }
-    if (status == CVM_OK && is_writer && !db->is_rebuildable) {
+    if (status == CVM_OK && db->base.access == CVM_DB_WRITE && !db->is_rebuildable) {
         status = take_lock(db, err);
     }
     return status;

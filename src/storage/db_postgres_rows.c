@@ -149,10 +149,11 @@ enum cvm_status postgres_query(struct cvm_db *base, const char *sql,
     struct postgres_db *db = (struct postgres_db *)base;
     struct asking asking = {sql, params, param_count, on_row, state, 0};
     enum cvm_status status = ask(db, &asking, err);
-    /* Found out only now that the server had gone: as long as no row was given, a reader may ask
-     * again. */
+    /* Found out only now that the server had gone: as long as no row was given, one that is not
+     * the only writer may ask again. */
     bool is_retried = status == CVM_E_UNAVAILABLE && postgres_is_lost(db) && asking.rows == 0 &&
-                      base->access == CVM_DB_READ && !base->in_transaction && db->cursor_count == 0;
+                      base->access != CVM_DB_WRITE && !base->in_transaction &&
+                      db->cursor_count == 0;
     return is_retried ? ask(db, &asking, err) : status;
 }
 
