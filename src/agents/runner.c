@@ -7,6 +7,7 @@
 #include "base/metrics.h"
 #include "storage/step_store.h"
 #include "storage/turn.h"
+#include "workflows/progress.h"
 
 #define ARENA_BYTES_MAX  ((size_t)1 << 30)
 #define PAYLOAD_DOCUMENT (CVM_ENVELOPE_PAYLOAD_MAX + 1)
@@ -26,21 +27,6 @@ const char *cvm_turn_end_name(enum cvm_turn_end end)
         [CVM_TURN_LATER] = "later", [CVM_TURN_POISON] = "poison",
     };
     return names[end];
-}
-
-const char *cvm_failure_class(enum cvm_status status)
-{
-    switch (status) {
-    case CVM_E_TIMEOUT:
-        return "expired";
-    case CVM_E_CONFLICT:
-        return "fenced";
-    case CVM_E_UNAVAILABLE:
-    case CVM_E_LIMIT:
-        return "transient";
-    default:
-        return "poison";
-    }
 }
 
 enum cvm_status cvm_runner_create(const struct cvm_runner_options *options,
@@ -206,7 +192,7 @@ static enum cvm_status keep_failure(const struct turning *turning, enum cvm_stat
     struct cvm_turn_transaction transaction;
     struct cvm_step_failure row = {
         .worker = turning->runner->options.name,
-        .error_class = cvm_failure_class(failure),
+        .error_class = cvm_failure_name(cvm_failure_of_status(failure)),
         .error = cause->message,
         .started_ms = turning->started_ms,
     };

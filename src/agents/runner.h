@@ -49,7 +49,4 @@ struct cvm_turn_report {
 struct cvm_turn_report cvm_runner_turn(struct cvm_runner *runner,
                                        const struct cvm_envelope *message, struct cvm_text *answer);
 
-/* How a failure is called in the rows: "transient", "throttled", "poison", "fenced", "expired". */
-const char *cvm_failure_class(enum cvm_status status);
-
 #endif
