@@ -28,6 +28,7 @@ struct cvm_config {
     const char *catalogue_folder;     /* the same */
     struct cvm_store_privacy privacy; /* paths and URL the same */
     const char *cache_url;            /* storage/cache.h */
+    const char *state_url;            /* storage/state.h */
     const char *broker_url;           /* messaging/broker.h */
     const char *audit_key;            /* signs the audit log; NULL when there is no cvm.yaml */
     const char *time_zone;            /* IANA */
@@ -72,6 +73,7 @@ struct cvm_session {
     bool is_refuted;       /* exit 1: the command ran, and what it checked does not hold */
     bool is_usage;         /* the failure is of the command line: exit 2 */
     const char *who;       /* "cli:<user>" */
+    const char *version;   /* of the program */
     struct cvm_progress_line progress;
 };
 
