@@ -18,7 +18,7 @@
 #define CONFIRM_MS     5000
 #define PAUSE_MS       250 /* after something was away */
 #define WORKERS_MAX    256
-#define NAME_SIZE      (CVM_AGENT_NAME_MAX + 1)
+#define NAME_SIZE      (CVM_ENVELOPE_TEXT_MAX + 1)
 #define HINTS_PER_LOOK 64
 
 struct worker {
@@ -385,8 +385,8 @@ static enum cvm_status plan_workers(struct cvm_host *host, struct cvm_error *err
             worker->pool = pool;
             worker->kind = cvm_agent_kind_find(pool->queue);
             worker->number = host->worker_count++;
-            (void)snprintf(worker->name, sizeof(worker->name), "%.24s-%zu@%.48s", pool->queue, w + 1,
-                           host->options.name);
+            (void)snprintf(worker->name, sizeof(worker->name), "%.20s-%u@%.32s", pool->queue,
+                           (unsigned)(w % WORKERS_MAX + 1), host->options.name);
         }
     }
     return CVM_OK;

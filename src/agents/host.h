@@ -14,7 +14,6 @@ struct cvm_state;
 struct cvm_host;
 
 #define CVM_HOST_POOLS_MAX    32
-#define CVM_AGENT_NAME_MAX    80
 #define CVM_ORCHESTRATION     "orchestration" /* its queue, for hints that there is news */
 #define CVM_HEARTBEAT_MS      1000
 #define CVM_HEARTBEAT_LIFE_MS 3000 /* silent for longer: suspected */
@@ -29,7 +28,7 @@ struct cvm_host_options {
     const struct cvm_context *context;
     struct cvm_broker *broker;
     struct cvm_state *state; /* where it says that it is there; NULL = nowhere */
-    const char *name;        /* of the process, "host.4711", at most 48 bytes */
+    const char *name;        /* of the process, "host.4711", at most 32 bytes */
     int64_t incarnation;     /* another one each time it starts */
     struct cvm_host_pool pools[CVM_HOST_POOLS_MAX];
     size_t pool_count;

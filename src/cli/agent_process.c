@@ -127,7 +127,7 @@ static void name_process(struct cvm_agent_process *process)
     char host[32] = "";
     (void)gethostname(host, sizeof(host) - 1);
     host[strcspn(host, ". \t")] = '\0';
-    (void)snprintf(process->name, sizeof(process->name), "%.31s.%ld", host, (long)getpid());
+    (void)snprintf(process->name, sizeof(process->name), "%.20s.%d", host, (int)getpid());
 }
 
 static enum cvm_status start_host(struct cvm_agent_process *process, struct cvm_host_options *host,

@@ -7,7 +7,7 @@
 #include "agents/host.h"
 #include "cli/command.h"
 
-#define CVM_PROCESS_NAME_SIZE 49
+#define CVM_PROCESS_NAME_SIZE 33
 
 struct cvm_agent_process_options {
     const char *types; /* "data,treatment", "treatment.call_center", "orchestration", "all" */
