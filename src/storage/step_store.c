@@ -182,12 +182,12 @@ enum cvm_status cvm_step_add(struct cvm_store *store, const struct cvm_step_rows
 }
 
 enum cvm_status cvm_step_news_clear(struct cvm_store *store, const char *workflow_id,
-                                    struct cvm_error *err)
+                                    int64_t *out_count, struct cvm_error *err)
 {
     struct cvm_db *db = cvm_store_db(store);
     struct cvm_db_value param = cvm_db_text(workflow_id);
     assert(cvm_db_in_transaction(db));
-    return cvm_db_exec(db, cvm_db_sql(db, CVM_SQL_STEP_NEWS_CLEAR), &param, 1, NULL, err);
+    return cvm_db_exec(db, cvm_db_sql(db, CVM_SQL_STEP_NEWS_CLEAR), &param, 1, out_count, err);
 }
 
 static struct cvm_db_value moment(int64_t ms)
@@ -265,6 +265,7 @@ enum cvm_status cvm_step_failed(struct cvm_store *store, const struct cvm_step_k
         cvm_db_text(failure->error),
         moment(failure->started_ms),
         cvm_db_int(failure->failed_ms != 0 ? failure->failed_ms : cvm_store_now_ms(store)),
+        cvm_db_int(failure->is_seen ? 0 : 1),
     };
     enum cvm_status status = cvm_db_exec(db, cvm_db_sql(db, CVM_SQL_STEP_FAIL), params,
                                          CVM_DB_COUNT(params), &changed, err);
@@ -272,7 +273,7 @@ enum cvm_status cvm_step_failed(struct cvm_store *store, const struct cvm_step_k
         return not_in_force(key, err);
     }
     return status == CVM_OK ? cvm_db_exec(db, cvm_db_sql(db, CVM_SQL_STEP_FAILURE_ADD), params,
-                                          CVM_DB_COUNT(params), NULL, err)
+                                          CVM_DB_COUNT(params) - 1, NULL, err)
                             : status;
 }
 

@@ -67,7 +67,7 @@ CVM_MUST_CHECK enum cvm_status cvm_step_list(struct cvm_store *store, struct cvm
                                              struct cvm_error *err);
 /* The news are seen. Called before the steps are read: what ends in between is news again. */
 CVM_MUST_CHECK enum cvm_status cvm_step_news_clear(struct cvm_store *store, const char *workflow_id,
-                                                   struct cvm_error *err);
+                                                   int64_t *out_count, struct cvm_error *err);
 /* Keeps state, attempts, epoch, due, queued, finished and error of a step that was `from` before.
  * *out_kept false: a worker moved it on since, and there will be news of it. */
 CVM_MUST_CHECK enum cvm_status cvm_step_put(struct cvm_store *store, const char *workflow_id,
@@ -96,9 +96,10 @@ struct cvm_step_failure {
     int64_t epoch;
     int64_t failed_ms;
     const char *worker;
-    const char *error_class; /* workflows/flow.h */
+    const char *error_class; /* workflows/progress.h */
     const char *error;
     int64_t started_ms;
+    bool is_seen; /* by who decides: it is no news */
 };
 /* Both are CVM_E_CONFLICT when the attempt is not in force any more: it took too long, was
  * cancelled, or another one has the result. Abandon the turn then. */

@@ -380,7 +380,7 @@ enum cvm_status cvm_workflow_put(struct cvm_store *store, const struct cvm_workf
         cvm_db_int(workflow->epoch),        cvm_db_int(workflow->recovery_attempts),
         moment(workflow->started_ms),       moment(workflow->finished_ms),
         moment(workflow->wake_ms),          cvm_db_text(workflow->result),
-        cvm_db_text(workflow->error),
+        cvm_db_text(workflow->error),       moment(workflow->deadline_ms),
     };
     return cvm_db_exec(db, cvm_db_sql(db, CVM_SQL_WORKFLOW_PUT), params, CVM_DB_COUNT(params), NULL,
                        err);

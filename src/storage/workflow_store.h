@@ -39,7 +39,7 @@ struct cvm_workflow {
     const char *input_digest;
     const char *input;  /* JSON */
     const char *run_id; /* NULL = none yet */
-    int64_t shards;     /* 0 = not known yet */
+    int64_t shards;     /* -1 = not known yet */
     int64_t partition_no;
     int64_t priority;
     int64_t epoch;

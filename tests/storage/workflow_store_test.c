@@ -280,7 +280,9 @@ static void what_has_news_or_whose_moment_came_is_due(void **state)
     ASSERT_OK(cvm_workflow_due(store, arena, 5, SUPPORT_NOW_MS, 10, &ids, ERR));
     assert_int_equal(ids.count, 1);
     support_begin(store);
-    ASSERT_OK(cvm_step_news_clear(store, "batch-0a", ERR));
+    int64_t news = 0;
+    ASSERT_OK(cvm_step_news_clear(store, "batch-0a", &news, ERR));
+    assert_int_equal(news, 1);
     support_commit(store);
     ASSERT_OK(cvm_workflow_due(store, arena, 5, SUPPORT_NOW_MS, 10, &ids, ERR));
     assert_int_equal(ids.count, 0);

@@ -26,7 +26,7 @@ CREATE TABLE workflow (
     input_digest      TEXT COLLATE "C" NOT NULL,
     input             TEXT COLLATE "C" NOT NULL,    -- JSON of references
     run_id            TEXT COLLATE "C",             -- that it makes; NULL = none yet
-    shards            BIGINT NOT NULL, -- 0 = not known yet
+    shards            BIGINT NOT NULL, -- -1 = not known yet
     partition_no      BIGINT NOT NULL, -- of the orchestrators
     priority          BIGINT NOT NULL,
     epoch             BIGINT NOT NULL, -- of the lease under which it was changed last

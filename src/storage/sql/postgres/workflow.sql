@@ -178,7 +178,7 @@ ORDER BY priority DESC, created_at, workflow_id
 -- name: workflow_put
 UPDATE workflow
 SET state = $2, run_id = $3, shards = $4, epoch = $5, recovery_attempts = $6, started_at = $7, finished_at = $8,
-    wake_at = $9, result = $10, error = $11
+    wake_at = $9, result = $10, error = $11, deadline = $12
 WHERE workflow_id = $1
 
 -- name: workflow_purge_steps
@@ -230,7 +230,7 @@ WHERE workflow_id = $1 AND step_no = $2 AND shard_no = $3 AND attempt = $4 AND s
 -- name: step_fail
 UPDATE step
 SET state = 'retry', worker = $5, error_class = $6, error = $7, started_at = $8, finished_at = $9, due_at = NULL,
-    is_news = 1
+    is_news = $10
 WHERE workflow_id = $1 AND step_no = $2 AND shard_no = $3 AND attempt = $4 AND state = 'running'
 
 -- name: step_beat

@@ -19,7 +19,7 @@ CREATE TABLE workflow (
     input_digest      TEXT NOT NULL,
     input             TEXT NOT NULL,    -- JSON of references
     run_id            TEXT,             -- that it makes; NULL = none yet
-    shards            INTEGER NOT NULL, -- 0 = not known yet
+    shards            INTEGER NOT NULL, -- -1 = not known yet
     partition_no      INTEGER NOT NULL, -- of the orchestrators
     priority          INTEGER NOT NULL,
     epoch             INTEGER NOT NULL, -- of the lease under which it was changed last
