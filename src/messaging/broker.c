@@ -118,6 +118,8 @@ enum cvm_status cvm_broker_open(const char *url, const struct cvm_broker_options
     }
     broker->backend = backend;
     broker->options = full;
+    memcpy(broker->prefix, full.prefix, strlen(full.prefix) + 1);
+    broker->options.prefix = broker->prefix;
     broker->guard = guard;
     *out_broker = broker;
     return CVM_OK;

@@ -42,11 +42,11 @@ struct cvm_broker_offsets {
 #define CVM_BROKER_NAME_MAX   100
 
 struct cvm_broker_options {
-    const char *prefix; /* of every name on a shared server, one per store; NULL = none; borrowed */
-    uint32_t prefetch;  /* deliveries that a link holds unacknowledged at most; 0 = 64 */
-    uint32_t queue_max; /* envelopes that may wait in a queue before it refuses; 0 = 100,000 */
-    uint32_t delivery_limit;           /* of an envelope, then it is dead; 0 = 8 */
-    int timeout_ms;                    /* how long a server may take to answer; 0 = 5,000 */
+    const char *prefix;      /* of every name on a shared server, one per store; NULL = none */
+    uint32_t prefetch;       /* deliveries that a link holds unacknowledged at most; 0 = 64 */
+    uint32_t queue_max;      /* envelopes that may wait in a queue before it refuses; 0 = 100,000 */
+    uint32_t delivery_limit; /* of an envelope, then it is dead; 0 = 8 */
+    int timeout_ms;          /* how long a server may take to answer; 0 = 5,000 */
     struct cvm_broker_offsets offsets; /* .load NULL: Kafka keeps them, moved by each
                                           acknowledgement */
     struct cvm_context context;        /* clock and log */

@@ -62,6 +62,7 @@ struct cvm_broker_guard; /* counters: broker.c */
 struct cvm_broker {
     const struct cvm_broker_backend *backend;
     struct cvm_broker_options options;
+    char prefix[CVM_BROKER_PREFIX_MAX + 1];
     struct cvm_broker_guard *guard;
 };
 
