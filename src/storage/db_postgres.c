@@ -70,7 +70,7 @@ static const struct meaning meanings[] = {
     {"XX002", CVM_E_CORRUPT, "Restore the database from a backup."},
 };
 
-#define LOST_HINT "run the command again when the server is back: it goes on from what is there."
+#define LOST_HINT "run the command again when the server is back; it goes on from what is there."
 
 bool postgres_is_lost(const struct postgres_db *db)
 {
