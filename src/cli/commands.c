@@ -8,6 +8,7 @@ const struct cvm_command *const cvm_commands[] = {
     &cvm_command_generate,
     &cvm_command_batch_list,
     &cvm_command_batch_retract,
+    &cvm_command_purge,
     &cvm_command_run,
     &cvm_command_explain,
     &cvm_command_simulate,

@@ -13,6 +13,7 @@ extern const struct cvm_command cvm_command_diff;
 extern const struct cvm_command cvm_command_history;
 extern const struct cvm_command cvm_command_batch_list;
 extern const struct cvm_command cvm_command_batch_retract;
+extern const struct cvm_command cvm_command_purge;
 extern const struct cvm_command cvm_command_rollback;
 extern const struct cvm_command cvm_command_import;
 extern const struct cvm_command cvm_command_generate;

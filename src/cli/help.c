@@ -8,7 +8,8 @@ static const struct group {
     const char *words[16];
 } groups[] = {
     {"Data",
-     {"init", "import", "generate", "batch", "outcome", "contact", "customer", "journey", NULL}},
+     {"init", "import", "generate", "batch", "outcome", "contact", "customer", "journey", "purge",
+      NULL}},
     {"Decide",
      {"run", "decide", "explain", "simulate", "trigger match", "capacity", "allocate", NULL}},
     {"Plans", {"plan", "stop", "report", NULL}},
