@@ -67,6 +67,8 @@ const struct cvm_command *const cvm_commands[] = {
     &cvm_command_audit_seal,
     &cvm_command_audit_key,
     &cvm_command_bench,
+    &cvm_command_backup,
+    &cvm_command_restore,
     &cvm_command_migrate,
     &cvm_command_completion,
     NULL,
