@@ -5,6 +5,7 @@
 #include "base/date.h"
 #include "cli/commands.h"
 #include "cli/document.h"
+#include "cli/paths.h"
 #include "cli/work.h"
 #include "storage/erase.h"
 #include "storage/purge.h"
@@ -155,6 +156,11 @@ static void print_table(const struct purge_job *job, int64_t rows)
     cvm_table_print(&table, out);
     fprintf(out, "\n%s rows of %s customers %s.\n", cvm_grouped(rows, numbers[0]),
             cvm_grouped(job->customers, numbers[1]), job->options.is_dry ? "would go" : "are gone");
+    if (rows > 0 && !job->options.is_dry && cvm_store_is_server(job->session->config.store_url)) {
+        fputs("The server uses their room again once it has vacuumed (at once: VACUUM ANALYZE "
+              "event).\n",
+              out);
+    }
 }
 
 static enum cvm_status run_purge(struct cvm_session *session, const struct cvm_arguments *arguments,
