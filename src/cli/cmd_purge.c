@@ -7,18 +7,21 @@
 #include "cli/document.h"
 #include "cli/paths.h"
 #include "cli/work.h"
+#include "storage/catalogue_store.h"
 #include "storage/erase.h"
 #include "storage/purge.h"
 
 /* Another writer looks for the lock every 20 ms: it gets its turn this often, and then soon. */
-#define TURN_SECONDS 2.0
-#define PAUSE_MS     50
+#define TURN_SECONDS        2.0
+#define PAUSE_MS            50
+#define CATALOGUE_BYTES_MAX ((size_t)256 << 20)
 
 struct purge_job {
     struct cvm_session *session;
     struct cvm_purge_options options;
     bool writes_anew; /* the databases, at the end */
     double turn_began_s;
+    struct cvm_arena *arena;        /* of the turn's catalogue, which names the sources */
     struct cvm_purge_report report; /* of the last turn */
     int64_t customers;              /* of all turns */
 };
@@ -72,8 +75,9 @@ static enum cvm_status take_turn(struct purge_job *job, struct cvm_error *err)
     job->turn_began_s = cvm_context_seconds(&session->context);
     enum cvm_status status =
         cvm_session_store(session, is_dry ? CVM_DB_READ : CVM_DB_WRITE, &store, err);
-    if (status == CVM_OK) {
-        status = cvm_session_catalogue(session, store, &catalogue, err);
+    cvm_arena_reset(job->arena);
+    if (status == CVM_OK) { /* somebody may have changed it between two turns */
+        status = cvm_catalogue_store_load(store, job->arena, 0, &catalogue, err);
     }
     if (status == CVM_OK) {
         status = cvm_purge(store, catalogue, &job->options, &job->report, err);
@@ -163,26 +167,33 @@ static void print_table(const struct purge_job *job, int64_t rows)
     }
 }
 
+static enum cvm_status report(const struct purge_job *job, struct cvm_error *err)
+{
+    int64_t rows = 0;
+    for (size_t i = 0; i < job->report.limits.count; i++) {
+        rows += job->report.limits.limits[i].rows;
+    }
+    if (job->session->is_json) {
+        return print_document(job, rows, err);
+    }
+    print_table(job, rows);
+    return CVM_OK;
+}
+
 static enum cvm_status run_purge(struct cvm_session *session, const struct cvm_arguments *arguments,
                                  struct cvm_error *err)
 {
     struct purge_job job = {.session = session};
-    int64_t rows = 0;
     enum cvm_status status = parse(&job, arguments, err);
+    if (status == CVM_OK && (job.arena = cvm_arena_create(CATALOGUE_BYTES_MAX)) == NULL) {
+        status = CVM_FAIL(err, CVM_E_LIMIT, "no memory for the catalogue");
+    }
     if (status == CVM_OK) {
         status = take_turns(&job, err);
     }
-    if (status != CVM_OK) {
-        return status;
-    }
-    for (size_t i = 0; i < job.report.limits.count; i++) {
-        rows += job.report.limits.limits[i].rows;
-    }
-    if (session->is_json) {
-        return print_document(&job, rows, err);
-    }
-    print_table(&job, rows);
-    return CVM_OK;
+    status = status == CVM_OK ? report(&job, err) : status;
+    cvm_arena_destroy(job.arena);
+    return status;
 }
 
 static const struct cvm_option purge_options[] = {

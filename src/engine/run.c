@@ -414,11 +414,13 @@ static enum cvm_status check_kept(const struct cvm_run_job *job, struct cvm_erro
     char first[CVM_DAY_TEXT_SIZE];
     char gone[CVM_DAY_TEXT_SIZE];
     enum cvm_status status = cvm_retention_read(job->store, catalogue, &retention, err);
-    bool looks_back = job->engine->journeys_url != NULL || request->as_of_day < retention.as_of_day;
-    if (status != CVM_OK || !looks_back ||
-        !cvm_retention_misses(&retention, catalogue, request->as_of_day, request->since_day,
-                              &missing)) {
+    if (status != CVM_OK) {
         return status;
+    }
+    bool looks_back = job->engine->journeys_url != NULL || request->as_of_day < retention.as_of_day;
+    if (!looks_back || !cvm_retention_misses(&retention, catalogue, request->as_of_day,
+                                             request->since_day, &missing)) {
+        return CVM_OK;
     }
     status = CVM_FAIL(err, CVM_E_CONFLICT,
                       "the data are gone: feature '%s' looks at events of '%s' from %s on, and a "

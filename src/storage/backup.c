@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "storage/db_backend.h"
 #include "storage/migrate.h"
 #include "storage/sqlite_file.h"
@@ -135,6 +136,9 @@ static enum cvm_status put_in_place(const struct cvm_restoring *restoring, const
     }
     if (status != CVM_OK) {
         (void)unlink(fresh);
+        if (is_there && !cvm_file_exists(path)) {
+            (void)!move_aside(restored->kept, path, NULL);
+        }
     }
     return status;
 }

@@ -184,17 +184,25 @@ static enum cvm_status add_purge(struct purging *p, int64_t purge, struct cvm_er
                             : status;
 }
 
+/* The limit of the same source and day; NULL = there is none. */
+static const struct cvm_purge_limit *find_same(const struct cvm_purge_limits *limits,
+                                               const struct cvm_purge_limit *wanted)
+{
+    for (size_t i = 0; i < limits->count; i++) {
+        if (limits->limits[i].source == wanted->source &&
+            limits->limits[i].before_day == wanted->before_day) {
+            return &limits->limits[i];
+        }
+    }
+    return NULL;
+}
+
 static bool is_same(const struct purging *p, const struct newest *newest)
 {
     const struct cvm_purge_limits *now = &p->report->limits;
     bool same = newest->as_of_day == p->options->as_of_day && newest->limits.count == now->count;
     for (size_t i = 0; same && i < now->count; i++) {
-        bool is_found = false;
-        for (size_t j = 0; !is_found && j < now->count; j++) {
-            is_found = newest->limits.limits[j].source == now->limits[i].source &&
-                       newest->limits.limits[j].before_day == now->limits[i].before_day;
-        }
-        same = is_found;
+        same = find_same(&newest->limits, &now->limits[i]) != NULL;
     }
     return same;
 }
@@ -230,9 +238,13 @@ static enum cvm_status begin_or_resume(struct purging *p, struct cvm_error *err)
         return status == CVM_OK ? begin_new(p, &newest, err) : status;
     }
     p->report->purge = newest.purge;
-    p->report->limits = newest.limits;
-    /* -1, which is every bit, stands before the first key. */
-    p->done_key = newest.done_key > KEY_MAX ? 0 : newest.done_key;
+    for (size_t i = 0; i < p->report->limits.count; i++) { /* by the catalogue's names */
+        struct cvm_purge_limit *limit = &p->report->limits.limits[i];
+        const struct cvm_purge_limit *before = find_same(&newest.limits, limit);
+        limit->records = before->records;
+        limit->rows = before->rows;
+    }
+    p->done_key = newest.done_key;
     p->saved_key = p->done_key;
     return CVM_OK;
 }

@@ -17,7 +17,7 @@ static enum cvm_status read_gone(void *state, const struct cvm_db_value *columns
     int32_t as_of_day = (int32_t)columns[2].integer;
     (void)column_count;
     (void)err;
-    if (source != CVM_INDEX_NONE) {
+    if (source != CVM_INDEX_NONE && columns[1].type == CVM_DB_INT) {
         retention->gone_before[source] = (int32_t)columns[1].integer;
     }
     retention->as_of_day = as_of_day > retention->as_of_day ? as_of_day : retention->as_of_day;

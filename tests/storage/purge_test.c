@@ -214,6 +214,23 @@ static void its_beginning_and_its_end_are_audit_rows(void **state)
     import_stop();
 }
 
+/* Or a run as of the day before would be told that its data are gone. */
+static void a_purge_that_finds_nothing_leaves_no_gap(void **state)
+{
+    (void)state;
+    start();
+    struct cvm_store *store = support_fresh();
+    (void)bring(store, YOUNG1);
+    (void)purge(store);
+    struct cvm_retention retention;
+    ASSERT_OK(cvm_retention_read(store, import_catalogue(), &retention, ERR));
+    int source = cvm_catalogue_source(import_catalogue(), "tickets");
+    assert_int_equal(retention.gone_before[source], CVM_DAY_NONE);
+    assert_int_equal(retention.as_of_day, AS_OF);
+    cvm_store_close(store);
+    import_stop();
+}
+
 /* ---- cut off ---- */
 
 /* Per customer an old ticket, a young one, and for some a correction that crosses the limit. */
@@ -282,6 +299,7 @@ static void a_purge_in_parts_ends_as_one_in_one_go(void **state)
     assert_int_equal(parts, 3);
     assert_int_equal(report.purge, 1);
     assert_int_equal(report.limits.limits[0].rows, rows);
+    assert_string_equal(report.limits.limits[0].name, "tickets");
     store = support_open(CVM_DB_READ);
     assert_string_equal(import_digest(store), whole);
     cvm_store_close(store);
@@ -464,6 +482,7 @@ int main(void)
         cmocka_unit_test(counting_changes_nothing),
         cmocka_unit_test(what_is_gone_is_refused_when_it_is_delivered_again),
         cmocka_unit_test(its_beginning_and_its_end_are_audit_rows),
+        cmocka_unit_test(a_purge_that_finds_nothing_leaves_no_gap),
         cmocka_unit_test(a_purge_in_parts_ends_as_one_in_one_go),
         cmocka_unit_test(another_purge_ends_the_one_that_was_cut_off),
         cmocka_unit_test(a_purge_whose_store_fails_is_completed_by_the_next),

@@ -70,8 +70,9 @@ JOIN source s ON s.source = p.source
 WHERE p.purge = ?1
 ORDER BY s.name
 
+-- A purge that found nothing has left no gap.
 -- name: purge_gone
-SELECT s.name, max(p.before_day), max(g.as_of_day)
+SELECT s.name, max(CASE WHEN p.rows > 0 THEN p.before_day END), max(g.as_of_day)
 FROM purge_source p
 JOIN purge g ON g.purge = p.purge
 JOIN source s ON s.source = p.source
