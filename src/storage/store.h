@@ -65,6 +65,8 @@ int64_t cvm_store_now_ms(const struct cvm_store *store);
 CVM_MUST_CHECK enum cvm_status cvm_store_created_ms(struct cvm_store *store, int64_t *out_ms,
                                                     struct cvm_error *err);
 
+/* Of the database of keys; NULL = no master key was named. */
+const char *cvm_store_keys_url(const struct cvm_store *store);
 /* True when new personal data are to be sealed. */
 bool cvm_store_seals(const struct cvm_store *store);
 /* The vault, opened at the first call; it belongs to the store. CVM_E_DENIED when no master key was
