@@ -34,6 +34,7 @@ struct state {
 struct copying {
     struct cvm_db *source;
     struct cvm_db *target;
+    struct cvm_db *journeys; /* of the target */
     const struct cvm_copy_options *options;
     struct cvm_copy_plan plans[CVM_COPY_TABLES_MAX];
     size_t count;
@@ -177,10 +178,9 @@ static enum cvm_status read_state(void *state, const struct cvm_db_value *column
     s->has_ended = columns[0].type != CVM_DB_NULL;
     s->created_ms = columns[2].integer;
     s->rows = columns[5].integer;
-    bool is_cut = snprintf(s->source, sizeof(s->source), "%s", cvm_db_string(&columns[1])) < 0 ||
-                  snprintf(s->moment, sizeof(s->moment), "%s", cvm_db_string(&columns[3])) < 0 ||
-                  snprintf(s->table, sizeof(s->table), "%s", cvm_db_string(&columns[4])) < 0;
-    (void)is_cut; /* the URL is for messages */
+    (void)snprintf(s->source, sizeof(s->source), "%s", cvm_db_string(&columns[1]));
+    (void)snprintf(s->moment, sizeof(s->moment), "%s", cvm_db_string(&columns[3]));
+    (void)snprintf(s->table, sizeof(s->table), "%s", cvm_db_string(&columns[4]));
     return CVM_OK;
 }
 
@@ -261,9 +261,21 @@ static enum cvm_status begin_inside(struct copying *c, int64_t now_ms, struct cv
                : status;
 }
 
+/* A file of journeys may lie there from a store that had the target's name before. */
+static enum cvm_status disown_journeys(struct copying *c, struct cvm_error *err)
+{
+    struct cvm_db *db = c->journeys;
+    struct cvm_db_value building[] = {cvm_db_text("building"), cvm_db_text("0")};
+    return cvm_db_exec(db, cvm_db_sql(db, CVM_SQL_IMPORT_META_PUT), building,
+                       CVM_DB_COUNT(building), NULL, err);
+}
+
 static enum cvm_status begin_copy(struct copying *c, int64_t now_ms, struct cvm_error *err)
 {
-    enum cvm_status status = cvm_db_begin(c->target, err);
+    enum cvm_status status = disown_journeys(c, err);
+    if (status == CVM_OK) {
+        status = cvm_db_begin(c->target, err);
+    }
     if (status == CVM_OK) {
         status = begin_inside(c, now_ms, err);
     }
@@ -424,8 +436,10 @@ enum cvm_status cvm_store_copy(struct cvm_store *source, struct cvm_store *targe
                                const struct cvm_copy_options *options, struct cvm_arena *arena,
                                struct cvm_copy_report *out_report, struct cvm_error *err)
 {
-    struct copying c = {
-        .source = cvm_store_db(source), .target = cvm_store_db(target), .options = options};
+    struct copying c = {.source = cvm_store_db(source),
+                        .target = cvm_store_db(target),
+                        .journeys = cvm_store_journeys(target),
+                        .options = options};
     struct cvm_copy_report report = {0};
     enum cvm_status status = cvm_db_begin(c.source, err);
     if (status == CVM_OK) {
