@@ -108,6 +108,28 @@ static enum cvm_status check_whole(struct cvm_db *db, struct cvm_error *err)
     return status;
 }
 
+/* What is there is brought up to date on the way, but not another store that somebody takes for an
+ * empty target. */
+static enum cvm_status check_migrates(struct cvm_store *store,
+                                      const struct cvm_store_options *options,
+                                      bool *out_may_migrate, struct cvm_error *err)
+{
+    struct cvm_db *db = store->db;
+    int at = 0;
+    int64_t newest = 0;
+    enum cvm_status status = CVM_OK;
+    if (options->is_copy_target) {
+        status = cvm_migration_at(db, db->backend->dialect->store, &at, err);
+    }
+    if (status == CVM_OK && at > 0) {
+        status = cvm_db_get_int(db, CVM_SQL_AUDIT_NEWEST, NULL, 0, &newest, err);
+    }
+    if (status == CVM_OK) {
+        *out_may_migrate = options->may_create && newest == 0;
+    }
+    return status;
+}
+
 static enum cvm_status open_main(struct cvm_store *store, const struct cvm_store_options *options,
                                  int64_t now_ms, struct cvm_error *err)
 {
@@ -125,8 +147,12 @@ static enum cvm_status open_main(struct cvm_store *store, const struct cvm_store
     if (status != CVM_OK) {
         return status;
     }
-    status = settle_schema(store->db, store->url, store->db->backend->dialect->store,
-                           options->may_create, now_ms, err);
+    bool may_migrate = false;
+    status = check_migrates(store, options, &may_migrate, err);
+    if (status == CVM_OK) {
+        status = settle_schema(store->db, store->url, store->db->backend->dialect->store,
+                               may_migrate, now_ms, err);
+    }
     return status == CVM_OK && !options->is_copy_target ? check_whole(store->db, err) : status;
 }
 

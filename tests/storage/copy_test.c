@@ -355,6 +355,33 @@ static void a_target_that_holds_anything_else_is_refused_and_left_alone(void **s
     cvm_store_close(source);
 }
 
+/* As made by the program before there were copies. */
+static void make_older(struct cvm_store *store)
+{
+    support_exec(cvm_store_db(store), "DROP TABLE store_copy");
+    support_exec(cvm_store_db(store), "DELETE FROM migration WHERE number >= 7");
+}
+
+static void an_older_store_taken_for_an_empty_target_is_not_brought_up_to_date(void **state)
+{
+    struct cvm_error err = {0};
+    char url[400];
+    (void)state;
+    (void)snprintf(url, sizeof(url), "%s", support_file_url("older"));
+    struct cvm_store *store = open_target(url);
+    make_older(store);
+    cvm_store_close(store);
+    store = open_target(url); /* made and never used: it is */
+    support_exec(cvm_store_db(store), "INSERT INTO audit (at, who, action, object, why) "
+                                      "VALUES (1, 'me', 'plan', 'x', '')");
+    make_older(store);
+    cvm_store_close(store);
+    struct cvm_store_options options = target_options;
+    options.clock = cvm_clock_fixed(&support_now_ms);
+    assert_int_equal(cvm_store_open(url, &options, &store, &err), CVM_E_CONFLICT);
+    assert_non_null(strstr(err.message, "older cvm"));
+}
+
 static void a_copy_that_has_ended_is_not_touched_again(void **state)
 {
     struct cvm_copy_report report;
@@ -406,6 +433,7 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(a_target_that_holds_anything_else_is_refused_and_left_alone,
                                         setup, teardown),
+        cmocka_unit_test(an_older_store_taken_for_an_empty_target_is_not_brought_up_to_date),
         cmocka_unit_test_setup_teardown(a_copy_that_has_ended_is_not_touched_again, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(a_half_copy_of_another_store_is_refused, setup, teardown),
