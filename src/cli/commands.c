@@ -33,7 +33,6 @@ const struct cvm_command *const cvm_commands[] = {
     &cvm_command_customer_show,
     &cvm_command_customer_export,
     &cvm_command_customer_erase,
-    &cvm_command_customer_key_rotate,
     &cvm_command_journey,
     &cvm_command_treatment_list,
     &cvm_command_treatment_show,
@@ -69,6 +68,7 @@ const struct cvm_command *const cvm_commands[] = {
     &cvm_command_bench,
     &cvm_command_migrate,
     &cvm_command_copy,
+    &cvm_command_key_rotate,
     &cvm_command_completion,
     NULL,
 };

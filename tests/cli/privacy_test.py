@@ -335,7 +335,7 @@ def an_erasure_killed_at_any_moment_is_completed_by_the_next(_):
 
 def rotated(world):
     """The rest of a change of the master key, and what holds after it, wherever the first call was ended."""
-    document = world.json("customer", "key", "rotate", "--new-master-key", world.path("new.key"), "--reason", "yearly")
+    document = world.json("key", "rotate", "--new-master-key", world.path("new.key"), "--reason", "yearly")
     same(os.stat(world.path("new.key")).st_mode & 0o777, 0o600, "rights of the new key")
     result = world.cvm("customer", "export", "PX-77012", allowed=(1,))
     expect("master key" in result.err and "Barnaby" not in result.out, f"the old one opens nothing: {result}")
@@ -355,18 +355,18 @@ def a_new_master_key_takes_the_place_of_the_old_one(world):
     keys.close()
     document = rotated(world)
     same((document["created"], document["was_done_before"], document["keys"]), (True, False, count), "the report")
-    again = world.json("customer", "key", "rotate", "--new-master-key", world.path("cvm-master.key"))
+    again = world.json("key", "rotate", "--new-master-key", world.path("cvm-master.key"))
     same((again["created"], again["was_done_before"], again["keys"]), (False, True, 0), "with the key that is in use")
 
 
 def a_new_master_key_is_one_or_nothing_has_changed(world):
-    same(world.cvm("customer", "key", "rotate", allowed=None).code, 2, "without a file")
+    same(world.cvm("key", "rotate", allowed=None).code, 2, "without a file")
     path = world.path("bad.key")
     for text, mode, words in (("0" * 63, 0o600, "hex digits"), ("0" * 64, 0o644, "others may read")):
         with open(path, "w", encoding="utf-8") as stream:
             stream.write(text)
         os.chmod(path, mode)
-        result = world.cvm("customer", "key", "rotate", "--new-master-key", path, allowed=(1,))
+        result = world.cvm("key", "rotate", "--new-master-key", path, allowed=(1,))
         expect(words in result.err, f"{result}")
     expect("Barnaby" in json.dumps(world.json("customer", "export", "PX-77012")), "the old one still opens")
 
@@ -376,7 +376,7 @@ def old_wrapping_that_a_reader_keeps_in_the_file_is_an_error_and_goes_with_the_n
     reader = sqlite3.connect(world.path("cvm-keys.db"))
     reader.execute("BEGIN")
     reader.execute("SELECT count(*) FROM data_key").fetchone()
-    command = ("customer", "key", "rotate", "--new-master-key", world.path("new.key"), "--reason", "yearly")
+    command = ("key", "rotate", "--new-master-key", world.path("new.key"), "--reason", "yearly")
     expect("old wrapping is still in the file" in world.cvm(*command, allowed=(1,)).err, "the reader is in the way")
     reader.close()
     same(rotated(world)["was_done_before"], True, "keys were wrapped before")
@@ -388,7 +388,7 @@ def a_change_of_the_master_key_killed_at_any_moment_is_completed_by_the_next(_):
         world = World()
         world.erase("PX-880")
         child = subprocess.Popen(
-            world.deployment.command("customer", "key", "rotate", "--new-master-key", world.path("new.key"), "--reason", "yearly"),
+            world.deployment.command("key", "rotate", "--new-master-key", world.path("new.key"), "--reason", "yearly"),
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
             child.wait(0.004 * (n * n + 1))

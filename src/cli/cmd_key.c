@@ -1,4 +1,4 @@
-/* customer key rotate */
+/* key rotate */
 #include "base/file.h"
 #include "cli/commands.h"
 #include "cli/document.h"
@@ -72,15 +72,15 @@ static const struct cvm_option rotate_options[] = {
     {NULL, NULL, NULL},
 };
 
-const struct cvm_command cvm_command_customer_key_rotate = {
-    .name = "customer key rotate",
+const struct cvm_command cvm_command_key_rotate = {
+    .name = "key rotate",
     .arguments = "--new-master-key FILE",
     .summary = "Wrap the keys of personal data by another master key",
     .details =
         "All keys or none: a call that is killed has changed nothing, or is completed by the\n"
         "next. Personal data are not touched, and erased keys stay erased. Afterwards cvm.yaml\n"
         "must name the new file; until then commands that open personal data fail and say so.\n\n"
-        "  cvm customer key rotate --new-master-key new-master.key --reason \"yearly\"",
+        "  cvm key rotate --new-master-key new-master.key --reason \"yearly\"",
     .options = rotate_options,
     .run = run_rotate,
 };
