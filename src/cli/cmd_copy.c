@@ -113,6 +113,9 @@ static enum cvm_status rebuild(struct copy_job *job, struct cvm_error *err)
     struct cvm_import_options options;
     enum cvm_status status =
         cvm_catalogue_store_load(job->target, session->arena, 0, &catalogue, err);
+    if (status == CVM_E_NOT_FOUND) {
+        return CVM_OK; /* without a catalogue nothing was imported */
+    }
     if (status == CVM_OK) {
         session->config.store_url = job->to; /* whose files these are */
         status = cvm_session_import_options(session, NULL, &options, err);
@@ -126,8 +129,7 @@ static enum cvm_status rebuild(struct copy_job *job, struct cvm_error *err)
 static void make_journeys(struct copy_job *job)
 {
     struct cvm_error err = {0};
-    enum cvm_status status = rebuild(job, &err);
-    if (status != CVM_OK && status != CVM_E_NOT_FOUND) {
+    if (rebuild(job, &err) != CVM_OK) {
         cvm_session_warn(job->session,
                          "packed journeys could not be made (%s); the next run makes them",
                          err.message);

@@ -132,7 +132,8 @@ static enum cvm_status digest_table(struct copying *c, struct cvm_db *db,
 
 /* ---- what the source is, and when ---- */
 
-/* Whatever changes in a store changes one of these tables too. */
+/* Whatever changes in a store changes one of these tables too, but for the rows that a run or an
+ * import brings in the midst of its work: those the comparison finds. */
 static enum cvm_status find_moment(struct copying *c, struct cvm_error *err)
 {
     struct cvm_digest moment;
@@ -324,7 +325,10 @@ static enum cvm_status move_part(struct walk *walk, struct cvm_error *err)
     const struct cvm_copy_plan *plan = walk->plan;
     walk->part_rows = 0;
     walk->part_bytes = 0;
-    enum cvm_status status = cvm_db_begin(db, err);
+    enum cvm_status status = cvm_context_check(walk->copying->options->context, err);
+    if (status == CVM_OK) {
+        status = cvm_db_begin(db, err);
+    }
     if (status == CVM_OK) {
         status = cvm_db_bulk_load(db, plan->insert, plan->column_count, next_row, walk, NULL, err);
     }

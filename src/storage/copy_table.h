@@ -10,8 +10,8 @@
 
 struct cvm_copy_name {
     const char *name;
-    /* Small, and no other table changes without one of these: their rows tell one moment of a store
-     * from another. */
+    /* Small, and no work on a store ends without a change of one of these: their rows tell one
+     * moment of it from another. */
     bool tells_moment;
 };
 
