@@ -70,6 +70,8 @@ const struct cvm_command *const cvm_commands[] = {
     &cvm_command_backup,
     &cvm_command_restore,
     &cvm_command_migrate,
+    &cvm_command_copy,
+    &cvm_command_key_rotate,
     &cvm_command_completion,
     NULL,
 };

@@ -66,6 +66,8 @@ extern const struct cvm_command cvm_command_capacity_reprice;
 extern const struct cvm_command cvm_command_capacity_reset;
 extern const struct cvm_command cvm_command_bench;
 extern const struct cvm_command cvm_command_migrate;
+extern const struct cvm_command cvm_command_copy;
+extern const struct cvm_command cvm_command_key_rotate;
 extern const struct cvm_command cvm_command_audit_list;
 extern const struct cvm_command cvm_command_audit_verify;
 extern const struct cvm_command cvm_command_audit_seal;

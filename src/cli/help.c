@@ -15,7 +15,9 @@ static const struct group {
     {"Plans", {"plan", "stop", "report", NULL}},
     {"Catalogue",
      {"treatment", "trigger", "rule", "apply", "catalogue", "history", "diff", "rollback", NULL}},
-    {"Operate", {"doctor", "audit", "backup", "restore", "migrate", "bench", "completion", NULL}},
+    {"Operate",
+     {"doctor", "audit", "backup", "restore", "migrate", "copy", "key", "bench", "completion",
+      NULL}},
 };
 #define GROUP_COUNT (sizeof(groups) / sizeof(groups[0]))
 #define OTHER       "More"
