@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "engine/run_internal.h"
+#include "storage/retention.h"
 
 /* ---- identity ---- */
 
@@ -105,10 +106,40 @@ static enum cvm_status prepare(struct cvm_run_job *job, struct cvm_error *err)
     return status == CVM_OK ? cvm_run_plan_shards(job, err) : status;
 }
 
+/* A day before the last purge, or the data of an earlier import, with features that would miss what
+ * the purge has removed: their numbers would be others than they were then. */
+static enum cvm_status check_kept(const struct cvm_run_job *job, struct cvm_error *err)
+{
+    const struct cvm_run_request *request = job->request;
+    const struct cvm_catalogue *catalogue = job->engine->catalogue;
+    struct cvm_retention retention;
+    struct cvm_missing_data missing;
+    char first[CVM_DAY_TEXT_SIZE];
+    char gone[CVM_DAY_TEXT_SIZE];
+    enum cvm_status status = cvm_retention_read(job->store, catalogue, &retention, err);
+    if (status != CVM_OK) {
+        return status;
+    }
+    bool looks_back = job->engine->journeys_url != NULL || request->as_of_day < retention.as_of_day;
+    if (!looks_back || !cvm_retention_misses(&retention, catalogue, request->as_of_day,
+                                             request->since_day, &missing)) {
+        return CVM_OK;
+    }
+    status = CVM_FAIL(err, CVM_E_CONFLICT,
+                      "the data are gone: feature '%s' looks at events of '%s' from %s on, and a "
+                      "purge has removed those before %s",
+                      missing.feature->name, missing.source->name,
+                      cvm_day_format(missing.first_day, first),
+                      cvm_day_format(missing.gone_before, gone));
+    return cvm_error_hint(err, status,
+                          "`cvm plan list` shows what was decided then; a backup from before the "
+                          "purge has the data.");
+}
+
 enum cvm_status cvm_run_begin(struct cvm_run_job *job, struct cvm_error *err)
 {
-    enum cvm_status status = CVM_OK;
-    if (!job->request->is_dry) {
+    enum cvm_status status = check_kept(job, err);
+    if (status == CVM_OK && !job->request->is_dry) {
         status = cvm_run_start_record(job, err);
         if (status == CVM_OK) {
             status = cvm_run_find_live(job, err);
