@@ -27,6 +27,9 @@ static const struct cvm_sql_dialect dialect = {
 
 /* ---- errors ---- */
 
+#define SERIALIZATION_FAILURE "40001"
+#define DEADLOCK_DETECTED     "40P01"
+
 struct meaning {
     const char *prefix; /* of the SQLSTATE; the first that fits counts */
     enum cvm_status status;
@@ -108,6 +111,8 @@ enum cvm_status postgres_fail(struct postgres_db *db, PGresult *result, struct c
             status = cvm_error_hint(err, status, "%s", meaning->hint);
         }
     }
+    db->base.gave_way |= state != NULL && (strcmp(state, SERIALIZATION_FAILURE) == 0 ||
+                                           strcmp(state, DEADLOCK_DETECTED) == 0);
     PQclear(result);
     return status;
 }
@@ -460,5 +465,6 @@ const struct cvm_db_backend cvm_db_postgres = {
     .query = postgres_query,
     .bulk_load = postgres_bulk_load,
     .scan = postgres_scan,
+    .describe = postgres_describe,
     .checkpoint = postgres_checkpoint,
 };

@@ -31,6 +31,7 @@ struct cvm_store_options {
     bool may_create;
     int64_t lock_wait_ms; /* how long to wait for another writer; then CVM_E_UNAVAILABLE naming its
                              process */
+    struct cvm_retry_policy retry; /* of a server that can not be reached; zeroes = defaults */
     struct cvm_clock clock;
     struct cvm_store_privacy privacy;
     const char *journeys_url; /* of cvm_journeys_create(); NULL = the store's own */

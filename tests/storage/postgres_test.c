@@ -17,8 +17,10 @@
 static enum cvm_status open_with(const char *url, enum cvm_db_access access, int64_t wait_ms,
                                  struct cvm_store **out_store, struct cvm_error *err)
 {
-    struct cvm_store_options options = {
-        .access = access, .lock_wait_ms = wait_ms, .clock = cvm_clock_system};
+    struct cvm_store_options options = {.access = access,
+                                        .lock_wait_ms = wait_ms,
+                                        .retry = {.attempts = 2, .base_ms = 1},
+                                        .clock = cvm_clock_system};
     return cvm_store_open(url, &options, out_store, err);
 }
 
