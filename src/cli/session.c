@@ -37,6 +37,7 @@ enum cvm_status cvm_session_store(struct cvm_session *session, enum cvm_db_acces
     struct cvm_store_options options = {
         .access = access,
         .lock_wait_ms = LOCK_WAIT_MS,
+        .retry = session->config.retry,
         .clock = session->context.clock,
         .privacy = session->config.privacy,
         .before_close = cvm_session_seal,

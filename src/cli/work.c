@@ -212,7 +212,10 @@ static enum cvm_status open_engine(struct cvm_work *work, const struct cvm_work_
         .privacy = session->config.privacy,
         .context = &session->context,
         .thread_count = (size_t)(options->threads > 0 ? options->threads : session->config.threads),
-        .chunk_size = (size_t)options->chunk_size,
+        .chunk_size =
+            (size_t)(options->chunk_size > 0 ? options->chunk_size : session->config.chunk_size),
+        .connections_max = (size_t)session->config.connections,
+        .retry = session->config.retry,
     };
     enum cvm_status status = make_current(work, err);
     if (status == CVM_OK) {
