@@ -113,8 +113,7 @@ bool cvm_retry_again(struct cvm_retry *retry)
     bool is_over = retry->failures >= retry->policy.attempts ||
                    (retry->policy.limit_ms > 0 && left_ms <= 0) || is_cancelled(retry);
     /* What is over already takes nothing from the budget. */
-    if (is_over ||
-        (retry->means.budget != NULL && !cvm_retry_budget_take(retry->means.budget))) {
+    if (is_over || (retry->means.budget != NULL && !cvm_retry_budget_take(retry->means.budget))) {
         return false;
     }
     int64_t pause_ms = cvm_retry_pause_ms(&retry->policy, n, &retry->random);

@@ -39,7 +39,7 @@ struct cvm_config {
     int64_t chunk_size;     /* customers; 0 = CVM_CHUNK_SIZE */
     int64_t connections;    /* to the store, at most; 0 = threads + 2 */
     struct cvm_retry_policy retry;
-    int64_t import_readers; /* of a table, each with a connection; 0 = 4 */
+    int64_t import_readers;      /* of a table, each with a connection; 0 = 4 */
     int64_t import_queue_blocks; /* between readers and mapping threads; 0 = 2 per thread + 2 */
     int64_t record_bytes_max;
     int64_t import_memory_mb;

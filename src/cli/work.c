@@ -39,6 +39,7 @@ enum cvm_status cvm_session_import_options(struct cvm_session *session, const ch
             .record_bytes_max = (size_t)session->config.record_bytes_max,
             .memory_bytes = (size_t)session->config.import_memory_mb << 20,
             .temporary_folder = cvm_store_is_server(store_url) ? cvm_temporary_folder() : folder,
+            .queue_blocks = (size_t)session->config.import_queue_blocks,
             .key_bits = 63,
             .today = cvm_session_today(session),
             .on_progress = cvm_session_progress,

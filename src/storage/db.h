@@ -119,7 +119,7 @@ CVM_MUST_CHECK enum cvm_status cvm_db_bulk_load(struct cvm_db *db, const char *s
 
 /* What the rows of a statement will be, for tables that are not ours. */
 enum cvm_db_column_kind {
-    CVM_DB_COLUMN_ANY,     /* each value has a type of its own */
+    CVM_DB_COLUMN_ANY, /* each value has a type of its own */
     CVM_DB_COLUMN_INTEGER,
     CVM_DB_COLUMN_NUMBER,  /* binary floating point */
     CVM_DB_COLUMN_DECIMAL, /* of any length */

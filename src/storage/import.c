@@ -16,6 +16,7 @@
 #include "storage/import_map.h"
 #include "storage/import_merge.h"
 #include "storage/import_report.h"
+#include "storage/import_table.h"
 
 #define RECORD_BYTES_DEFAULT ((size_t)1 << 20)
 #define RECORD_BYTES_MAX     ((size_t)256 << 20)
@@ -159,7 +160,7 @@ static enum cvm_status import_record(struct importing *im, struct worker *worker
                                 &reason);
     }
     if (status == CVM_OK) {
-        return cvm_sorter_add(worker->sorter, record, err);
+        return record == NULL ? CVM_OK : cvm_sorter_add(worker->sorter, record, err);
     }
     if (status != CVM_E_INVALID && status != CVM_E_LIMIT) {
         if (err != NULL) {
@@ -520,10 +521,11 @@ static enum cvm_status merge(struct importing *im, struct cvm_error *err)
 
 static enum cvm_status create_workers(struct importing *im, struct cvm_error *err)
 {
-    size_t slot_count = im->worker_count * 2 + 2;
+    size_t slot_count = im->options.queue_blocks;
     struct cvm_mapper_options options = {
         .record_bytes_max = im->options.record_bytes_max,
         .key_bits = im->options.key_bits,
+        .window = im->options.window,
     };
     im->workers = calloc(im->worker_count, sizeof(*im->workers));
     im->sorters = calloc(im->worker_count, sizeof(*im->sorters));
@@ -547,13 +549,21 @@ static enum cvm_status create_workers(struct importing *im, struct cvm_error *er
     return is_good ? CVM_OK : CVM_FAIL(err, CVM_E_LIMIT, "no memory to import");
 }
 
+static struct cvm_import_options with_defaults(const struct cvm_import_work *work)
+{
+    struct cvm_import_options o = *work->options;
+    o.record_bytes_max = o.record_bytes_max == 0 ? RECORD_BYTES_DEFAULT : o.record_bytes_max;
+    o.memory_bytes = o.memory_bytes == 0 ? MEMORY_BYTES_DEFAULT : o.memory_bytes;
+    o.block_bytes = o.block_bytes == 0 ? BLOCK_BYTES_DEFAULT : o.block_bytes;
+    o.queue_blocks =
+        o.queue_blocks == 0 ? cvm_pool_thread_count(work->pool) * 2 + 2 : o.queue_blocks;
+    o.key_bits = o.key_bits <= 0 || o.key_bits > 63 ? 63 : o.key_bits;
+    return o;
+}
+
 static enum cvm_status prepare(struct importing *im, struct cvm_error *err)
 {
     struct cvm_import_options *o = &im->options;
-    o->record_bytes_max = o->record_bytes_max == 0 ? RECORD_BYTES_DEFAULT : o->record_bytes_max;
-    o->memory_bytes = o->memory_bytes == 0 ? MEMORY_BYTES_DEFAULT : o->memory_bytes;
-    o->block_bytes = o->block_bytes == 0 ? BLOCK_BYTES_DEFAULT : o->block_bytes;
-    o->key_bits = o->key_bits <= 0 || o->key_bits > 63 ? 63 : o->key_bits;
     if (o->record_bytes_max > RECORD_BYTES_MAX) {
         return CVM_FAIL(err, CVM_E_INVALID, "record_bytes_max is at most %zu", RECORD_BYTES_MAX);
     }
@@ -599,6 +609,7 @@ static void add_counts(struct importing *im, struct cvm_import_source_report *ou
         const struct cvm_import_counts *counts = cvm_mapper_counts(im->workers[w].mapper, s);
         out->read += counts->read;
         out->rejected += counts->rejected;
+        out->outside += counts->outside;
         out->bytes += counts->bytes;
         out->unclear_quiet_hours += counts->unclear_quiet_hours;
         if (counts->first_day != CVM_DAY_NONE &&
@@ -636,6 +647,7 @@ static enum cvm_status add_source_reports(struct importing *im, struct cvm_arena
         report->stored += out->stored;
         report->duplicate += out->duplicate;
         report->rejected += out->rejected;
+        report->outside += out->outside;
         report->changed += out->changed;
         report->bytes += out->bytes;
         report->source_count += out->read > 0;
@@ -724,7 +736,7 @@ static struct importing start_of(const struct cvm_import_work *work)
 {
     return (struct importing){.store = work->store,
                               .catalogue = work->catalogue,
-                              .options = *work->options,
+                              .options = with_defaults(work),
                               .pool = work->pool,
                               .context = work->context};
 }
@@ -733,17 +745,15 @@ enum cvm_status cvm_import_files(const struct cvm_import_work *work,
                                  const struct cvm_import_paths *paths, struct cvm_arena *arena,
                                  struct cvm_import_report *out_report, struct cvm_error *err)
 {
-    const struct cvm_import_options *options = work->options;
     struct importing im = start_of(work);
     struct cvm_file_input_options file_options = {
         .paths = paths->paths,
         .path_count = paths->count,
         .mapping = paths->mapping,
         .source = paths->source,
-        .block_bytes = options->block_bytes == 0 ? BLOCK_BYTES_DEFAULT : options->block_bytes,
-        .record_bytes_max =
-            options->record_bytes_max == 0 ? RECORD_BYTES_DEFAULT : options->record_bytes_max,
-        .block_count = cvm_pool_thread_count(work->pool) * 2 + 2,
+        .block_bytes = im.options.block_bytes,
+        .record_bytes_max = im.options.record_bytes_max,
+        .block_count = im.options.queue_blocks,
     };
     struct cvm_file_input *files = NULL;
     enum cvm_status status = cvm_file_input_open(work->catalogue, &file_options, &files, err);
@@ -752,6 +762,30 @@ enum cvm_status cvm_import_files(const struct cvm_import_work *work,
         status = import(&im, files, arena, out_report, err);
     }
     cvm_file_input_close(files);
+    return status;
+}
+
+enum cvm_status cvm_import_rows(const struct cvm_import_work *work,
+                                const struct cvm_import_table *table, struct cvm_arena *arena,
+                                struct cvm_import_report *out_report, struct cvm_error *err)
+{
+    struct importing im = start_of(work);
+    struct cvm_table_input_options options = {
+        .table = table,
+        .catalogue = work->catalogue,
+        .window = im.options.window,
+        .block_bytes = im.options.block_bytes,
+        .record_bytes_max = im.options.record_bytes_max,
+        .block_count = im.options.queue_blocks,
+        .context = work->context,
+    };
+    struct cvm_table_input *rows = NULL;
+    enum cvm_status status = cvm_table_input_open(&options, &rows, err);
+    if (status == CVM_OK) {
+        im.input = cvm_table_input_records(rows);
+        status = import(&im, NULL, arena, out_report, err);
+    }
+    cvm_table_input_close(rows);
     return status;
 }
 

@@ -112,7 +112,8 @@ static bool is_better(const struct pooled *one, const struct pooled *other)
            (other->store == NULL || one->idle_since_ns > other->idle_since_ns);
 }
 
-/* The one used last, so that the others grow old enough to be closed; else a place for a new one. */
+/* The one used last, so that the others grow old enough to be closed; else a place for a new one.
+ */
 static struct pooled *find(struct cvm_store_pool *pool)
 {
     struct pooled *found = NULL;
@@ -137,9 +138,10 @@ static struct timespec in_ms(int64_t ms)
 
 static enum cvm_status fail_full(const struct cvm_store_pool *pool, struct cvm_error *err)
 {
-    enum cvm_status status = CVM_FAIL(
-        err, CVM_E_UNAVAILABLE, "all %zu connections for reading the store stayed in use for %lld ms",
-        pool->counts.most, (long long)pool->options.wait_ms);
+    enum cvm_status status =
+        CVM_FAIL(err, CVM_E_UNAVAILABLE,
+                 "all %zu connections for reading the store stayed in use for %lld ms",
+                 pool->counts.most, (long long)pool->options.wait_ms);
     return cvm_error_hint(err, status, "Raise `connections` in cvm.yaml, or use fewer --threads.");
 }
 

@@ -1,9 +1,9 @@
 /* store_pool.h - at most so many connections to one store, lent to the threads that read it.
  *
  * A connection is opened when it is first wanted. One that was idle for a while, or whose borrower
- * failed, is asked whether it is still there before it is lent again; a broken one is replaced, with
- * pauses as `store.retry` says. Who finds all of them lent waits. Those that nobody wanted for long
- * are closed.
+ * failed, is asked whether it is still there before it is lent again; a broken one is replaced,
+ * with pauses as `store.retry` says. Who finds all of them lent waits. Those that nobody wanted for
+ * long are closed.
  *
  * Thread safety: any thread may call; a store that was lent belongs to its borrower alone.
  */

@@ -86,7 +86,8 @@ static void no_number_of_repetitions_goes_beyond_the_cap(void **state)
         int64_t pause = cvm_retry_pause_ms(&none, n, &random);
         assert_true(pause >= 0 && pause <= 30000);
     }
-    static const struct cvm_retry_policy large = {.base_ms = INT64_MAX / 2, .cap_ms = INT64_MAX / 2};
+    static const struct cvm_retry_policy large = {.base_ms = INT64_MAX / 2,
+                                                  .cap_ms = INT64_MAX / 2};
     assert_true(cvm_retry_pause_ms(&large, INT64_MAX, &random) <= INT64_MAX / 2);
 }
 
