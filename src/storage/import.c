@@ -420,44 +420,47 @@ static enum cvm_status audit_consents(struct importing *im, struct cvm_error *er
                                       CVM_DB_COUNT(params), NULL, err);
 }
 
-static enum cvm_status close_batch(struct importing *im, const struct cvm_import_report *report,
-                                   struct cvm_error *err)
+struct closing {
+    struct importing *im;
+    const struct cvm_import_report *report;
+    const char *text; /* the report as JSON */
+};
+
+static enum cvm_status close_once(void *state, struct cvm_error *err)
 {
+    const struct closing *closing = state;
+    struct importing *im = closing->im;
     struct cvm_db *db = im->view.db;
-    struct cvm_text text;
-    struct cvm_json_writer writer;
-    cvm_text_init(&text, 0);
-    cvm_json_init(&writer, &text, false);
-    cvm_import_report_write(report, im->catalogue, im->options.today, &writer);
     int32_t first_day = im->view.first_day;
     int32_t last_day = im->view.last_day;
     struct cvm_db_value params[] = {
         cvm_db_int(im->view.batch),
         cvm_db_int(cvm_store_now_ms(im->store)),
-        cvm_db_text(cvm_text_string(&text)),
+        cvm_db_text(closing->text),
         first_day == CVM_DAY_NONE ? cvm_db_null() : cvm_db_int(first_day),
         last_day == CVM_DAY_NONE ? cvm_db_null() : cvm_db_int(last_day),
         /* What brings nothing new leaves the last batch, and so the same run, as it is. */
-        cvm_db_text(report->stored > 0 ? "closed" : "empty"),
+        cvm_db_text(closing->report->stored > 0 ? "closed" : "empty"),
     };
+    enum cvm_status status = cvm_db_exec(db, cvm_db_sql(db, CVM_SQL_IMPORT_BATCH_CLOSE), params,
+                                         CVM_DB_COUNT(params), NULL, err);
+    if (status == CVM_OK) {
+        status = add_audit(im, closing->text, err);
+    }
+    return status == CVM_OK ? audit_consents(im, err) : status;
+}
+
+static enum cvm_status close_batch(struct importing *im, const struct cvm_import_report *report,
+                                   struct cvm_error *err)
+{
+    struct cvm_text text;
+    struct cvm_json_writer writer;
+    cvm_text_init(&text, 0);
+    cvm_json_init(&writer, &text, false);
+    cvm_import_report_write(report, im->catalogue, im->options.today, &writer);
+    struct closing closing = {im, report, cvm_text_string(&text)};
     enum cvm_status status = text.failed ? CVM_FAIL(err, CVM_E_LIMIT, "no memory for the report")
-                                         : cvm_db_begin(db, err);
-    if (status == CVM_OK) {
-        status = cvm_db_exec(db, cvm_db_sql(db, CVM_SQL_IMPORT_BATCH_CLOSE), params,
-                             CVM_DB_COUNT(params), NULL, err);
-    }
-    if (status == CVM_OK) {
-        status = add_audit(im, cvm_text_string(&text), err);
-    }
-    if (status == CVM_OK) {
-        status = audit_consents(im, err);
-    }
-    if (status == CVM_OK) {
-        status = cvm_db_commit(db, err);
-    }
-    if (status != CVM_OK) {
-        cvm_db_rollback(db);
-    }
+                                         : cvm_db_transact(im->view.db, close_once, &closing, err);
     cvm_text_finish(&text);
     return status;
 }

@@ -268,23 +268,27 @@ static enum cvm_status start_in_transaction(struct cvm_db *db, const struct cvm_
                        NULL, err);
 }
 
+struct starting {
+    struct cvm_db *db;
+    const struct cvm_run_record *run;
+    int64_t epoch;
+};
+
+static enum cvm_status start_once(void *state, struct cvm_error *err)
+{
+    struct starting *starting = state;
+    starting->epoch = 0;
+    return start_in_transaction(starting->db, starting->run, &starting->epoch, err);
+}
+
 enum cvm_status cvm_run_start(struct cvm_store *store, const struct cvm_run_record *run,
                               int64_t *out_epoch, struct cvm_error *err)
 {
-    struct cvm_db *db = cvm_store_db(store);
-    int64_t epoch = 0;
+    struct starting starting = {.db = cvm_store_db(store), .run = run};
     assert(strlen(run->run_id) < CVM_RUN_ID_SIZE);
-    enum cvm_status status = cvm_db_begin(db, err);
-    if (status != CVM_OK) {
-        return status;
-    }
-    status = start_in_transaction(db, run, &epoch, err);
+    enum cvm_status status = cvm_db_transact(starting.db, start_once, &starting, err);
     if (status == CVM_OK) {
-        status = cvm_db_commit(db, err);
-    }
-    cvm_db_rollback(db);
-    if (status == CVM_OK) {
-        *out_epoch = epoch;
+        *out_epoch = starting.epoch;
     }
     return status;
 }

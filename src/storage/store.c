@@ -356,6 +356,31 @@ int64_t cvm_store_now_ms(const struct cvm_store *store)
     return store->clock.now_ms(store->clock.state);
 }
 
+static enum cvm_status read_server(void *state, const struct cvm_db_value *columns,
+                                   size_t column_count, struct cvm_error *err)
+{
+    struct cvm_store_server *server = state;
+    (void)column_count;
+    (void)err;
+    (void)!snprintf(server->version, sizeof(server->version), "%s", cvm_db_string(&columns[0]));
+    server->used = columns[1].integer;
+    server->most = columns[2].integer;
+    server->reserved = columns[3].integer;
+    return CVM_OK;
+}
+
+enum cvm_status cvm_store_server(struct cvm_store *store, struct cvm_store_server *out_server,
+                                 struct cvm_error *err)
+{
+    struct cvm_store_server server = {{0}, 0, 0, 0};
+    enum cvm_status status = cvm_db_query(store->db, cvm_db_sql(store->db, CVM_SQL_STORE_SERVER),
+                                          NULL, 0, read_server, &server, err);
+    if (status == CVM_OK) {
+        *out_server = server;
+    }
+    return status;
+}
+
 enum cvm_status cvm_store_created_ms(struct cvm_store *store, int64_t *out_ms,
                                      struct cvm_error *err)
 {

@@ -62,6 +62,17 @@ struct cvm_db *cvm_store_journeys(struct cvm_store *store);
 const char *cvm_store_url(const struct cvm_store *store);
 int64_t cvm_store_now_ms(const struct cvm_store *store);
 
+/* What keeps the store, and how many connections it has room for. */
+struct cvm_store_server {
+    char version[64]; /* "PostgreSQL 15.4" */
+    int64_t used;     /* connections of others */
+    int64_t most;     /* 0 = as many as one likes */
+    int64_t reserved; /* of these, for administrators */
+};
+CVM_MUST_CHECK enum cvm_status cvm_store_server(struct cvm_store *store,
+                                                struct cvm_store_server *out_server,
+                                                struct cvm_error *err);
+
 /* When the store was made: another one in its place is another store. */
 CVM_MUST_CHECK enum cvm_status cvm_store_created_ms(struct cvm_store *store, int64_t *out_ms,
                                                     struct cvm_error *err);

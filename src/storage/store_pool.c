@@ -28,6 +28,7 @@ struct cvm_store_pool {
     pthread_mutex_t lock; /* guards what follows; a lent one is its borrower's */
     pthread_cond_t has_returned;
     struct cvm_store_pool_counts counts;
+    size_t room; /* counts.most, or as many as a server gave that was full then */
     struct cvm_metric *open;
     struct cvm_metric *lent;
     struct cvm_metric *waited;
@@ -91,7 +92,11 @@ static enum cvm_status make_fit(struct cvm_store_pool *pool, struct pooled *pool
         return CVM_OK;
     }
     struct cvm_store *store = NULL;
-    enum cvm_status status = cvm_store_open(pool->url, &pool->options.store, &store, err);
+    struct cvm_store_options options = pool->options.store;
+    if (cvm_store_pool_counts_of(pool).open > 0) {
+        options.retry.attempts = 1; /* one that is given back comes sooner */
+    }
+    enum cvm_status status = cvm_store_open(pool->url, &options, &store, err);
     if (status == CVM_OK) {
         (void)pthread_mutex_lock(&pool->lock);
         pooled->store = store;
@@ -119,7 +124,8 @@ static struct pooled *find(struct cvm_store_pool *pool)
     struct pooled *found = NULL;
     for (size_t i = 0; i < pool->counts.most; i++) {
         struct pooled *one = &pool->stores[i];
-        if (!one->is_lent && (found == NULL || is_better(one, found))) {
+        bool may_be = !one->is_lent && (one->store != NULL || pool->counts.open < pool->room);
+        if (may_be && (found == NULL || is_better(one, found))) {
             found = one;
         }
     }
@@ -140,8 +146,8 @@ static enum cvm_status fail_full(const struct cvm_store_pool *pool, struct cvm_e
 {
     enum cvm_status status =
         CVM_FAIL(err, CVM_E_UNAVAILABLE,
-                 "all %zu connections for reading the store stayed in use for %lld ms",
-                 pool->counts.most, (long long)pool->options.wait_ms);
+                 "all %zu connections for reading the store stayed in use for %lld ms", pool->room,
+                 (long long)pool->options.wait_ms);
     return cvm_error_hint(err, status, "Raise `connections` in cvm.yaml, or use fewer --threads.");
 }
 
@@ -195,29 +201,52 @@ static void close_old(struct cvm_store_pool *pool)
     }
 }
 
-enum cvm_status cvm_store_pool_lend(struct cvm_store_pool *pool, struct cvm_store **out_store,
-                                    struct cvm_error *err)
+static enum cvm_status lend_once(struct cvm_store_pool *pool, struct pooled **out_pooled,
+                                 struct cvm_error *err)
 {
-    struct pooled *pooled = NULL;
     (void)pthread_mutex_lock(&pool->lock);
-    enum cvm_status status = wait_for_one(pool, &pooled, err);
+    enum cvm_status status = wait_for_one(pool, out_pooled, err);
     if (status == CVM_OK) {
-        pooled->is_lent = true;
+        (*out_pooled)->is_lent = true;
         pool->counts.lent++;
         close_old(pool);
         show(pool);
     }
     (void)pthread_mutex_unlock(&pool->lock);
-    if (status != CVM_OK) {
-        return status;
+    return status;
+}
+
+/* A server that has no room for more: what it gave must do. */
+static bool can_do_with_less(struct cvm_store_pool *pool)
+{
+    (void)pthread_mutex_lock(&pool->lock);
+    bool can = pool->counts.open > 0;
+    pool->room = can ? pool->counts.open : pool->counts.most;
+    (void)pthread_mutex_unlock(&pool->lock);
+    return can;
+}
+
+enum cvm_status cvm_store_pool_lend(struct cvm_store_pool *pool, struct cvm_store **out_store,
+                                    struct cvm_error *err)
+{
+    struct pooled *pooled = NULL;
+    enum cvm_status status = CVM_OK;
+    bool goes_on = true;
+    while (goes_on) {
+        status = lend_once(pool, &pooled, err);
+        if (status != CVM_OK) {
+            return status;
+        }
+        status = make_fit(pool, pooled, err);
+        if (status != CVM_OK) {
+            set_free(pool, pooled);
+        }
+        goes_on = status == CVM_E_UNAVAILABLE && can_do_with_less(pool);
     }
-    status = make_fit(pool, pooled, err);
-    if (status != CVM_OK) {
-        set_free(pool, pooled);
-        return status;
+    if (status == CVM_OK) {
+        *out_store = pooled->store;
     }
-    *out_store = pooled->store;
-    return CVM_OK;
+    return status;
 }
 
 void cvm_store_pool_give_back(struct cvm_store_pool *pool, struct cvm_store *store,
@@ -296,6 +325,7 @@ enum cvm_status cvm_store_pool_create(const struct cvm_store_pool_options *optio
     pool->url = strdup(options->url);
     pool->stores = calloc(options->connections_max, sizeof(*pool->stores));
     pool->counts.most = pool->stores == NULL ? 0 : options->connections_max;
+    pool->room = pool->counts.most;
     name_metrics(pool);
     enum cvm_status status = pool->url == NULL || pool->stores == NULL
                                  ? CVM_FAIL(err, CVM_E_LIMIT, "no memory for connections")

@@ -2,8 +2,8 @@
  *
  * A connection is opened when it is first wanted. One that was idle for a while, or whose borrower
  * failed, is asked whether it is still there before it is lent again; a broken one is replaced,
- * with pauses as `store.retry` says. Who finds all of them lent waits. Those that nobody wanted for
- * long are closed.
+ * with pauses as `store.retry` says. Who finds all of them lent waits, and so does who gets no new
+ * one because the server has no room for it. Those that nobody wanted for long are closed.
  *
  * Thread safety: any thread may call; a store that was lent belongs to its borrower alone.
  */

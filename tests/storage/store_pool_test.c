@@ -312,6 +312,39 @@ static void a_connection_whose_borrower_failed_is_asked_at_once(void **state)
     cvm_store_pool_destroy(pool);
 }
 
+static void a_server_without_room_for_more_is_read_with_what_it_gave(void **state)
+{
+    (void)state;
+    if (!support_is_server()) {
+        return;
+    }
+    enum { MOST = 100 }; /* the server takes 70 */
+    struct world world;
+    struct crowd crowd = {0};
+    struct cvm_pool *threads = NULL;
+    struct cvm_store *stores[MOST] = {NULL};
+    struct cvm_error err = {0};
+    size_t lent = 0;
+    make_world(&world, MOST);
+    ASSERT_OK(cvm_store_pool_create(&world.options, &crowd.pool, ERR));
+    while (lent < MOST && cvm_store_pool_lend(crowd.pool, &stores[lent], &err) == CVM_OK) {
+        lent++;
+    }
+    assert_true(lent > 10 && lent < MOST);
+    assert_non_null(strstr(err.message, "stayed in use"));
+    assert_int_equal(cvm_store_pool_counts_of(crowd.pool).open, lent);
+    for (size_t i = 0; i < lent; i++) {
+        cvm_store_pool_give_back(crowd.pool, stores[i], CVM_OK);
+    }
+    cvm_store_pool_destroy(crowd.pool);
+    world.options.wait_ms = 60000;
+    ASSERT_OK(cvm_store_pool_create(&world.options, &crowd.pool, ERR));
+    ASSERT_OK(cvm_pool_create(80, &threads, ERR));
+    ASSERT_OK(cvm_pool_run(threads, 300, read_once, &crowd, ERR));
+    cvm_pool_destroy(threads);
+    cvm_store_pool_destroy(crowd.pool);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -323,6 +356,7 @@ int main(void)
         cmocka_unit_test(many_threads_share_few_connections_and_all_are_counted),
         cmocka_unit_test(a_connection_that_the_server_ended_is_replaced),
         cmocka_unit_test(a_connection_whose_borrower_failed_is_asked_at_once),
+        cmocka_unit_test(a_server_without_room_for_more_is_read_with_what_it_gave),
     };
     return SUPPORT_RUN("store_pool", tests);
 }
