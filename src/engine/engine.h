@@ -47,7 +47,7 @@ struct cvm_engine_options {
     const struct cvm_context *context;
     size_t thread_count; /* 0 = one per core */
     size_t chunk_size;   /* 0 = CVM_CHUNK_SIZE */
-    /* To the store, at most: two are left to a writer; 0 = thread_count + 2, at least 4. */
+    /* To the store, at most: two are left to a writer; at least 4, 0 = thread_count + 2. */
     size_t connections_max;
     struct cvm_retry_policy retry; /* of a store that can not be reached */
     /* Pin an earlier batch, whose journeys stand elsewhere (storage/snapshot.h); 0, NULL = not. */
