@@ -48,7 +48,8 @@ static const struct meaning meanings[] = {
     {"42", CVM_E_INTERNAL, NULL},
     {"53100", CVM_E_UNAVAILABLE, "Free space on the disk of the server; nothing was changed."},
     {"53300", CVM_E_UNAVAILABLE,
-     "The server has no connection left: use fewer --threads, or raise its max_connections."},
+     "The server has no connection left: set `connections` in cvm.yaml, or raise its "
+     "max_connections."},
     {"53", CVM_E_UNAVAILABLE, "The server lacks memory or disk; nothing was changed."},
     {"54", CVM_E_LIMIT, NULL},
     {"55P03", CVM_E_UNAVAILABLE, "Something else has the table locked: try again."},

@@ -58,9 +58,11 @@ static enum cvm_status fail_to_connect(struct postgres_db *db, struct cvm_error 
         {"no pg_hba.conf entry", CVM_E_DENIED, "Let the user in: pg_hba.conf of the server."},
         {"role \"", CVM_E_DENIED, "Make the user with `createuser`, or name another one."},
         {"too many", CVM_E_UNAVAILABLE,
-         "The server has no connection left: use fewer --threads, or raise its max_connections."},
+         "The server has no connection left: set `connections` in cvm.yaml, or raise its "
+         "max_connections."},
         {"connection slots", CVM_E_UNAVAILABLE,
-         "The server has no connection left: use fewer --threads, or raise its max_connections."},
+         "The server has no connection left: set `connections` in cvm.yaml, or raise its "
+         "max_connections."},
         {"database \"", CVM_E_NOT_FOUND, "Make the database with `createdb`, then `cvm init`."},
     };
     const char *message = PQerrorMessage(db->connection);

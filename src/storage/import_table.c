@@ -311,7 +311,6 @@ static enum cvm_status connect_once(struct reader *reader, struct cvm_error *err
 static enum cvm_status read_range(struct reader *reader, size_t number, struct cvm_error *err)
 {
     struct cvm_table_input *input = reader->input;
-    struct cvm_error stepping;
     enum cvm_status status = CVM_OK;
     reader->range = input->plan.ranges[number];
     reader->number = (int64_t)number * RANGE_NUMBERS + 1;
@@ -333,14 +332,7 @@ static enum cvm_status read_range(struct reader *reader, size_t number, struct c
         }
         cvm_db_close(reader->db);
         reader->db = NULL;
-        stepping = err == NULL ? (struct cvm_error){0} : *err;
-        if (step_back(reader, &stepping) != CVM_OK) {
-            if (err != NULL) {
-                *err = stepping;
-            }
-            break;
-        }
-        if (!cvm_retry_again(&reader->retry)) {
+        if (step_back(reader, err) != CVM_OK || !cvm_retry_again(&reader->retry)) {
             break;
         }
     }

@@ -60,11 +60,13 @@ static enum cvm_status ask(struct cvm_db *db)
     return cvm_db_exec(db, cvm_db_sql(db, CVM_SQL_STORE_CHECK), NULL, 0, NULL, NULL);
 }
 
-static bool is_there(struct cvm_store *store)
+static bool is_there(const struct cvm_store_pool *pool, struct cvm_store *store)
 {
     struct cvm_db *db = cvm_store_db(store);
     struct cvm_db *journeys = cvm_store_journeys(store);
-    return ask(db) == CVM_OK && (journeys == db || ask(journeys) == CVM_OK);
+    bool is_good = ask(db) == CVM_OK && (journeys == db || ask(journeys) == CVM_OK);
+    /* What can not be opened anew looks for its server itself when it is asked again. */
+    return is_good || (pool->options.keeps_open && ask(db) == CVM_OK);
 }
 
 static void close_one(struct cvm_store_pool *pool, struct pooled *pooled)
@@ -83,7 +85,7 @@ static enum cvm_status make_fit(struct cvm_store_pool *pool, struct pooled *pool
 {
     bool is_asked = pooled->store != NULL &&
                     (pooled->is_doubtful || idle_ms(pool, pooled) > pool->options.check_after_ms);
-    bool is_broken = is_asked && !is_there(pooled->store);
+    bool is_broken = is_asked && !is_there(pool, pooled->store);
     if (is_broken) {
         close_one(pool, pooled);
     }
