@@ -63,6 +63,7 @@ struct cvm_mapper *cvm_mapper_create(const struct cvm_import_plan *plan,
     size_t arena_bytes = options->record_bytes_max * ARENA_PER_BYTE;
     mapper->plan = plan;
     mapper->window = options->window;
+    mapper->first_days = options->first_days;
     mapper->key_mask = options->key_bits >= 63 ? INT64_MAX : (UINT64_C(1) << options->key_bits) - 1;
     mapper->arena = cvm_arena_create(arena_bytes > ARENA_BYTES_MIN ? arena_bytes : ARENA_BYTES_MIN);
     mapper->header_arena = cvm_arena_create(ARENA_BYTES_MIN);
@@ -682,6 +683,16 @@ static bool is_outside(const struct cvm_import_window *window, int32_t day)
             (window->until_day != CVM_DAY_NONE && day > window->until_day));
 }
 
+/* What a purge has taken out does not come back, be it delivered again. */
+static enum cvm_status check_age(struct cvm_mapper *mapper, const struct cvm_import_record *head,
+                                 struct cvm_error *err)
+{
+    bool is_too_old = mapper->first_days != NULL && head->kind == CVM_SOURCE_EVENTS &&
+                      head->day < mapper->first_days[head->source];
+    mapper->counts[head->source].too_old += is_too_old;
+    return is_too_old ? CVM_FAIL(err, CVM_E_CONFLICT, "older than its source keeps") : CVM_OK;
+}
+
 static enum cvm_status map_record(struct cvm_mapper *mapper, struct cvm_slice text,
                                   struct cvm_import_record *head, bool *out_is_outside,
                                   struct cvm_error *err)
@@ -706,6 +717,9 @@ static enum cvm_status map_record(struct cvm_mapper *mapper, struct cvm_slice te
     if (status == CVM_OK && is_outside(mapper->window, head->day)) {
         *out_is_outside = true;
         return CVM_OK;
+    }
+    if (status == CVM_OK) {
+        status = check_age(mapper, head, err);
     }
     if (status == CVM_OK) {
         map_identity(mapper, root, head);
