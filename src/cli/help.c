@@ -14,7 +14,7 @@ static const struct group {
     {"Plans", {"plan", "stop", "report", NULL}},
     {"Catalogue",
      {"treatment", "trigger", "rule", "apply", "catalogue", "history", "diff", "rollback", NULL}},
-    {"Operate", {"doctor", "audit", "migrate", "bench", "completion", NULL}},
+    {"Operate", {"doctor", "audit", "export", "migrate", "bench", "completion", NULL}},
 };
 #define GROUP_COUNT (sizeof(groups) / sizeof(groups[0]))
 #define OTHER       "More"
