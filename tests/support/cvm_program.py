@@ -7,6 +7,7 @@ reports for a child is never below what this process had when it started the chi
 import hashlib
 import json
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -98,6 +99,16 @@ def psql(url, sql):
     return run(["psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", url, "-c", sql]).out
 
 
+def for_psql(sql, parameters=()):
+    """SQL of a test, written for SQLite: what PostgreSQL calls otherwise, and values in the place of question marks."""
+    sql = re.sub(r"""json_extract\((\w+), '\$\."([^"]+)"'\)""", r"(\1::json ->> '\2')", sql)
+    sql = re.sub(r"printf\('%016x', (\w+)\)", r"lpad(to_hex(\1), 16, '0')", sql)
+    for value in parameters:
+        text = str(value).replace("'", "''")
+        sql = sql.replace("?", str(value) if isinstance(value, (int, float)) else f"'{text}'", 1)
+    return sql
+
+
 class Deployment:
     """A folder made by `cvm init`, with its store: SQLite, or a database of the server that STORE_URL names."""
 
@@ -145,6 +156,23 @@ class Deployment:
     def remove(self):
         shutil.rmtree(self.folder, ignore_errors=True)
 
+    def remove_store(self):
+        if SERVER:
+            psql(SERVER, f"DROP DATABASE {self.database} WITH (FORCE)")
+            return
+        for path in self.databases:
+            os.unlink(path)
+
+    def is_written(self):
+        """Somebody is at work in it, or has been: an SQLite store's lock file stays."""
+        if SERVER:
+            return psql(self.url, "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND granted LIMIT 1") != ""
+        return os.path.exists(self.databases[0] + ".lock")
+
+    def dump(self):
+        """Every row that the server has of it, as bytes; what is binary in hex."""
+        return run(["pg_dump", "--data-only", "--dbname", self.url]).out.encode()
+
     def command(self, *arguments):
         return [self.program, *[str(a) for a in arguments], "--config", os.path.join(self.folder, "cvm.yaml")]
 
@@ -167,14 +195,24 @@ class Deployment:
     def query(self, sql, parameters=(), database=0):
         """Rows of a read-only look into the store."""
         if SERVER:
-            for value in parameters:
-                text = str(value).replace("'", "''")
-                sql = sql.replace("?", str(value) if isinstance(value, (int, float)) else f"'{text}'", 1)
-            rows = psql(self.url, f"SELECT row_to_json(t) FROM ({sql}) t").splitlines()
+            rows = psql(self.url, f"SELECT row_to_json(t) FROM ({for_psql(sql, parameters)}) t").splitlines()
             return [json.loads(row, object_pairs_hook=lambda pairs: tuple(v for _, v in pairs)) for row in rows]
         connection = sqlite3.connect(f"file:{self.databases[database]}?mode=ro", uri=True)
         try:
             return connection.execute(sql, parameters).fetchall()
+        finally:
+            connection.close()
+
+    def change(self, *statements, parameters=()):
+        """What somebody with an SQL prompt does to the store; cvm takes no part."""
+        if SERVER:
+            psql(self.url, ";".join(for_psql(sql, parameters) for sql in statements))
+            return
+        connection = sqlite3.connect(self.databases[0])
+        try:
+            with connection:
+                for sql in statements:
+                    connection.execute(sql, parameters)
         finally:
             connection.close()
 
@@ -249,12 +287,21 @@ class World:
     def query(self, sql, parameters=(), database=0):
         return self.deployment.query(sql, parameters, database)
 
+    def change(self, *statements, parameters=()):
+        self.deployment.change(*statements, parameters=parameters)
+
     def path(self, *names):
         return os.path.join(self.folder, *names)
 
 
 class Skip(Exception):
     """A rule that this machine can not check; its text says why."""
+
+
+def only_on_sqlite(why):
+    """The beginning of a rule about what only an SQLite store has: files that can be copied, cut or filled up."""
+    if SERVER:
+        raise Skip(f"of SQLite: {why}")
 
 
 def rules_of(names, but):
