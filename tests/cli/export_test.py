@@ -22,6 +22,7 @@ NEXT = "2024-03-21"
 KINDS = ("customers", "decisions", "audit")
 NAME = "Zenobia Marchbanks"
 MIB = 1 << 20
+MANY = 50000 if cvm_program.SERVER else 200000  # a server is slow to make them
 
 
 class World(cvm_program.World):
@@ -224,7 +225,7 @@ def synthetic(world, first, last):
     )
 
 
-def memory_is_the_same_for_200000_rows_as_for_2000(world):
+def memory_is_the_same_for_many_rows_as_for_2000(world):
     synthetic(world, 1, 2000)
     peaks, counts = [], []
     for _ in range(2):
@@ -232,9 +233,9 @@ def memory_is_the_same_for_200000_rows_as_for_2000(world):
         peaks.append([r.peak_bytes for r in results])
         counts.append([r.document["rows"] for r in results])
         if len(counts) == 1:
-            synthetic(world, 2001, 200000)
+            synthetic(world, 2001, MANY)
     for few, many in zip(*counts):
-        same(many - few, 198000, "rows")
+        same(many - few, MANY - 2000, "rows")
     for what, few, many in zip(KINDS, *peaks):
         expect(many - few < 6 * MIB, f"{what}: {few / MIB:.1f} MiB for few rows, {many / MIB:.1f} MiB for many")
 

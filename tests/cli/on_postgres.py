@@ -28,7 +28,8 @@ def main():
     with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
         for done in concurrent.futures.as_completed([pool.submit(run, program, script) for script in scripts]):
             script, code, out, seconds = done.result()
-            print(f"== {os.path.basename(script)}: exit {code}, {seconds:.0f} s\n{out}", flush=True)
+            print(f"== {os.path.basename(script)}: exit {code}, {seconds:.0f} s", flush=True)
+            print("\n".join(line for line in out.splitlines() if code != 0 or line.startswith("skip")), flush=True)
             if code != 0:
                 failed.append(os.path.basename(script))
     print(f"failed on PostgreSQL: {', '.join(sorted(failed)) or 'none'}")
