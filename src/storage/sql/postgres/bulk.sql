@@ -1,4 +1,4 @@
--- Bulk exports: in the order of their cursor, so that nothing is sorted and nothing kept.
+-- Bulk exports: in the order of their cursor. Where the server prefers to sort, it sorts beyond work_mem on its disk.
 
 -- The permissions in force; a customer who came only with a batch that was taken back is not there, 0 = erased.
 -- name: bulk_customers
