@@ -34,7 +34,7 @@ check: packages-check lint test postgres gcc-clang asan tsan kills fuzz
 	@echo "check passed"
 
 # Every script that drives cvm over a store, on PostgreSQL; skipped where there is none.
-ON_POSTGRES := $(filter-out $(addprefix tests/cli/,allocate_test.py bench_test.py postgres_test.py terminal_test.py),$(wildcard tests/cli/*_test.py))
+ON_POSTGRES := $(filter-out $(addprefix tests/cli/,allocate% backup% bench% copy% postgres% terminal%),$(wildcard tests/cli/*_test.py))
 postgres: packages-check all
 	@tests/support/postgres_server.sh python3 tests/cli/on_postgres.py $(BUILD)/cvm $(ON_POSTGRES) || [ $$? = 77 ]
 
@@ -80,9 +80,10 @@ cover: packages-check
 bench: packages-bench all
 	@bench/run_all.sh $(BUILD)
 
-# The long figures: 200 kills, ten minutes of fuzzing per target, many seeds, 200 allocations, thirty nights.
+# The long figures: 200 kills, every commit cut off, ten minutes of fuzzing per target, many seeds, 200 allocations, thirty nights.
 soak: packages-check all
 	@tests/soak/kill_loop.sh $(BUILD)/cvm 200
+	@tests/soak/postgres_faults.sh $(BUILD)/cvm 2000
 	@$(MAKE) --no-print-directory fuzz FUZZ_SECONDS=600
 	@tests/soak/digest_matrix.sh $(BUILD)/cvm 20000 5
 	@tests/soak/allocation.sh $(BUILD) 200

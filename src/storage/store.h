@@ -35,6 +35,7 @@ struct cvm_store_options {
     struct cvm_store_privacy privacy;
     const char *journeys_url; /* of cvm_journeys_create(); NULL = the store's own */
     size_t cache_bytes;       /* of the main database; 0 = for work that comes back to its rows */
+    bool is_copy_target;      /* may be a copy that has not ended; anybody else is refused it */
     /* Called once before a store that was opened for writing is closed, outside a transaction. */
     void (*before_close)(void *state, struct cvm_store *store);
     void *before_close_state;
@@ -66,6 +67,8 @@ int64_t cvm_store_now_ms(const struct cvm_store *store);
 CVM_MUST_CHECK enum cvm_status cvm_store_created_ms(struct cvm_store *store, int64_t *out_ms,
                                                     struct cvm_error *err);
 
+/* Of the database of keys; NULL = no master key was named. */
+const char *cvm_store_keys_url(const struct cvm_store *store);
 /* True when new personal data are to be sealed. */
 bool cvm_store_seals(const struct cvm_store *store);
 /* The vault, opened at the first call; it belongs to the store. CVM_E_DENIED when no master key was
