@@ -171,13 +171,23 @@ static enum cvm_status list_run(void *state, const struct cvm_db_value *columns,
     return status == CVM_OK ? listing->on_run(listing->state, &run, err) : status;
 }
 
-enum cvm_status cvm_run_list(struct cvm_store *store, struct cvm_arena *arena, int64_t count_max,
-                             cvm_run_fn on_run, void *state, struct cvm_error *err)
+enum cvm_status cvm_run_list_page(struct cvm_store *store, struct cvm_arena *arena,
+                                  const struct cvm_run_page *page, cvm_run_fn on_run, void *state,
+                                  struct cvm_error *err)
 {
     struct cvm_db *db = cvm_store_db(store);
     struct listing listing = {.arena = arena, .on_run = on_run, .state = state};
-    struct cvm_db_value param = cvm_db_int(count_max);
-    return cvm_db_query(db, cvm_db_sql(db, CVM_SQL_RUN_LIST), &param, 1, list_run, &listing, err);
+    struct cvm_db_value params[] = {cvm_db_int(page->count_max),
+                                    cvm_db_text(page->before == NULL ? "" : page->before)};
+    return cvm_db_query(db, cvm_db_sql(db, CVM_SQL_RUN_LIST), params, CVM_DB_COUNT(params),
+                        list_run, &listing, err);
+}
+
+enum cvm_status cvm_run_list(struct cvm_store *store, struct cvm_arena *arena, int64_t count_max,
+                             cvm_run_fn on_run, void *state, struct cvm_error *err)
+{
+    struct cvm_run_page page = {.count_max = count_max};
+    return cvm_run_list_page(store, arena, &page, on_run, state, err);
 }
 
 /* ---- start, fail, finish ---- */

@@ -137,7 +137,7 @@ static enum cvm_status open_main(struct cvm_store *store, const struct cvm_store
         .access = options->access,
         .may_create = options->may_create,
         .page_bytes = STORE_PAGE_BYTES,
-        .cache_bytes = STORE_CACHE_BYTES,
+        .cache_bytes = options->cache_bytes == 0 ? STORE_CACHE_BYTES : options->cache_bytes,
         .lock_wait_ms = options->lock_wait_ms,
         .retry = options->retry,
     };

@@ -209,5 +209,8 @@ void db_faulty_wrap(struct cvm_store *store, bool journeys, struct db_faults *fa
     db->base.access = (*place)->access;
     db->inner = *place;
     db->faults = faults;
+    if (store->db == store->journeys) { /* a reader of a server has one connection for both */
+        store->db = store->journeys = &db->base;
+    }
     *place = &db->base;
 }
