@@ -320,11 +320,19 @@ static void check_end(struct verifying *v)
     }
 }
 
-/* A row that was put among sealed ones has no link. */
+/* A row that was put among sealed ones has no link: where each link has its row, there is one row
+ * too many. Which one it is takes longer to find than to count. */
 static enum cvm_status check_inserted(struct verifying *v, struct cvm_error *err)
 {
     int64_t inserted = 0;
-    enum cvm_status status = cvm_db_get_int(v->db, CVM_SQL_AUDIT_INSERTED, NULL, 0, &inserted, err);
+    int64_t rows = 0;
+    enum cvm_status status = cvm_db_get_int(v->db, CVM_SQL_AUDIT_COUNT, NULL, 0, &rows, err);
+    if (status == CVM_OK && !has_fault(v) && rows == v->verdict.rows + v->verdict.unsealed) {
+        return CVM_OK;
+    }
+    if (status == CVM_OK) {
+        status = cvm_db_get_int(v->db, CVM_SQL_AUDIT_INSERTED, NULL, 0, &inserted, err);
+    }
     if (status == CVM_E_NOT_FOUND) {
         return CVM_OK;
     }

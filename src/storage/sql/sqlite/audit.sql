@@ -27,6 +27,10 @@ SELECT count(*)
 FROM audit
 WHERE audit_id > (SELECT coalesce(max(audit_id), 0) FROM audit_chain)
 
+-- name: audit_count
+SELECT count(*)
+FROM audit
+
 -- The first row that stands before sealed ones and has no link: it was put in later.
 -- name: audit_inserted
 SELECT a.audit_id
