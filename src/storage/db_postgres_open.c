@@ -198,8 +198,8 @@ static enum cvm_status set_up(struct postgres_db *db, struct cvm_error *err)
     if (status == CVM_OK) {
         status = check_server(db, err);
     }
-    /* A reader asks for customers by their key: with a plan per question, the server plans for three
-     * times as long as it reads. Cursors are planned for their values all the same. */
+    /* A reader asks for customers by their key: with a plan per question, the server plans for
+     * three times as long as it reads. Cursors are planned for their values all the same. */
     if (status == CVM_OK && !is_writer) {
         status = postgres_run(db,
                               "SET default_transaction_read_only = on; "
