@@ -55,7 +55,13 @@ SELECT c.position, c.audit_id, c.salt, c.content, c.hash, a.audit_id, a.at, a.wh
     a.after
 FROM audit_chain c
 LEFT JOIN audit a ON a.audit_id = c.audit_id
+WHERE c.position > $1
 ORDER BY c.position
+
+-- name: audit_chain_at
+SELECT audit_id, hash
+FROM audit_chain
+WHERE position = $1
 
 -- name: audit_checkpoint_last
 SELECT checkpoint, rows
