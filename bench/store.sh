@@ -12,6 +12,11 @@ cd "$(dirname "$0")/.."
 build=${1:-build}
 [ $# -eq 0 ] || shift
 status=0
+# The same features by DuckDB, where bench/run_all.sh has installed it: BENCH_DUCKDB=no leaves it out.
+duckdb="$build/bench-venv/bin/python"
+if [ $# -eq 0 ] && [ "${BENCH_DUCKDB:-yes}" = yes ] && "$duckdb" -c "import duckdb" 2> /dev/null; then
+    "$duckdb" bench/duckdb_features.py "$build/cvm" --customers 100000 --rounds 3
+fi
 CVM_TEST_SHARED_BUFFERS=${BENCH_SHARED_BUFFERS:-1GB} \
     tests/support/postgres_server.sh python3 bench/store.py "$build/cvm" "$@" || status=$?
 if [ "$status" = 77 ]; then # no server here
