@@ -59,6 +59,16 @@ class Server:
                 ticks += own[0] + own[1] if parent == self.pid else 0
         return ticks / os.sysconf("SC_CLK_TCK")
 
+    def settled(self):
+        """The same once it stands still: a process that ends while it is counted may be missed."""
+        seconds = -1.0
+        for _ in range(25):
+            last, seconds = seconds, self.seconds()
+            if seconds == last or self.pid is None:
+                break
+            time.sleep(0.2)
+        return seconds
+
 
 def memory_of(pid, peaks):
     try:
@@ -73,7 +83,7 @@ def memory_of(pid, peaks):
 
 def measured(server, arguments):
     """The document that a command prints, and what it cost."""
-    before, start, peaks = server.seconds(), time.monotonic(), {}
+    before, start, peaks = server.settled(), time.monotonic(), {}
     out_path = os.path.join(os.environ["CVM_STORE_BENCH"], "out.json")
     with open(out_path, "wb") as out:
         child = subprocess.Popen([str(a) for a in arguments], stdout=out, stdin=subprocess.DEVNULL)
@@ -87,13 +97,12 @@ def measured(server, arguments):
     seconds = time.monotonic() - start
     if child.returncode != 0:
         raise cvm_program.Failure(f"`{' '.join(str(a) for a in arguments)}` ended with {child.returncode}")
-    time.sleep(0.2 if server.pid else 0)  # until the server has counted the processes that ended
     with open(out_path, encoding="utf-8") as stream:
         document = json.load(stream)
     return document, {
         "seconds": seconds,
         "cpu": usage.ru_utime + usage.ru_stime,
-        "server_cpu": server.seconds() - before,
+        "server_cpu": max(0.0, server.settled() - before),
         "peak_mib": usage.ru_maxrss / 1024,
         "anonymous_mib": peaks.get("RssAnon", 0) / 1024,
         "mapped_mib": peaks.get("RssFile", 0) / 1024,

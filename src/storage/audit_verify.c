@@ -423,7 +423,7 @@ static void cut(struct verifying *v, bool may_share)
     if (v->check->pool != NULL && may_share) {
         count = cvm_pool_thread_count(v->check->pool);
         count = count < PARTS_MAX ? count : PARTS_MAX;
-        int64_t most = v->rows_total / ROWS_BETWEEN_CHECKS + 1;
+        int64_t most = v->rows_total < 0 ? 1 : v->rows_total / ROWS_BETWEEN_CHECKS + 1;
         count = (int64_t)count < most ? count : (size_t)most;
     }
     int64_t width = v->rows_total / (int64_t)count;
@@ -433,6 +433,9 @@ static void cut(struct verifying *v, bool may_share)
             .after = width * (int64_t)i,
             .last = i + 1 == count ? v->rows_total : width * (int64_t)(i + 1),
         };
+    }
+    if (count == 1) { /* whatever numbers stand there */
+        v->parts[0].last = INT64_MAX;
     }
     v->part_count = count;
 }
