@@ -48,6 +48,16 @@ static enum cvm_status check_folder(struct cvm_session *session, struct cvm_doct
     if (status != CVM_OK || cvm_catalogue_files_equal(&mine, &theirs)) {
         return status;
     }
+    const struct cvm_catalogue *read = NULL;
+    if (cvm_catalogue_read(session->arena, &mine, folder, &read, &folder_error) != CVM_OK) {
+        finding.severity = CVM_SEVERITY_PROBLEM;
+        finding.why = "It can not be applied.";
+        finding.fix = folder_error.hint[0] == '\0'
+                          ? "Mend it, then cvm apply"
+                          : cvm_doctor_text(doctor, "%s", folder_error.hint);
+        return cvm_doctor_find(doctor, &finding, err, "%s: %.300s", folder_error.where,
+                               folder_error.message);
+    }
     return cvm_doctor_find(doctor, &finding, err,
                            "the folder %s differs from catalogue version %lld, which is in force",
                            folder, (long long)version);

@@ -229,6 +229,9 @@ static enum cvm_status decide_everybody(struct run_job *job, struct cvm_error *e
         return status;
     }
     status = cvm_run(job->work.engine, writer, &job->request, session->arena, &job->result, err);
+    if (status == CVM_OK && !job->result->was_done_before) {
+        status = cvm_work_warn_of_gone(&job->work, job->request.as_of_day, err);
+    }
     if (status == CVM_OK) {
         status = restore_unknown(job, err);
     }

@@ -12,6 +12,7 @@
 #include "storage/cache.h"
 #include "storage/catalogue_store.h"
 #include "storage/import.h"
+#include "storage/retention.h"
 
 #define THREADS_MAX 256
 #define LIMIT_MAX   100000
@@ -50,17 +51,31 @@ enum cvm_status cvm_session_import_options(struct cvm_session *session, const ch
 
 /* ---- journeys up to date ---- */
 
+static enum cvm_status are_current(const struct cvm_work *work, bool *out_are_current,
+                                   struct cvm_error *err)
+{
+    int64_t last_batch = 0;
+    enum cvm_status status = cvm_batch_last(work->store, &last_batch, err);
+    return status == CVM_OK ? cvm_packed_is_current(work->store, work->catalogue, last_batch,
+                                                    out_are_current, err)
+                            : status;
+}
+
 static enum cvm_status rebuild(struct cvm_work *work, struct cvm_error *err)
 {
     struct cvm_session *session = work->session;
     struct cvm_store *writer = NULL;
     struct cvm_import_options options;
     bool owns_writer = cvm_db_access_of(cvm_store_db(work->store)) != CVM_DB_WRITE;
+    bool is_current = false;
     enum cvm_status status = cvm_session_import_options(session, NULL, &options, err);
     if (status == CVM_OK && owns_writer) {
         status = cvm_session_store(session, CVM_DB_WRITE, &writer, err);
     }
-    if (status == CVM_OK) {
+    if (status == CVM_OK && owns_writer) { /* whoever wrote while this waited may have built them */
+        status = are_current(work, &is_current, err);
+    }
+    if (status == CVM_OK && !is_current) {
         if (!session->is_quiet && !session->is_json) {
             fputs("Building journeys anew: the mappings or the data have changed.\n", session->err);
         }
@@ -74,12 +89,8 @@ static enum cvm_status rebuild(struct cvm_work *work, struct cvm_error *err)
 
 static enum cvm_status make_current(struct cvm_work *work, struct cvm_error *err)
 {
-    int64_t last_batch = 0;
     bool is_current = false;
-    enum cvm_status status = cvm_batch_last(work->store, &last_batch, err);
-    if (status == CVM_OK) {
-        status = cvm_packed_is_current(work->store, work->catalogue, last_batch, &is_current, err);
-    }
+    enum cvm_status status = are_current(work, &is_current, err);
     return status == CVM_OK && !is_current ? rebuild(work, err) : status;
 }
 
@@ -250,6 +261,26 @@ enum cvm_status cvm_work_open(struct cvm_session *session, const struct cvm_work
     return CVM_OK;
 }
 
+enum cvm_status cvm_work_warn_of_gone(const struct cvm_work *work, int32_t as_of_day,
+                                      struct cvm_error *err)
+{
+    struct cvm_retention retention;
+    struct cvm_missing_data missing;
+    char first[CVM_DAY_TEXT_SIZE];
+    char gone[CVM_DAY_TEXT_SIZE];
+    enum cvm_status status = cvm_retention_read(work->store, work->catalogue, &retention, err);
+    if (status == CVM_OK &&
+        cvm_retention_misses(&retention, work->catalogue, as_of_day, CVM_DAY_NONE, &missing)) {
+        cvm_session_warn(work->session,
+                         "feature '%s' looks at events of '%s' from %s on; those before %s are "
+                         "gone: a purge has removed them",
+                         missing.feature->name, missing.source->name,
+                         cvm_day_format(missing.first_day, first),
+                         cvm_day_format(missing.gone_before, gone));
+    }
+    return status;
+}
+
 enum cvm_status cvm_work_day(const struct cvm_work *work, const struct cvm_arguments *arguments,
                              int32_t *out_day, struct cvm_error *err)
 {
@@ -257,8 +288,9 @@ enum cvm_status cvm_work_day(const struct cvm_work *work, const struct cvm_argum
     int32_t first_day = CVM_DAY_NONE;
     int32_t last_day = CVM_DAY_NONE;
     if (cvm_argument_given(arguments, "--as-of")) {
-        return cvm_session_usage(work->session,
-                                 cvm_argument_day(arguments, "--as-of", out_day, err));
+        enum cvm_status given =
+            cvm_session_usage(work->session, cvm_argument_day(arguments, "--as-of", out_day, err));
+        return given == CVM_OK ? cvm_work_warn_of_gone(work, *out_day, err) : given;
     }
     enum cvm_status status = cvm_event_days(work->store, &first_day, &last_day, err);
     if (status == CVM_OK) {

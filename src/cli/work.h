@@ -37,6 +37,10 @@ CVM_MUST_CHECK enum cvm_status cvm_work_day(const struct cvm_work *work,
                                             const struct cvm_arguments *arguments, int32_t *out_day,
                                             struct cvm_error *err);
 
+/* A warning where features as of the day look at events that a purge has removed. */
+CVM_MUST_CHECK enum cvm_status cvm_work_warn_of_gone(const struct cvm_work *work, int32_t as_of_day,
+                                                     struct cvm_error *err);
+
 /* Options of the import as configured, with progress; rejects beside the store unless named. */
 struct cvm_import_options;
 CVM_MUST_CHECK enum cvm_status cvm_session_import_options(struct cvm_session *session,

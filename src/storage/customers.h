@@ -118,7 +118,7 @@ CVM_MUST_CHECK enum cvm_status cvm_packed_read(struct cvm_store *store,
                                                struct cvm_error *err);
 
 /* True when the journey file holds exactly the batches up to last_batch under this catalogue's
- * data_digest. */
+ * data_digest, without what purges have removed. */
 CVM_MUST_CHECK enum cvm_status cvm_packed_is_current(struct cvm_store *store,
                                                      const struct cvm_catalogue *catalogue,
                                                      int64_t last_batch, bool *out_is_current,

@@ -8,7 +8,10 @@
 
 #include "base/columns.h"
 
-#define FETCH_ROWS 512
+/* Rows of one part of a cursor; what is wide comes in fewer. */
+#define FETCH_FIRST 16
+#define FETCH_ROWS  512
+#define FETCH_BYTES ((size_t)4 << 20)
 
 /* ---- queries ---- */
 
@@ -166,6 +169,7 @@ struct postgres_cursor {
     bool is_done;
     PGresult *rows;
     int next;
+    int fetch_rows; /* of the next part */
     struct cvm_text declaration;
     struct cvm_text values; /* the texts and blobs, copied */
     size_t param_count;
@@ -235,10 +239,18 @@ static enum cvm_status declare(struct postgres_cursor *cursor, struct cvm_error 
     return CVM_OK;
 }
 
+static int rows_that_fit(const PGresult *part)
+{
+    size_t rows = (size_t)PQntuples(part);
+    size_t bytes = PQresultMemorySize(part);
+    size_t fit = rows == 0 ? FETCH_ROWS : FETCH_BYTES / (bytes / rows + 1);
+    return fit < 1 ? 1 : fit > FETCH_ROWS ? FETCH_ROWS : (int)fit;
+}
+
 static enum cvm_status fetch(struct postgres_cursor *cursor, struct cvm_error *err)
 {
     char sql[80];
-    (void)snprintf(sql, sizeof(sql), "FETCH %d FROM %s", FETCH_ROWS, cursor->name);
+    (void)snprintf(sql, sizeof(sql), "FETCH %d FROM %s", cursor->fetch_rows, cursor->name);
     PGresult *result =
         PQexecParams(cursor->db->connection, sql, 0, NULL, NULL, NULL, NULL, 1 /* binary */);
     if (PQresultStatus(result) != PGRES_TUPLES_OK) {
@@ -247,7 +259,8 @@ static enum cvm_status fetch(struct postgres_cursor *cursor, struct cvm_error *e
     PQclear(cursor->rows);
     cursor->rows = result;
     cursor->next = 0;
-    cursor->is_done = PQntuples(result) < FETCH_ROWS;
+    cursor->is_done = PQntuples(result) < cursor->fetch_rows;
+    cursor->fetch_rows = rows_that_fit(result);
     return CVM_OK;
 }
 
@@ -316,6 +329,7 @@ enum cvm_status postgres_scan(struct cvm_db *base, const char *sql,
     cursor->base.next = cursor_next;
     cursor->base.close = cursor_close;
     cursor->param_count = param_count;
+    cursor->fetch_rows = FETCH_FIRST;
     enum cvm_status status = postgres_acquire(db, sql, param_count, &statement, err);
     if (status == CVM_OK) {
         status = postgres_encode(statement, params, &cursor->params, err);

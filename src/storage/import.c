@@ -16,6 +16,7 @@
 #include "storage/import_map.h"
 #include "storage/import_merge.h"
 #include "storage/import_report.h"
+#include "storage/retention.h"
 
 #define RECORD_BYTES_DEFAULT ((size_t)1 << 20)
 #define RECORD_BYTES_MAX     ((size_t)256 << 20)
@@ -47,6 +48,7 @@ struct importing {
     const struct cvm_import_plan *plan;
     struct cvm_import_view view;
     struct cvm_erased_set erased;
+    int32_t first_days[CVM_SOURCES_MAX]; /* that are kept */
     struct cvm_import_rejects *rejects;
     struct cvm_import_rejecting rejecting;
     struct worker *workers;
@@ -161,6 +163,9 @@ static enum cvm_status import_record(struct importing *im, struct worker *worker
     }
     if (status == CVM_OK) {
         return cvm_sorter_add(worker->sorter, record, err);
+    }
+    if (status == CVM_E_CONFLICT) { /* what may not be kept is not kept in the rejects file */
+        return CVM_OK;
     }
     if (status != CVM_E_INVALID && status != CVM_E_LIMIT) {
         if (err != NULL) {
@@ -526,6 +531,7 @@ static enum cvm_status create_workers(struct importing *im, struct cvm_error *er
     struct cvm_mapper_options options = {
         .record_bytes_max = im->options.record_bytes_max,
         .key_bits = im->options.key_bits,
+        .first_days = im->first_days,
     };
     im->workers = calloc(im->worker_count, sizeof(*im->workers));
     im->sorters = calloc(im->worker_count, sizeof(*im->sorters));
@@ -549,6 +555,19 @@ static enum cvm_status create_workers(struct importing *im, struct cvm_error *er
     return is_good ? CVM_OK : CVM_FAIL(err, CVM_E_LIMIT, "no memory to import");
 }
 
+/* Our own outcomes are always taken: whoever was contacted must not be contacted again. */
+static enum cvm_status read_first_days(struct importing *im, struct cvm_error *err)
+{
+    struct cvm_retention retention;
+    enum cvm_status status = cvm_retention_read(im->store, im->catalogue, &retention, err);
+    for (size_t s = 0; status == CVM_OK && s < im->catalogue->source_count; s++) {
+        im->first_days[s] = im->options.follows_outcomes
+                                ? CVM_DAY_NONE
+                                : cvm_retention_first_day(&retention, im->catalogue, s);
+    }
+    return status;
+}
+
 static enum cvm_status prepare(struct importing *im, struct cvm_error *err)
 {
     struct cvm_import_options *o = &im->options;
@@ -566,6 +585,9 @@ static enum cvm_status prepare(struct importing *im, struct cvm_error *err)
         return CVM_FAIL(err, CVM_E_LIMIT, "no memory to import");
     }
     enum cvm_status status = cvm_import_plan_make(im->arena, im->catalogue, &im->plan, err);
+    if (status == CVM_OK) {
+        status = read_first_days(im, err);
+    }
     return status == CVM_OK ? create_workers(im, err) : status;
 }
 
@@ -601,6 +623,7 @@ static void add_counts(struct importing *im, struct cvm_import_source_report *ou
         const struct cvm_import_counts *counts = cvm_mapper_counts(im->workers[w].mapper, s);
         out->read += counts->read;
         out->rejected += counts->rejected;
+        out->too_old += counts->too_old;
         out->bytes += counts->bytes;
         out->unclear_quiet_hours += counts->unclear_quiet_hours;
         if (counts->first_day != CVM_DAY_NONE &&
@@ -638,6 +661,7 @@ static enum cvm_status add_source_reports(struct importing *im, struct cvm_arena
         report->stored += out->stored;
         report->duplicate += out->duplicate;
         report->rejected += out->rejected;
+        report->too_old += out->too_old;
         report->changed += out->changed;
         report->bytes += out->bytes;
         report->source_count += out->read > 0;

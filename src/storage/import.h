@@ -78,6 +78,7 @@ struct cvm_import_options {
 struct cvm_import_source_report {
     int source;
     int64_t read, stored, duplicate, rejected, changed; /* changed: new versions, part of stored */
+    int64_t too_old; /* part of rejected: of days that the source no longer keeps */
     int32_t first_day, last_day;
     int64_t unclear_quiet_hours; /* consent: given, and not understood */
     int64_t *attribute_missing;  /* per mapped field of the source: records without a value */
@@ -86,7 +87,7 @@ struct cvm_import_source_report {
 
 struct cvm_import_report {
     int64_t batch;
-    int64_t read, stored, duplicate, rejected, changed, unmapped_fields;
+    int64_t read, stored, duplicate, rejected, changed, too_old, unmapped_fields;
     int64_t customers; /* in the store after the import */
     int64_t new_customers;
     struct cvm_import_source_report *sources; /* those with records, in catalogue order */

@@ -62,6 +62,7 @@ struct cvm_mapper *cvm_mapper_create(const struct cvm_import_plan *plan,
     }
     size_t arena_bytes = options->record_bytes_max * ARENA_PER_BYTE;
     mapper->plan = plan;
+    mapper->first_days = options->first_days;
     mapper->key_mask = options->key_bits >= 63 ? INT64_MAX : (UINT64_C(1) << options->key_bits) - 1;
     mapper->arena = cvm_arena_create(arena_bytes > ARENA_BYTES_MIN ? arena_bytes : ARENA_BYTES_MIN);
     mapper->header_arena = cvm_arena_create(ARENA_BYTES_MIN);
@@ -674,6 +675,16 @@ static enum cvm_status map_values(struct cvm_mapper *mapper, const struct cvm_js
     return status == CVM_OK ? write_unknown(mapper, root, err) : status;
 }
 
+/* What a purge has taken out does not come back, be it delivered again. */
+static enum cvm_status check_age(struct cvm_mapper *mapper, const struct cvm_import_record *head,
+                                 struct cvm_error *err)
+{
+    bool is_too_old = mapper->first_days != NULL && head->kind == CVM_SOURCE_EVENTS &&
+                      head->day < mapper->first_days[head->source];
+    mapper->counts[head->source].too_old += is_too_old;
+    return is_too_old ? CVM_FAIL(err, CVM_E_CONFLICT, "older than its source keeps") : CVM_OK;
+}
+
 static enum cvm_status map_record(struct cvm_mapper *mapper, const char *text, size_t length,
                                   struct cvm_import_record *head, struct cvm_error *err)
 {
@@ -693,6 +704,9 @@ static enum cvm_status map_record(struct cvm_mapper *mapper, const char *text, s
     }
     if (status == CVM_OK) {
         status = map_date(mapper, head, err);
+    }
+    if (status == CVM_OK) {
+        status = check_age(mapper, head, err);
     }
     if (status == CVM_OK) {
         map_identity(mapper, root, head);

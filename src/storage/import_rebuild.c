@@ -1,4 +1,5 @@
 /* import_rebuild.c - packed journeys anew from the rows, customer by customer in key order. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -297,9 +298,20 @@ static enum cvm_status clear_journeys(struct rebuilding *r, struct cvm_error *er
 {
     struct cvm_db *db = r->journeys;
     struct cvm_db_value params[] = {cvm_db_text("building"), cvm_db_text("0")};
-    enum cvm_status status = cvm_db_begin(db, err);
+    char number[24];
+    int64_t changes = 0;
+    enum cvm_status status =
+        cvm_db_get_int(r->view.db, CVM_SQL_PURGE_CHANGES, NULL, 0, &changes, err);
+    (void)snprintf(number, sizeof(number), "%lld", (long long)changes);
+    struct cvm_db_value purges[] = {cvm_db_text("purges"), cvm_db_text(number)};
+    if (status == CVM_OK) {
+        status = cvm_db_begin(db, err);
+    }
     if (status == CVM_OK) {
         status = cvm_db_exec(db, cvm_db_sql(db, CVM_SQL_IMPORT_META_PUT), params, 2, NULL, err);
+    }
+    if (status == CVM_OK) {
+        status = cvm_db_exec(db, cvm_db_sql(db, CVM_SQL_IMPORT_META_PUT), purges, 2, NULL, err);
     }
     if (status == CVM_OK) {
         status = cvm_db_exec(db, cvm_db_sql(db, CVM_SQL_IMPORT_PACKED_CLEAR), NULL, 0, NULL, err);

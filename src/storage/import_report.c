@@ -36,6 +36,7 @@ static void write_source(struct cvm_json_writer *writer, const struct cvm_catalo
     cvm_json_key_int(writer, "duplicate", report->duplicate);
     cvm_json_key_int(writer, "rejected", report->rejected);
     cvm_json_key_int(writer, "changed", report->changed);
+    cvm_json_key_int(writer, "too_old", report->too_old);
     cvm_json_key_int(writer, "bytes", report->bytes);
     write_day(writer, "first_date", report->first_day);
     write_day(writer, "last_date", report->last_day);
@@ -79,6 +80,7 @@ void cvm_import_report_write(const struct cvm_import_report *report,
     cvm_json_key_int(writer, "duplicate", report->duplicate);
     cvm_json_key_int(writer, "rejected", report->rejected);
     cvm_json_key_int(writer, "changed", report->changed);
+    cvm_json_key_int(writer, "too_old", report->too_old);
     cvm_json_key_int(writer, "unmapped_fields", report->unmapped_fields);
     cvm_json_key_int(writer, "customers", report->customers);
     cvm_json_key_int(writer, "new_customers", report->new_customers);

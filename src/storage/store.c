@@ -95,6 +95,41 @@ static enum cvm_status settle_schema(struct cvm_db *db, const char *url,
     return status;
 }
 
+/* Half a store answers every question wrongly. */
+static enum cvm_status check_whole(struct cvm_db *db, struct cvm_error *err)
+{
+    int64_t unended = 0;
+    enum cvm_status status = cvm_db_get_int(db, CVM_SQL_COPY_UNENDED, NULL, 0, &unended, err);
+    if (status == CVM_OK && unended > 0) {
+        status = CVM_FAIL(err, CVM_E_CONFLICT, "the store is a copy that was broken off");
+        return cvm_error_hint(err, status,
+                              "Give the same `cvm copy` again: it goes on where it was.");
+    }
+    return status;
+}
+
+/* What is there is brought up to date on the way, but not another store that somebody takes for an
+ * empty target. */
+static enum cvm_status check_migrates(struct cvm_store *store,
+                                      const struct cvm_store_options *options,
+                                      bool *out_may_migrate, struct cvm_error *err)
+{
+    struct cvm_db *db = store->db;
+    int at = 0;
+    int64_t newest = 0;
+    enum cvm_status status = CVM_OK;
+    if (options->is_copy_target) {
+        status = cvm_migration_at(db, db->backend->dialect->store, &at, err);
+    }
+    if (status == CVM_OK && at > 0) {
+        status = cvm_db_get_int(db, CVM_SQL_AUDIT_NEWEST, NULL, 0, &newest, err);
+    }
+    if (status == CVM_OK) {
+        *out_may_migrate = options->may_create && newest == 0;
+    }
+    return status;
+}
+
 static enum cvm_status open_main(struct cvm_store *store, const struct cvm_store_options *options,
                                  int64_t now_ms, struct cvm_error *err)
 {
@@ -112,8 +147,13 @@ static enum cvm_status open_main(struct cvm_store *store, const struct cvm_store
     if (status != CVM_OK) {
         return status;
     }
-    return settle_schema(store->db, store->url, store->db->backend->dialect->store,
-                         options->may_create, now_ms, err);
+    bool may_migrate = false;
+    status = check_migrates(store, options, &may_migrate, err);
+    if (status == CVM_OK) {
+        status = settle_schema(store->db, store->url, store->db->backend->dialect->store,
+                               may_migrate, now_ms, err);
+    }
+    return status == CVM_OK && !options->is_copy_target ? check_whole(store->db, err) : status;
 }
 
 /* On a server the journeys' tables stand beside the others. A reader needs one connection for both;
@@ -361,9 +401,19 @@ enum cvm_status cvm_store_created_ms(struct cvm_store *store, int64_t *out_ms,
 
 /* ---- keys of personal data ---- */
 
+const char *cvm_store_keys_url(const struct cvm_store *store)
+{
+    return store->keys_url;
+}
+
 bool cvm_store_seals(const struct cvm_store *store)
 {
     return store->master_key != NULL;
+}
+
+const char *cvm_store_keys_url(const struct cvm_store *store)
+{
+    return store->keys_url;
 }
 
 static enum cvm_status read_vault_id(void *state, const struct cvm_db_value *columns,

@@ -34,6 +34,7 @@ struct cvm_store_options {
     struct cvm_clock clock;
     struct cvm_store_privacy privacy;
     const char *journeys_url; /* of cvm_journeys_create(); NULL = the store's own */
+    bool is_copy_target;      /* may be a copy that has not ended; anybody else is refused it */
     /* Called once before a store that was opened for writing is closed, outside a transaction. */
     void (*before_close)(void *state, struct cvm_store *store);
     void *before_close_state;
@@ -65,8 +66,12 @@ int64_t cvm_store_now_ms(const struct cvm_store *store);
 CVM_MUST_CHECK enum cvm_status cvm_store_created_ms(struct cvm_store *store, int64_t *out_ms,
                                                     struct cvm_error *err);
 
+/* Of the database of keys; NULL = no master key was named. */
+const char *cvm_store_keys_url(const struct cvm_store *store);
 /* True when new personal data are to be sealed. */
 bool cvm_store_seals(const struct cvm_store *store);
+/* The database of keys; NULL where personal data are not sealed. */
+const char *cvm_store_keys_url(const struct cvm_store *store);
 /* The vault, opened at the first call; it belongs to the store. CVM_E_DENIED when no master key was
  * named, CVM_E_NOT_FOUND when the master key or the keys are not there, CVM_E_CONFLICT when they
  * are those of another store. A writer makes the keys of a store that has none, and records whose

@@ -144,7 +144,8 @@ static void two_processes_may_migrate_at_once(void **state)
     }
     assert_int_equal(went_first, 1);
     store = support_open(CVM_DB_READ);
-    assert_int_equal(support_number(cvm_store_db(store), "SELECT count(*) FROM migration"), newest);
+    assert_int_equal(support_number(cvm_store_db(store), "SELECT max(number) FROM migration"),
+                     newest);
     cvm_store_close(store);
 }
 
@@ -317,6 +318,30 @@ static void a_wait_for_a_lock_ends(void **state)
     cvm_store_close(writer);
 }
 
+static void limits_that_would_end_a_session_that_waits_for_us_do_not_count(void **state)
+{
+    (void)state;
+    static const char idle_sql[] =
+        "SELECT CAST(setting AS BIGINT) FROM pg_settings WHERE name = 'idle_session_timeout'";
+    struct cvm_store *store = support_fresh();
+    struct cvm_db *db = cvm_store_db(store);
+    support_exec(db, "ALTER DATABASE cvm SET idle_in_transaction_session_timeout = '1ms'");
+    bool has_idle = support_number(db, "SELECT count(*) FROM pg_settings WHERE name = "
+                                       "'idle_session_timeout'") == 1; /* from 14 on */
+    if (has_idle) {
+        support_exec(db, "ALTER DATABASE cvm SET idle_session_timeout = '1h'");
+    }
+    cvm_store_close(store);
+    store = support_open(CVM_DB_WRITE);
+    db = cvm_store_db(store);
+    assert_int_equal(support_number(db, "SELECT CAST(setting AS BIGINT) FROM pg_settings WHERE "
+                                        "name = 'idle_in_transaction_session_timeout'"),
+                     3600000);
+    assert_true(!has_idle || support_number(db, idle_sql) == 0);
+    support_exec(db, "ALTER DATABASE cvm RESET ALL");
+    cvm_store_close(store);
+}
+
 /* ---- restarts ---- */
 
 static void a_reader_finds_its_server_again(void **state)
@@ -456,6 +481,7 @@ int main(void)
         cmocka_unit_test(exact_decimals_are_integers_where_they_can_be),
         cmocka_unit_test(rows_that_are_there_are_replaced_by_a_load),
         cmocka_unit_test(a_wait_for_a_lock_ends),
+        cmocka_unit_test(limits_that_would_end_a_session_that_waits_for_us_do_not_count),
         cmocka_unit_test(a_reader_finds_its_server_again),
         cmocka_unit_test(a_writer_that_lost_its_server_ends_and_nothing_half_done_stays),
         cmocka_unit_test(a_commit_that_the_server_did_not_get_keeps_nothing),

@@ -106,3 +106,8 @@ SELECT a.after
 FROM audit_erasure e
 JOIN audit a ON a.audit_id = e.erasure
 WHERE e.audit_id = ?1 AND e.erasure > e.audit_id AND a.action = 'erasure'
+
+-- name: audit_count
+SELECT count(*)
+FROM audit
+WHERE action = ?1 AND object = ?2
