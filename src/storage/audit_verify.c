@@ -506,7 +506,7 @@ static enum cvm_status check_inserted(struct verifying *v, struct cvm_error *err
 {
     int64_t inserted = 0;
     int64_t rows = 0;
-    enum cvm_status status = cvm_db_get_int(v->db, CVM_SQL_AUDIT_COUNT, NULL, 0, &rows, err);
+    enum cvm_status status = cvm_db_get_int(v->db, CVM_SQL_AUDIT_ROW_COUNT, NULL, 0, &rows, err);
     if (status == CVM_OK && !has_fault(&v->verdict) &&
         rows == v->verdict.rows + v->verdict.unsealed) {
         return CVM_OK;

@@ -401,11 +401,6 @@ enum cvm_status cvm_store_created_ms(struct cvm_store *store, int64_t *out_ms,
 
 /* ---- keys of personal data ---- */
 
-const char *cvm_store_keys_url(const struct cvm_store *store)
-{
-    return store->keys_url;
-}
-
 bool cvm_store_seals(const struct cvm_store *store)
 {
     return store->master_key != NULL;

@@ -70,8 +70,6 @@ CVM_MUST_CHECK enum cvm_status cvm_store_created_ms(struct cvm_store *store, int
 const char *cvm_store_keys_url(const struct cvm_store *store);
 /* True when new personal data are to be sealed. */
 bool cvm_store_seals(const struct cvm_store *store);
-/* The database of keys; NULL where personal data are not sealed. */
-const char *cvm_store_keys_url(const struct cvm_store *store);
 /* The vault, opened at the first call; it belongs to the store. CVM_E_DENIED when no master key was
  * named, CVM_E_NOT_FOUND when the master key or the keys are not there, CVM_E_CONFLICT when they
  * are those of another store. A writer makes the keys of a store that has none, and records whose

@@ -27,7 +27,7 @@ SELECT count(*)
 FROM audit
 WHERE audit_id > (SELECT coalesce(max(audit_id), 0) FROM audit_chain)
 
--- name: audit_count
+-- name: audit_row_count
 SELECT count(*)
 FROM audit
 
