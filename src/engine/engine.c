@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/arena.h"
+#include "engine/customer.h"
 #include "engine/pending.h"
 #include "storage/batches.h"
 #include "storage/store_pool.h"
@@ -107,6 +108,7 @@ void cvm_engine_close(struct cvm_engine *engine)
     }
     cvm_store_pool_destroy(engine->stores);
     free(engine->readers);
+    cvm_customer_reader_destroy(engine->customer_reader);
     cvm_pool_destroy(engine->pool);
     free(engine);
 }

@@ -16,6 +16,7 @@
 #include "storage/store.h"
 
 struct cvm_cache;
+struct cvm_customer_reader;
 struct cvm_pending;
 struct cvm_store_pool;
 
@@ -38,6 +39,8 @@ struct cvm_engine {
     const struct cvm_pending *pending;
     /* For customers who are read one by one: lent like these, NULL = none. */
     struct cvm_cache *cache;
+    /* Of customer.c: what is kept from one customer to the next; NULL until the first. */
+    struct cvm_customer_reader *customer_reader;
 };
 
 struct cvm_engine_options {

@@ -66,6 +66,7 @@ struct importing {
     bool is_batch_open;
     double seconds_parse;
     double seconds_store;
+    struct cvm_import_seconds merging;
 };
 
 enum cvm_status cvm_record_input_reject(struct cvm_record_input *input,
@@ -521,6 +522,7 @@ static enum cvm_status merge(struct importing *im, struct cvm_error *err)
         .options = &im->options,
         .context = im->context,
         .record_count = count,
+        .out_seconds = &im->merging,
     };
     status = cvm_import_merge_run(&stage, err);
     cvm_sort_merge_close(sorted);
@@ -693,6 +695,9 @@ static enum cvm_status make_report(struct importing *im, struct cvm_file_input *
     report->follows_outcomes = im->options.follows_outcomes;
     report->seconds_parse = im->seconds_parse;
     report->seconds_store = im->seconds_store;
+    report->seconds_sort = im->merging.sort;
+    report->seconds_insert = im->merging.insert;
+    report->seconds_pack = im->merging.pack;
     for (size_t w = 0; w < im->worker_count; w++) {
         report->spilled_bytes += cvm_sorter_spilled_bytes(im->sorters[w]);
     }

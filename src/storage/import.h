@@ -108,6 +108,8 @@ struct cvm_import_report {
     const char **failed_files; /* "path: message": could not be read as a whole; others went on */
     size_t failed_file_count;
     double seconds_parse, seconds_store; /* reading and mapping, then merging: wall clock */
+    /* Of merging: how long the thread of each was at work; they work side by side. */
+    double seconds_sort, seconds_insert, seconds_pack;
     bool follows_outcomes;
     int64_t bytes;         /* of records */
     int64_t spilled_bytes; /* to temporary files */
