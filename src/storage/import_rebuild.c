@@ -342,9 +342,9 @@ static enum cvm_status prepare(struct rebuilding *r, struct cvm_error *err)
     if (status == CVM_OK) {
         status = clear_journeys(r, err);
     }
-    return status == CVM_OK
-               ? cvm_import_packer_start(r->journeys, r->plan, r->free_slabs, &r->packer, err)
-               : status;
+    return status == CVM_OK ? cvm_import_packer_start(r->journeys, r->plan, r->free_slabs,
+                                                      r->context, &r->packer, err)
+                            : status;
 }
 
 static void release(struct rebuilding *r)
@@ -392,7 +392,7 @@ enum cvm_status cvm_import_rebuild_at(struct cvm_store *store, struct cvm_db *jo
     if (status == CVM_OK) {
         status = read_customers(&r, err);
     }
-    enum cvm_status packed = cvm_import_packer_finish(r.packer, &pack_error);
+    enum cvm_status packed = cvm_import_packer_finish(r.packer, NULL, &pack_error);
     if (packed != CVM_OK) { /* what stopped the reading is then only its consequence */
         status = packed;
         if (err != NULL) {

@@ -65,6 +65,40 @@ void cvm_packed_scan_close(struct cvm_packed_scan *scan)
     }
 }
 
+struct reading {
+    uint64_t key;
+    cvm_packed_fn on_row;
+    void *state;
+};
+
+static enum cvm_status read_row(void *state, const struct cvm_db_value *columns,
+                                size_t column_count, struct cvm_error *err)
+{
+    const struct reading *reading = state;
+    struct cvm_packed_row row = {
+        .key = reading->key,
+        .period = (int32_t)columns[0].integer,
+        .body = columns[1].bytes.data,
+        .length = columns[1].bytes.length,
+    };
+    (void)column_count;
+    return reading->on_row(reading->state, &row, err);
+}
+
+enum cvm_status cvm_packed_read(struct cvm_store *store, const struct cvm_packed_range *range,
+                                cvm_packed_fn on_row, void *state, struct cvm_error *err)
+{
+    struct cvm_db *db = cvm_store_journeys(store);
+    struct reading reading = {range->first_key, on_row, state};
+    struct cvm_db_value params[] = {
+        cvm_db_int((int64_t)range->first_key),
+        cvm_db_int(range->first_period),
+        cvm_db_int(range->last_period),
+    };
+    return cvm_db_query(db, cvm_db_sql(db, CVM_SQL_PACKED_OF), params, CVM_DB_COUNT(params),
+                        read_row, &reading, err);
+}
+
 struct journeys_meta {
     const struct cvm_catalogue *catalogue; /* NULL: its digest is not asked for */
     int64_t batch;                         /* -1 = not said */
