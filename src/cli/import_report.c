@@ -8,7 +8,7 @@
 /* Records of the source that were understood. */
 static int64_t mapped_count(const struct cvm_import_source_report *report)
 {
-    return report->read - report->rejected;
+    return report->read - report->rejected - report->outside;
 }
 
 static double null_rate(const struct cvm_import_source_report *report, size_t field)
@@ -39,6 +39,7 @@ static void write_source(struct cvm_session *session, const struct cvm_catalogue
     cvm_json_key_int(json, "stored", report->stored);
     cvm_json_key_int(json, "duplicate", report->duplicate);
     cvm_json_key_int(json, "rejected", report->rejected);
+    cvm_json_key_int(json, "outside", report->outside);
     cvm_json_key_int(json, "changed", report->changed);
     cvm_json_key_int(json, "too_old", report->too_old);
     cvm_json_key_day(json, "first_day", report->first_day);
@@ -85,6 +86,7 @@ static enum cvm_status print_document(struct cvm_session *session,
     cvm_json_key_int(json, "stored", report->stored);
     cvm_json_key_int(json, "duplicate", report->duplicate);
     cvm_json_key_int(json, "rejected", report->rejected);
+    cvm_json_key_int(json, "outside", report->outside);
     cvm_json_key_int(json, "changed", report->changed);
     cvm_json_key_int(json, "too_old", report->too_old);
     cvm_json_key_int(json, "customers", report->customers);
@@ -204,6 +206,10 @@ static void print_tables(struct cvm_session *session, const struct cvm_catalogue
     fprintf(session->out, "; %s customers, %s of them new.\n",
             cvm_grouped(report->customers, numbers[0]),
             cvm_grouped(report->new_customers, numbers[1]));
+    if (report->outside > 0) {
+        fprintf(session->out, "%s passed over: of other days than --since and --until say\n",
+                cvm_grouped(report->outside, numbers[0]));
+    }
     if (report->rejected > report->too_old && report->rejects_path != NULL) {
         fprintf(session->out, "%s rejected: see %s\n",
                 cvm_grouped(report->rejected - report->too_old, numbers[0]), report->rejects_path);

@@ -27,6 +27,9 @@ static const struct cvm_sql_dialect dialect = {
 
 /* ---- errors ---- */
 
+#define SERIALIZATION_FAILURE "40001"
+#define DEADLOCK_DETECTED     "40P01"
+
 struct meaning {
     const char *prefix; /* of the SQLSTATE; the first that fits counts */
     enum cvm_status status;
@@ -54,7 +57,8 @@ static const struct meaning meanings[] = {
     {"42", CVM_E_INTERNAL, NULL},
     {"53100", CVM_E_UNAVAILABLE, POSTGRES_FULL_HINT},
     {"53300", CVM_E_UNAVAILABLE,
-     "The server has no connection left: use fewer --threads, or raise its max_connections."},
+     "The server has no connection left: set `connections` in cvm.yaml, or raise its "
+     "max_connections."},
     {"53", CVM_E_UNAVAILABLE, "The server lacks memory or disk; nothing was changed."},
     {"54", CVM_E_LIMIT, NULL},
     {"55P03", CVM_E_UNAVAILABLE, "Something else has the table locked: try again."},
@@ -122,6 +126,8 @@ enum cvm_status postgres_fail(struct postgres_db *db, PGresult *result, struct c
             status = cvm_error_hint(err, status, "%s", meaning->hint);
         }
     }
+    db->base.gave_way |= state != NULL && (strcmp(state, SERIALIZATION_FAILURE) == 0 ||
+                                           strcmp(state, DEADLOCK_DETECTED) == 0);
     PQclear(result);
     return status;
 }
@@ -494,5 +500,6 @@ const struct cvm_db_backend cvm_db_postgres = {
     .query = postgres_query,
     .bulk_load = postgres_bulk_load,
     .scan = postgres_scan,
+    .describe = postgres_describe,
     .checkpoint = postgres_checkpoint,
 };

@@ -102,7 +102,13 @@ enum cvm_status postgres_encode(const struct postgres_statement *statement,
 enum cvm_status postgres_decode(const PGresult *result, int row, struct cvm_db_value *columns,
                                 struct cvm_error *err);
 
+enum cvm_db_column_kind postgres_kind_of_type(Oid type);
+
 /* ---- db_postgres_rows.c ---- */
+
+enum cvm_status postgres_describe(struct cvm_db *base, const char *sql,
+                                  struct cvm_db_column *columns, size_t *out_count,
+                                  struct cvm_error *err);
 
 enum cvm_status postgres_query(struct cvm_db *base, const char *sql,
                                const struct cvm_db_value *params, size_t param_count,

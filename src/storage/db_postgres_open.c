@@ -5,7 +5,6 @@
 #include "storage/db_postgres.h"
 
 #include <assert.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,9 +12,6 @@
 #include "storage/store_lock.h"
 
 #define VERSION_MIN     130000
-#define RETRY_FIRST_MS  100
-#define RETRY_MOST_MS   3200
-#define RETRIES_MAX     9 /* about 20 seconds */
 #define MESSAGE_BYTES   300
 #define SETTING_BYTES   512
 #define APPLICATION_MAX 63 /* the server cuts longer names */
@@ -46,6 +42,11 @@ static const char defaults_sql[] =
 /* One store per schema, so one writer per schema. */
 #define WRITER_KEY "hashtextextended('cvm writer of ' || current_schema(), 0)"
 
+/* A server that was there comes back, mostly after a restart: a reader looks for it this long,
+ * however often that is. */
+static const struct cvm_retry_policy lost_policy = {
+    .cap_ms = 3200, .attempts = INT64_MAX, .limit_ms = 20000};
+
 static void ignore_notice(void *state, const char *message)
 {
     (void)state;
@@ -68,9 +69,11 @@ static enum cvm_status fail_to_connect(struct postgres_db *db, struct cvm_error 
         {"no pg_hba.conf entry", CVM_E_DENIED, "Let the user in: pg_hba.conf of the server."},
         {"role \"", CVM_E_DENIED, "Make the user with `createuser`, or name another one."},
         {"too many", CVM_E_UNAVAILABLE,
-         "The server has no connection left: use fewer --threads, or raise its max_connections."},
+         "The server has no connection left: set `connections` in cvm.yaml, or raise its "
+         "max_connections."},
         {"connection slots", CVM_E_UNAVAILABLE,
-         "The server has no connection left: use fewer --threads, or raise its max_connections."},
+         "The server has no connection left: set `connections` in cvm.yaml, or raise its "
+         "max_connections."},
         {"could not write", CVM_E_UNAVAILABLE, POSTGRES_FULL_HINT},
         {"database \"", CVM_E_NOT_FOUND, "Make the database with `createdb`, then `cvm init`."},
     };
@@ -277,20 +280,28 @@ static void forget_statements(struct postgres_db *db)
     }
 }
 
-enum cvm_status postgres_reconnect(struct postgres_db *db, struct cvm_error *err)
+/* Again while there is nobody to talk to: refused, full, starting up. What a server that answered
+ * says, and the lock of another writer, count at once. */
+static enum cvm_status connect_patiently(struct postgres_db *db,
+                                         const struct cvm_retry_policy *policy,
+                                         struct cvm_error *err)
 {
-    int64_t pause_ms = RETRY_FIRST_MS;
-    enum cvm_status status = CVM_E_UNAVAILABLE;
-    for (int i = 0; status == CVM_E_UNAVAILABLE && i < RETRIES_MAX; i++) {
-        if (i > 0) {
-            (void)poll(NULL, 0, (int)pause_ms);
-            pause_ms = pause_ms * 2 < RETRY_MOST_MS ? pause_ms * 2 : RETRY_MOST_MS;
-        }
+    struct cvm_retry_means means = cvm_retry_means_system();
+    struct cvm_retry retry;
+    enum cvm_status status = CVM_OK;
+    cvm_retry_start(&retry, policy, &means);
+    do {
         PQfinish(db->connection);
         db->connection = NULL;
         forget_statements(db);
         status = connect_once(db, err);
-    }
+    } while (status == CVM_E_UNAVAILABLE && postgres_is_lost(db) && cvm_retry_again(&retry));
+    return status;
+}
+
+enum cvm_status postgres_reconnect(struct postgres_db *db, struct cvm_error *err)
+{
+    enum cvm_status status = connect_patiently(db, &lost_policy, err);
     db->is_lost = status != CVM_OK; /* once is enough */
     return status;
 }
@@ -353,7 +364,7 @@ enum cvm_status postgres_open(const char *location, const struct cvm_db_options 
         status = describe(db, err);
     }
     if (status == CVM_OK) {
-        status = connect_once(db, err);
+        status = connect_patiently(db, &options->retry, err);
     }
     if (status != CVM_OK) {
         postgres_close(&db->base);

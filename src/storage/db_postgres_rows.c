@@ -151,11 +151,13 @@ enum cvm_status postgres_query(struct cvm_db *base, const char *sql,
 {
     struct postgres_db *db = (struct postgres_db *)base;
     struct asking asking = {sql, params, param_count, on_row, state, 0};
+    base->gave_way &= base->in_transaction;
     enum cvm_status status = ask(db, &asking, err);
-    /* Found out only now that the server had gone: as long as no row was given, a reader may ask
-     * again. */
-    bool is_retried = status == CVM_E_UNAVAILABLE && postgres_is_lost(db) && asking.rows == 0 &&
-                      base->access == CVM_DB_READ && !base->in_transaction && db->cursor_count == 0;
+    /* Found out only now that the server had gone, or that a standby wanted the rows away: as long
+     * as no row was given, a reader may ask again. */
+    bool is_retried = status == CVM_E_UNAVAILABLE && (postgres_is_lost(db) || base->gave_way) &&
+                      asking.rows == 0 && base->access == CVM_DB_READ && !base->in_transaction &&
+                      db->cursor_count == 0;
     return is_retried ? ask(db, &asking, err) : status;
 }
 
@@ -350,4 +352,41 @@ enum cvm_status postgres_scan(struct cvm_db *base, const char *sql,
     }
     *out_cursor = &cursor->base;
     return CVM_OK;
+}
+
+/* ---- what the rows will be ---- */
+
+enum cvm_status postgres_describe(struct cvm_db *base, const char *sql,
+                                  struct cvm_db_column *columns, size_t *out_count,
+                                  struct cvm_error *err)
+{
+    struct postgres_db *db = (struct postgres_db *)base;
+    enum cvm_status status = postgres_ready(db, err);
+    if (status != CVM_OK) {
+        return status;
+    }
+    db->unnamed.is_prepared = false;
+    PGresult *result = PQprepare(db->connection, "", sql, 0, NULL);
+    if (PQresultStatus(result) == PGRES_COMMAND_OK) {
+        PQclear(result);
+        result = PQdescribePrepared(db->connection, "");
+    }
+    if (PQresultStatus(result) != PGRES_COMMAND_OK) {
+        return postgres_fail(db, result, err);
+    }
+    size_t count = (size_t)PQnfields(result);
+    if (count > CVM_DB_COLUMNS_MAX) {
+        status = CVM_FAIL(err, CVM_E_LIMIT, "there are %zu columns, at most %d are read", count,
+                          CVM_DB_COLUMNS_MAX);
+    }
+    for (size_t i = 0; status == CVM_OK && i < count; i++) {
+        /* The server cuts names at 63 bytes. */
+        (void)!snprintf(columns[i].name, sizeof(columns[i].name), "%s", PQfname(result, (int)i));
+        columns[i].kind = postgres_kind_of_type(PQftype(result, (int)i));
+    }
+    PQclear(result);
+    if (status == CVM_OK) {
+        *out_count = count;
+    }
+    return status;
 }

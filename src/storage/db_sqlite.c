@@ -543,6 +543,35 @@ static enum cvm_status sqlite_scan(struct cvm_db *base, const char *sql,
     return CVM_OK;
 }
 
+/* A value may have any type, whatever its column says. */
+static enum cvm_status sqlite_describe(struct cvm_db *base, const char *sql,
+                                       struct cvm_db_column *columns, size_t *out_count,
+                                       struct cvm_error *err)
+{
+    struct sqlite_db *db = (struct sqlite_db *)base;
+    sqlite3_stmt *handle = NULL;
+    enum cvm_status status = prepare(db, sql, false, &handle, err);
+    if (status != CVM_OK) {
+        return status;
+    }
+    size_t count = (size_t)sqlite3_column_count(handle);
+    for (size_t i = 0; status == CVM_OK && i < count; i++) {
+        const char *name = sqlite3_column_name(handle, (int)i);
+        if (name == NULL || strlen(name) >= CVM_DB_COLUMN_NAME_BYTES) {
+            status = CVM_FAIL(err, CVM_E_LIMIT, "the name of a column has more than %d bytes",
+                              CVM_DB_COLUMN_NAME_BYTES - 1);
+        } else {
+            memcpy(columns[i].name, name, strlen(name) + 1);
+            columns[i].kind = CVM_DB_COLUMN_ANY;
+        }
+    }
+    (void)sqlite3_finalize(handle);
+    if (status == CVM_OK) {
+        *out_count = count;
+    }
+    return status;
+}
+
 const struct cvm_db_backend cvm_db_sqlite = {
     .scheme = "sqlite",
     .dialect = &dialect,
@@ -555,6 +584,7 @@ const struct cvm_db_backend cvm_db_sqlite = {
     .query = sqlite_query,
     .bulk_load = sqlite_bulk_load,
     .scan = sqlite_scan,
+    .describe = sqlite_describe,
     .checkpoint = sqlite_checkpoint,
     .scrub = sqlite_scrub,
 };

@@ -7,7 +7,6 @@ Rules are functions whose names state them; WORDs choose those whose names conta
 import json
 import os
 import shutil
-import sqlite3
 import subprocess
 import sys
 
@@ -60,7 +59,7 @@ class World(cvm_program.World):
         return self.cvm("import", os.path.join(World.data, "call_transcripts.ndjson"), *arguments, "--json", **options)
 
     def files(self, folder=None):
-        """Every byte of every file, by name; the catalogue is not data."""
+        """Every byte of every file, by name, and what a server has; the catalogue is not data."""
         contents = {}
         for root, folders, names in os.walk(folder or self.folder):
             folders[:] = [f for f in folders if f != "catalogue"]
@@ -68,14 +67,16 @@ class World(cvm_program.World):
                 path = os.path.join(root, name)
                 with open(path, "rb") as stream:
                     contents[os.path.relpath(path, self.folder)] = stream.read()
+        if cvm_program.SERVER and folder is None:
+            contents["database"] = self.deployment.dump()
         return contents
 
     def places_of(self, words, folder=None):
-        """Files that hold one of the words, in UTF-8, UTF-16 or as JSON escapes."""
+        """Files that hold one of the words, in UTF-8, UTF-16, as JSON escapes or in hex."""
         found = []
         for name, content in self.files(folder).items():
             for word in words:
-                forms = {word.encode(), word.encode("utf-16-le"), json.dumps(word)[1:-1].encode()}
+                forms = {word.encode(), word.encode("utf-16-le"), json.dumps(word)[1:-1].encode(), word.encode().hex().encode()}
                 if any(form in content for form in forms):
                     found.append((name, word))
         return found
@@ -230,6 +231,7 @@ def erased_customers_leave_the_next_run_and_a_rebuild_as_it_is(world):
 
 
 def old_backups_of_the_store_tell_nothing_of_what_was_sealed(world):
+    cvm_program.only_on_sqlite("files are its backup")
     backup = os.path.join(World.folder, "backup")
     shutil.rmtree(backup, ignore_errors=True)
     os.makedirs(backup)
