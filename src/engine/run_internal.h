@@ -3,14 +3,12 @@
 #define CVM_ENGINE_RUN_INTERNAL_H
 
 #include "base/date.h"
-#include "base/json_reader.h"
 #include "base/json_writer.h"
 #include "engine/control.h"
 #include "engine/groups.h"
 #include "engine/household.h"
 #include "engine/pending.h"
 #include "engine/responses.h"
-#include "engine/run.h"
 #include "engine/run_steps.h"
 #include "engine/usage.h"
 #include "engine/values.h"
