@@ -39,6 +39,7 @@ static const struct bench_kind {
     {"allocate", NULL, cvm_bench_allocate, true, true, true},
     {"run", cvm_bench_fill_store, cvm_bench_run, false, false, false},
     {"cache", cvm_bench_fill_store, cvm_bench_cache, false, true, false},
+    {"broker", NULL, cvm_bench_broker, true, true, false},
 };
 
 struct bench_job {
@@ -64,8 +65,8 @@ static enum cvm_status find_kind(struct bench_job *job, struct cvm_error *err)
     }
     return CVM_FAIL(
         err, CVM_E_INVALID,
-        "there is no bench '%s': ingest, journey, rules, recommend, allocate, run and cache "
-        "are there",
+        "there is no bench '%s': ingest, journey, rules, recommend, allocate, run, cache and "
+        "broker are there",
         name);
 }
 
@@ -99,6 +100,7 @@ static enum cvm_status parse(struct bench_job *job, struct cvm_error *err)
     bench->events_per_customer = EVENTS_DEFAULT;
     bench->day = cvm_session_today(job->session);
     bench->cache_url = cvm_argument(arguments, "--cache");
+    bench->broker_url = cvm_argument(arguments, "--broker");
     job->repeats = is_solver ? ALLOCATE_REPEAT : REPEAT_DEFAULT;
     if (status == CVM_OK) {
         status =
@@ -448,6 +450,7 @@ static const struct cvm_option bench_options[] = {
     {"--rows", "N", "allocate: 13, or 33 with channels and segments (default 13)"},
     {"--seed", "S", "allocate: another base of the same kind (default 1)"},
     {"--cache", "URL", "cache: redis://host:port of a server to measure too"},
+    {"--broker", "URL", "broker: amqp://... or kafka://... of a server to measure too"},
     {"--write", "FOLDER", "allocate: the problem as files for 'cvm allocate' too"},
     {NULL, NULL, NULL},
 };
@@ -455,14 +458,16 @@ static const struct cvm_option bench_options[] = {
 const struct cvm_command cvm_command_bench = {
     .name = "bench",
     .arguments = "NAME",
-    .summary = "Measure ingest, journey, rules, recommend, allocate, run or cache on this machine",
+    .summary = "Measure ingest, journey, rules, recommend, allocate, run, cache or broker here",
     .details = "Makes a base in a temporary folder, which is removed afterwards; with --store the\n"
                "named store is measured instead (not for ingest, rules and allocate; run adds its\n"
                "runs to it). Each repeat is a process of its own, so that its peak of memory\n"
                "stands alone. allocate is the solver alone on a made-up base: cold, warm, and\n"
                "after changes, beside a plain pass over the values and a bare memory read.\n"
                "cache is gets and puts in memory and, with --cache, on a Redis server beside a\n"
-               "bare loop of its client library, and one customer read with and without it.\n\n"
+               "bare loop of its client library, and one customer read with and without it.\n"
+               "broker is messages between threads and, with --broker, over a server beside bare\n"
+               "loops of its client library with the same settings.\n\n"
                "  cvm bench journey --customers 200000 --repeat 7 --json",
     .positional_min = 1,
     .positional_max = 1,

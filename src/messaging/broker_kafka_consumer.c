@@ -185,7 +185,8 @@ static enum cvm_status set_consumer(const struct kafka_subscription *subscriptio
         {"session.timeout.ms", "15000"},
         {"heartbeat.interval.ms", "3000"},
         {"queued.max.messages.kbytes", "16384"},
-        {"queued.min.messages", "1000"},
+        /* Once it has so many, librdkafka before 2.2 does not ask for more for a second. */
+        {"queued.min.messages", "10000"},
         {"fetch.wait.max.ms", "100"},
     };
     enum cvm_status status = CVM_OK;
