@@ -17,7 +17,7 @@
 #define BATCH        64
 #define LOCAL_COUNT  ((size_t)1 << 21)
 #define RABBIT_COUNT 5000
-#define KAFKA_COUNT  200000
+#define KAFKA_COUNT  40000 /* less than the client takes in at once */
 #define QUEUE_MAX    10000000
 #define LOCAL_QUEUE  4096
 #define TRIPS        2000

@@ -101,7 +101,6 @@ enum cvm_status cvm_bare_kafka_receive(const struct cvm_bare *bare, double *out_
                                               {"enable.auto.offset.store", "false"},
                                               {"auto.offset.reset", "earliest"},
                                               {"queued.max.messages.kbytes", "16384"},
-                                              {"queued.min.messages", "10000"},
                                               {"fetch.wait.max.ms", "100"},
                                               {NULL, NULL}};
     struct progress progress = {0};
