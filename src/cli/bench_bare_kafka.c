@@ -1,4 +1,4 @@
-/* bench_kafka.c - librdkafka by itself, with the settings of ours. */
+/* bench_bare_kafka.c - librdkafka by itself, with the settings of ours. */
 #include <librdkafka/rdkafka.h>
 #include <stdio.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-/* bench_rabbitmq.c - librabbitmq by itself. */
+/* bench_bare_rabbitmq.c - librabbitmq by itself. */
 #include <amqp.h>
 #include <amqp_framing.h>
 #include <amqp_tcp_socket.h>
