@@ -62,7 +62,7 @@ CVM_MUST_CHECK enum cvm_status cvm_bench_measure(struct cvm_bench *bench, cvm_be
                                                  struct cvm_bench_sample *out_sample,
                                                  struct cvm_error *err);
 
-/* The jobs (bench_jobs.c, bench_rules.c, bench_allocate.c, bench_cache.c). */
+/* The jobs (bench_jobs.c, bench_rules.c, bench_allocate.c, bench_cache.c, bench_workflow.c). */
 enum cvm_status cvm_bench_allocate(struct cvm_bench *bench, struct cvm_bench_sample *out_sample,
                                    struct cvm_error *err);
 enum cvm_status cvm_bench_cache(struct cvm_bench *bench, struct cvm_bench_sample *out_sample,
@@ -79,6 +79,8 @@ enum cvm_status cvm_bench_rules(struct cvm_bench *bench, struct cvm_bench_sample
                                 struct cvm_error *err);
 enum cvm_status cvm_bench_recommend(struct cvm_bench *bench, struct cvm_bench_sample *out_sample,
                                     struct cvm_error *err);
+enum cvm_status cvm_bench_workflow(struct cvm_bench *bench, struct cvm_bench_sample *out_sample,
+                                   struct cvm_error *err);
 enum cvm_status cvm_bench_run(struct cvm_bench *bench, struct cvm_bench_sample *out_sample,
                               struct cvm_error *err);
 

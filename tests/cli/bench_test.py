@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""`cvm bench allocate` and `cvm bench cache`: CVM [WORD...]; only rules with one of the words in their name."""
+"""`cvm bench allocate`, `cvm bench cache` and `cvm bench workflow`: CVM [WORD...]; only rules with one of the words in their name."""
 
 import json
 import os
@@ -77,6 +77,18 @@ def the_cache_is_measured_in_memory_away_and_on_a_server_beside_a_bare_loop(prog
             values = results("--cache", server.url)
         for name in ("redis_get_to_bare", "redis_put_to_bare", "customer_from_store", "customer_from_redis"):
             expect(values[name] > 0, name)
+
+
+def durable_workflows_are_measured_many_at_once_and_alone_beside_the_disk(program, folder):
+    result = cvm_program.run([program, "bench", "workflow", "--customers", 70, "--json"])
+    values = {r["name"]: r["value"] for r in result.document["results"]}
+    same(values["workflows"], 70, "workflows")
+    for name in ("step", "workflow", "alone_step", "alone_workflow"):
+        expect(0 < values[f"{name}_p50"] <= values[f"{name}_p99"], name)
+    expect(values["steps_per_commit"] > 1, "turns share commits")
+    for name in ("steps_per_second", "workflows_per_second", "alone_steps_per_second", "syncs_per_second_before",
+                 "syncs_per_second_after"):
+        expect(values[name] > 0, name)
 
 
 def main():
