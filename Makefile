@@ -11,7 +11,7 @@ PATIENCE := 10
 export CVM_SHARED ?= $(abspath ../shared)
 
 .DEFAULT_GOAL := all
-.PHONY: all run test check lint layers sql asan tsan fuzz cover bench soak format install clean help
+.PHONY: all run test check lint layers sql postgres asan tsan fuzz cover bench soak format install clean help
 
 all: packages-build $(BUILD)/build.ninja
 	@$(NINJA) $(BUILD) --quiet
@@ -30,8 +30,13 @@ test: packages-test all
 	@meson test -C $(BUILD) --no-rebuild --print-errorlogs --suite cvm -t $(PATIENCE)
 
 # Everything that a merge must pass, in minutes.
-check: packages-check lint test gcc-clang asan tsan kills fuzz
+check: packages-check lint test postgres gcc-clang asan tsan kills fuzz
 	@echo "check passed"
+
+# Every script that drives cvm over a store, on PostgreSQL; skipped where there is none.
+ON_POSTGRES := $(filter-out $(addprefix tests/cli/,allocate% backup% bench% copy% postgres% terminal%),$(wildcard tests/cli/*_test.py))
+postgres: packages-check all
+	@tests/support/postgres_server.sh python3 tests/cli/on_postgres.py $(BUILD)/cvm $(ON_POSTGRES) || [ $$? = 77 ]
 
 lint: packages-check all
 	@tools/lint.sh $(BUILD)
@@ -49,7 +54,7 @@ asan: packages-check
 	@meson test -C $(BUILD)-asan --no-rebuild --quiet --print-errorlogs --suite cvm -t $(PATIENCE)
 
 # What starts threads.
-THREADED_TESTS := 'base threads' 'storage cache' 'base metrics' 'base log' 'engine run' 'storage import' 'allocation solver'
+THREADED_TESTS := 'base threads' 'storage cache' 'storage store_pool' 'storage import_table' 'base metrics' 'base log' 'engine run' 'storage import' 'allocation solver'
 tsan: packages-check
 	@tools/build_variant.sh $(BUILD)-tsan gcc "-Db_sanitize=thread -Doptimization=1"
 	@meson test -C $(BUILD)-tsan --no-rebuild --quiet --print-errorlogs -t $(PATIENCE) $(THREADED_TESTS)
@@ -75,9 +80,10 @@ cover: packages-check
 bench: packages-bench all
 	@bench/run_all.sh $(BUILD)
 
-# The long figures: 200 kills, ten minutes of fuzzing per target, many seeds, 200 allocations, thirty nights.
+# The long figures: 200 kills, every commit cut off, ten minutes of fuzzing per target, many seeds, 200 allocations, thirty nights.
 soak: packages-check all
 	@tests/soak/kill_loop.sh $(BUILD)/cvm 200
+	@tests/soak/postgres_faults.sh $(BUILD)/cvm 2000
 	@$(MAKE) --no-print-directory fuzz FUZZ_SECONDS=600
 	@tests/soak/digest_matrix.sh $(BUILD)/cvm 20000 5
 	@tests/soak/allocation.sh $(BUILD) 200
@@ -95,6 +101,7 @@ help:
 	@echo "make          build: the program is $(BUILD)/cvm"
 	@echo "make check    lint, tests, clang build, sanitizers, short fuzzing, a few kills"
 	@echo "make lint     format, layers, sizes, banned calls, SQL"
+	@echo "make postgres every script over a store, on PostgreSQL"
 	@echo "make asan     tests under AddressSanitizer and UBSan"
 	@echo "make tsan     threaded tests under ThreadSanitizer"
 	@echo "make fuzz     FUZZ_SECONDS=5 per fuzz target"

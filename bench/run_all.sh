@@ -80,6 +80,9 @@ echo
 echo "## Scale"
 echo
 part scale python3 bench/scale.py "$build/cvm" --customers "$customers" --rounds "$rounds" --json "$out/scale.json"
+echo "## The store, on both databases"
+echo
+part store env BENCH_DUCKDB=no bench/store.sh "$build" --json "$out/store.json"
 if has duckdb; then
     echo "## DuckDB, the same features"
     echo
@@ -106,7 +109,7 @@ fi
 python3 - "$out" "$build" << 'END'
 import json, os, sys
 out, figures = sys.argv[1], {}
-for name in ("scale", "duckdb", "poc", "allocate", "peers"):
+for name in ("scale", "store", "duckdb", "poc", "allocate", "peers"):
     path = os.path.join(out, name + ".json")
     if os.path.exists(path):
         with open(path, encoding="utf-8") as stream:

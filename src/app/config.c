@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/schema.h"
 #include "cli/paths.h"
+#include "model/chunk.h"
 
 #define KEY(structure, name, member, ...)                                                          \
     {                                                                                              \
@@ -26,6 +27,7 @@ struct root_item {
     const struct cvm_yaml_node *log;
     const struct cvm_yaml_node *import;
     const struct cvm_yaml_node *run;
+    const struct cvm_yaml_node *retry;
 };
 static const struct cvm_schema_field root_fields[] = {
     KEY(struct root_item, "store", config.store_url, CVM_SCHEMA_TEXT),
@@ -37,6 +39,10 @@ static const struct cvm_schema_field root_fields[] = {
     KEY(struct root_item, "approval", approval, CVM_SCHEMA_WORD, .words = approval_words,
         .present_offset = offsetof(struct root_item, has_approval) + 1),
     KEY(struct root_item, "threads", config.threads, CVM_SCHEMA_INT, .min = 0, .max = 256),
+    KEY(struct root_item, "chunk_size", config.chunk_size, CVM_SCHEMA_INT,
+        .min = CVM_CHUNK_SIZE_MIN, .max = CVM_CHUNK_SIZE_MAX),
+    KEY(struct root_item, "connections", config.connections, CVM_SCHEMA_INT, .min = 4,
+        .max = 10000),
     KEY(struct root_item, "keep_runs", config.keep_runs, CVM_SCHEMA_INT, .min = 1, .max = 1000),
     KEY(struct root_item, "realtime_share", config.realtime_share, CVM_SCHEMA_NUMBER, .min = 0,
         .max = 1),
@@ -46,6 +52,7 @@ static const struct cvm_schema_field root_fields[] = {
     KEY(struct root_item, "log", log, CVM_SCHEMA_NODE),
     KEY(struct root_item, "import", import, CVM_SCHEMA_NODE),
     KEY(struct root_item, "run", run, CVM_SCHEMA_NODE),
+    KEY(struct root_item, "retry", retry, CVM_SCHEMA_NODE),
     {.key = NULL},
 };
 static const struct cvm_schema root_schema = {"cvm.yaml", root_fields};
@@ -79,6 +86,9 @@ static const struct cvm_schema_field import_fields[] = {
         .max = 1 << 30),
     KEY(struct cvm_config, "memory_mb", import_memory_mb, CVM_SCHEMA_INT, .min = 16,
         .max = 1 << 20),
+    KEY(struct cvm_config, "queue_blocks", import_queue_blocks, CVM_SCHEMA_INT, .min = 2,
+        .max = 4096),
+    KEY(struct cvm_config, "readers", import_readers, CVM_SCHEMA_INT, .min = 1, .max = 64),
     {.key = NULL},
 };
 static const struct cvm_schema import_schema = {"import", import_fields};
@@ -88,6 +98,14 @@ static const struct cvm_schema_field run_fields[] = {
     {.key = NULL},
 };
 static const struct cvm_schema run_schema = {"run", run_fields};
+
+static const struct cvm_schema_field retry_fields[] = {
+    KEY(struct cvm_config, "attempts", retry.attempts, CVM_SCHEMA_INT, .min = 1, .max = 1000),
+    KEY(struct cvm_config, "base_ms", retry.base_ms, CVM_SCHEMA_INT, .min = 1, .max = 60000),
+    KEY(struct cvm_config, "cap_ms", retry.cap_ms, CVM_SCHEMA_INT, .min = 1, .max = 600000),
+    {.key = NULL},
+};
+static const struct cvm_schema retry_schema = {"retry", retry_fields};
 
 struct cvm_config cvm_config_default(void)
 {
@@ -140,6 +158,9 @@ static enum cvm_status read_maps(struct cvm_arena *arena, struct root_item *item
     }
     if (status == CVM_OK && item->run != NULL) {
         status = cvm_schema_read(arena, &run_schema, item->run, &item->config, err);
+    }
+    if (status == CVM_OK && item->retry != NULL) {
+        status = cvm_schema_read(arena, &retry_schema, item->retry, &item->config, err);
     }
     item->config.log_level = level_words[log.level];
     item->config.log_format = format_words[log.format];

@@ -155,6 +155,9 @@ static int run_command(struct cvm_session *session, const struct cvm_command_lin
         status = line->command->run(session, &line->arguments, &err);
     }
     cvm_session_progress_end(session);
+    if (status == CVM_OK && (session->is_cut_off || (fflush(stdout) != 0 && errno == EPIPE))) {
+        return EXIT_FAILED; /* as by `| head`: there is nobody to tell */
+    }
     if (status == CVM_OK && (fflush(stdout) != 0 || ferror(stdout) != 0)) {
         status = CVM_FAIL(&err, CVM_E_UNAVAILABLE, "cannot write to standard output: %s",
                           strerror(errno));

@@ -197,7 +197,7 @@ static int open_temporary(const char *path, char temporary[PATH_MAX])
 }
 
 /* The rename itself is durable only once the folder is. */
-static bool sync_folder(const char *path)
+bool cvm_file_sync_folder(const char *path)
 {
     char folder[PATH_MAX];
     size_t length = folder_length(path);
@@ -318,8 +318,9 @@ enum cvm_status cvm_file_out_commit(struct cvm_file_out *file, struct cvm_error 
     if (file->temporary != NULL) {
         free(file->temporary);
         file->temporary = NULL;
-        return sync_folder(file->path) ? CVM_OK
-                                       : fail_errno(err, errno, "sync the folder of", file->path);
+        return cvm_file_sync_folder(file->path)
+                   ? CVM_OK
+                   : fail_errno(err, errno, "sync the folder of", file->path);
     }
     return CVM_OK;
 }

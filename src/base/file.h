@@ -31,6 +31,9 @@ CVM_MUST_CHECK enum cvm_status cvm_file_out_commit(struct cvm_file_out *file,
 /* Without a commit nothing has changed. NULL is accepted. */
 void cvm_file_out_close(struct cvm_file_out *file);
 
+/* What was made or renamed in the folder of `path` is on the disk then; false with errno. */
+CVM_MUST_CHECK bool cvm_file_sync_folder(const char *path);
+
 /* Like mkdir -p. */
 CVM_MUST_CHECK enum cvm_status cvm_folder_create(const char *path, struct cvm_error *err);
 

@@ -25,5 +25,7 @@ void cvm_digest_finish(struct cvm_digest *digest, char text[CVM_DIGEST_TEXT_SIZE
 void cvm_digest_finish_bytes(struct cvm_digest *digest, unsigned char bytes[CVM_DIGEST_BYTES]);
 void cvm_digest_format(const unsigned char bytes[CVM_DIGEST_BYTES],
                        char text[CVM_DIGEST_TEXT_SIZE]);
+/* The same of bytes that are all there. */
+void cvm_digest_of(const void *bytes, size_t length, unsigned char digest[CVM_DIGEST_BYTES]);
 
 #endif

@@ -12,16 +12,50 @@ struct answer {
     struct cvm_bench_sample sample;
 };
 
+void cvm_bench_add_stage(struct cvm_bench_sample *sample, const char *name, double seconds)
+{
+    size_t at = 0;
+    while (at < CVM_BENCH_STAGES_MAX && sample->stage_names[at] != NULL) {
+        at++;
+    }
+    if (at < CVM_BENCH_STAGES_MAX) {
+        sample->stage_names[at] = name;
+        sample->stage_seconds[at] = seconds;
+    }
+}
+
+void cvm_bench_add_result(struct cvm_bench_sample *sample, const char *name, double value,
+                          const char *unit)
+{
+    if (sample->result_count < CVM_BENCH_RESULTS_MAX) {
+        struct cvm_bench_result *result = &sample->results[sample->result_count++];
+        (void)snprintf(result->name, sizeof(result->name), "%s", name);
+        result->value = value;
+        result->unit = unit;
+    }
+}
+
+static double seconds_of(struct timeval time)
+{
+    return (double)time.tv_sec + (double)time.tv_usec / 1e6;
+}
+
+void cvm_bench_note_usage(struct cvm_bench_sample *sample)
+{
+    struct rusage usage;
+    if (sample->peak_bytes == 0 && getrusage(RUSAGE_SELF, &usage) == 0) {
+        sample->peak_bytes = (int64_t)usage.ru_maxrss * 1024;
+        sample->cpu_seconds = seconds_of(usage.ru_utime) + seconds_of(usage.ru_stime);
+    }
+}
+
 /* The child: no exit handlers, no buffers of the parent. */
 static _Noreturn void measure(struct cvm_bench *bench, cvm_bench_fn job, int fd)
 {
     struct answer answer = {0};
-    struct rusage usage;
     bench->session->has_progress = false;
     answer.status = job(bench, &answer.sample, &answer.error);
-    if (getrusage(RUSAGE_SELF, &usage) == 0) {
-        answer.sample.peak_bytes = (int64_t)usage.ru_maxrss * 1024;
-    }
+    cvm_bench_note_usage(&answer.sample);
     const char *at = (const char *)&answer;
     size_t left = sizeof(answer);
     while (left > 0) {

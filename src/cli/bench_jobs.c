@@ -4,7 +4,8 @@
 
 #include "base/columns.h"
 #include "base/date.h"
-#include "cli/bench.h"
+#include "cli/bench_bare.h"
+#include "cli/paths.h"
 #include "cli/shipped.h"
 #include "cli/work.h"
 #include "cli/world_input.h"
@@ -13,16 +14,17 @@
 #include "recommend/action_value.h"
 #include "storage/import.h"
 
-#define BENCH_SEED 1
+#define BENCH_SEED   1
+#define SCHEMA_BYTES 32
 
-static struct cvm_world_input_options world_of(const struct cvm_bench *bench)
+static struct cvm_world_input_options world_of(const struct cvm_bench *bench, uint64_t seed)
 {
     return (struct cvm_world_input_options){
         .world =
             {
                 .customers = bench->customers,
                 .events_per_customer = (int)bench->events_per_customer,
-                .seed = BENCH_SEED,
+                .seed = seed,
                 .until_day = bench->day,
             },
         .context = &bench->session->context,
@@ -44,8 +46,7 @@ static enum cvm_status make_store(struct cvm_bench *bench, struct cvm_error *err
 enum cvm_status cvm_bench_write_data(struct cvm_bench *bench, struct cvm_bench_sample *out_sample,
                                      struct cvm_error *err)
 {
-    struct cvm_world_input_options options = world_of(bench);
-    (void)out_sample;
+    struct cvm_world_input_options options = world_of(bench, BENCH_SEED);
     return cvm_world_write_files(&options, bench->data_folder, NULL, NULL, &out_sample->events,
                                  err);
 }
@@ -64,10 +65,7 @@ static enum cvm_status open_import(struct import_job *job, struct cvm_error *err
 {
     struct cvm_session *session = job->bench->session;
     struct cvm_work_options work = {.access = CVM_DB_WRITE};
-    enum cvm_status status = make_store(job->bench, err);
-    if (status == CVM_OK) {
-        status = cvm_work_open(session, &work, &job->work, err);
-    }
+    enum cvm_status status = cvm_work_open(session, &work, &job->work, err);
     if (status == CVM_OK) {
         status = cvm_session_import_options(session, NULL, &job->options, err);
     }
@@ -87,14 +85,15 @@ static void close_import(struct import_job *job)
     cvm_work_close(&job->work);
 }
 
-enum cvm_status cvm_bench_fill_store(struct cvm_bench *bench, struct cvm_bench_sample *out_sample,
-                                     struct cvm_error *err)
+enum cvm_status cvm_bench_import_world(struct cvm_bench *bench, uint64_t seed,
+                                       struct cvm_bench_sample *out_sample, struct cvm_error *err)
 {
     struct import_job job = {.bench = bench};
     struct cvm_world_input *input = NULL;
     enum cvm_status status = open_import(&job, err);
+    double start = cvm_context_seconds(&bench->session->context);
     if (status == CVM_OK) {
-        struct cvm_world_input_options options = world_of(bench);
+        struct cvm_world_input_options options = world_of(bench, seed);
         options.catalogue = job.work.catalogue;
         status = cvm_world_input_create(&options, &input, err);
     }
@@ -104,11 +103,20 @@ enum cvm_status cvm_bench_fill_store(struct cvm_bench *bench, struct cvm_bench_s
                                     &job.report, err);
     }
     if (status == CVM_OK) {
+        out_sample->seconds = cvm_context_seconds(&bench->session->context) - start;
         out_sample->customers = job.report.customers;
+        out_sample->events = job.report.stored;
     }
     cvm_world_input_destroy(input);
     close_import(&job);
     return status;
+}
+
+enum cvm_status cvm_bench_fill_store(struct cvm_bench *bench, struct cvm_bench_sample *out_sample,
+                                     struct cvm_error *err)
+{
+    enum cvm_status status = make_store(bench, err);
+    return status == CVM_OK ? cvm_bench_import_world(bench, BENCH_SEED, out_sample, err) : status;
 }
 
 static void remove_store(const char *store_url)
@@ -126,13 +134,77 @@ static void remove_store(const char *store_url)
     }
 }
 
+/* ---- a schema of a server ---- */
+
+/* The verb and what follows the schema's name. */
+static enum cvm_status change_schema(const struct cvm_bench *bench, const char *verb,
+                                     const char *rest, struct cvm_error *err)
+{
+    /* Rebuildable: this connection waits for no writer. */
+    struct cvm_db_options options = {.access = CVM_DB_WRITE, .is_rebuildable = true};
+    struct cvm_db *db = NULL;
+    char sql[160];
+    (void)snprintf(sql, sizeof(sql), "%s %s%s", verb, bench->schema, rest);
+    enum cvm_status status = cvm_db_open(bench->server_url, &options, &db, err);
+    if (status == CVM_OK) {
+        status = cvm_db_exec(db, sql, NULL, 0, NULL, err);
+    }
+    cvm_db_close(db);
+    return status;
+}
+
+enum cvm_status cvm_bench_schema_drop(struct cvm_bench *bench, struct cvm_error *err)
+{
+    return change_schema(bench, "DROP SCHEMA IF EXISTS", " CASCADE", err);
+}
+
+enum cvm_status cvm_bench_schema_make(struct cvm_bench *bench, struct cvm_error *err)
+{
+    struct cvm_session *session = bench->session;
+    const char *separator = strchr(bench->server_url, '?') == NULL ? "?" : "&";
+    char *schema = CVM_NEW_ARRAY(session->arena, SCHEMA_BYTES, char);
+    struct cvm_text url;
+    if (schema == NULL) {
+        return CVM_FAIL(err, CVM_E_LIMIT, "no memory for a bench");
+    }
+    (void)snprintf(schema, SCHEMA_BYTES, "cvm_bench_%d", (int)getpid());
+    bench->schema = schema;
+    cvm_text_init(&url, 0);
+    cvm_text_add_format(&url, "%s%soptions=-csearch_path%%3D%s", bench->server_url, separator,
+                        schema);
+    session->config.store_url = cvm_arena_string(session->arena, cvm_text_string(&url));
+    bool is_good = !url.failed && session->config.store_url != NULL;
+    cvm_text_finish(&url);
+    return is_good ? change_schema(bench, "CREATE SCHEMA", "", err)
+                   : CVM_FAIL(err, CVM_E_LIMIT, "no memory for a URL");
+}
+
+/* ---- ingest ---- */
+
+static enum cvm_status make_empty_store(struct cvm_bench *bench, struct cvm_error *err)
+{
+    enum cvm_status status = CVM_OK;
+    if (cvm_store_is_server(bench->session->config.store_url)) {
+        status = cvm_bench_schema_drop(bench, err);
+        if (status == CVM_OK) {
+            status = change_schema(bench, "CREATE SCHEMA", "", err);
+        }
+    } else {
+        remove_store(bench->session->config.store_url);
+    }
+    return status == CVM_OK ? make_store(bench, err) : status;
+}
+
 enum cvm_status cvm_bench_ingest(struct cvm_bench *bench, struct cvm_bench_sample *out_sample,
                                  struct cvm_error *err)
 {
     struct import_job job = {.bench = bench};
     const char *const paths[] = {bench->data_folder};
-    remove_store(bench->session->config.store_url);
-    enum cvm_status status = open_import(&job, err);
+    enum cvm_status status = make_empty_store(bench, err);
+    if (status != CVM_OK) {
+        return status;
+    }
+    status = open_import(&job, err);
     double start = cvm_context_seconds(&bench->session->context);
     if (status == CVM_OK) {
         struct cvm_import_work work = import_work(&job);
@@ -142,15 +214,18 @@ enum cvm_status cvm_bench_ingest(struct cvm_bench *bench, struct cvm_bench_sampl
     if (status == CVM_OK) {
         *out_sample = (struct cvm_bench_sample){
             .seconds = cvm_context_seconds(&bench->session->context) - start,
-            .stage_names = {"parse", "store"},
-            .stage_seconds = {job.report.seconds_parse, job.report.seconds_store},
+            .stage_names = {"parse", "store", "sort", "insert", "pack"},
+            .stage_seconds = {job.report.seconds_parse, job.report.seconds_store,
+                              job.report.seconds_sort, job.report.seconds_insert,
+                              job.report.seconds_pack},
             .customers = job.report.customers,
             .events = job.report.stored,
             .bytes = job.report.bytes,
         };
     }
     close_import(&job);
-    return status;
+    cvm_bench_note_usage(out_sample);
+    return status == CVM_OK ? cvm_bench_bare_load(bench, out_sample, err) : status;
 }
 
 /* ---- journey and recommend ---- */
@@ -297,7 +372,9 @@ static enum cvm_status measure_scan(struct cvm_bench *bench, bool with_values,
 enum cvm_status cvm_bench_journey(struct cvm_bench *bench, struct cvm_bench_sample *out_sample,
                                   struct cvm_error *err)
 {
-    return measure_scan(bench, false, out_sample, err);
+    enum cvm_status status = measure_scan(bench, false, out_sample, err);
+    cvm_bench_note_usage(out_sample);
+    return status == CVM_OK ? cvm_bench_point_reads(bench, "point_read", out_sample, err) : status;
 }
 
 enum cvm_status cvm_bench_recommend(struct cvm_bench *bench, struct cvm_bench_sample *out_sample,

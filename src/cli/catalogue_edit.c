@@ -113,13 +113,33 @@ enum cvm_status cvm_catalogue_edit_check(const struct cvm_catalogue_edit *edit,
 
 /* ---- the folder ---- */
 
+static bool is_text(const struct cvm_catalogue_file *file, const char *text, size_t length)
+{
+    return file != NULL && file->length == length && memcmp(file->text, text, length) == 0;
+}
+
+/* Before the version in force: an edit that was broken off between store and folder left it so. */
+static enum cvm_status is_behind(const struct cvm_catalogue_edit *edit, const char *name,
+                                 const char *text, size_t length, bool *out_is,
+                                 struct cvm_error *err)
+{
+    struct cvm_catalogue_files files = {0};
+    int64_t version = 0;
+    if (edit->version <= 1) {
+        return CVM_OK;
+    }
+    enum cvm_status status = cvm_catalogue_store_files(edit->store, edit->session->arena,
+                                                       edit->version - 1, &files, &version, err);
+    *out_is = status == CVM_OK && is_text(find_file(&files, name), text, length);
+    return status;
+}
+
 /* The folder's file must be what was in force, or what it becomes. */
 static enum cvm_status check_unedited(const struct cvm_catalogue_edit *edit, const char *folder,
                                       const struct cvm_catalogue_file *becomes,
                                       struct cvm_error *err)
 {
     struct cvm_arena *arena = edit->session->arena;
-    const struct cvm_catalogue_file *was = find_file(&edit->before, becomes->name);
     const char *path = NULL;
     char *text = NULL;
     size_t length = 0;
@@ -131,14 +151,17 @@ static enum cvm_status check_unedited(const struct cvm_catalogue_edit *edit, con
     if (status != CVM_OK) {
         return status;
     }
-    bool is_old = was != NULL && was->length == length && memcmp(was->text, text, length) == 0;
-    bool is_new = becomes->length == length && memcmp(becomes->text, text, length) == 0;
-    if (!is_old && !is_new) {
+    bool is_known = is_text(find_file(&edit->before, becomes->name), text, length) ||
+                    is_text(becomes, text, length);
+    if (!is_known) {
+        status = is_behind(edit, becomes->name, text, length, &is_known, err);
+    }
+    if (status == CVM_OK && !is_known) {
         status = CVM_FAIL(err, CVM_E_CONFLICT,
                           "'%s' was edited and is not in force: it would be overwritten", path);
         return cvm_error_hint(err, status, "Put it in force first: `cvm apply`.");
     }
-    return CVM_OK;
+    return status;
 }
 
 static enum cvm_status check_folder(const struct cvm_catalogue_edit *edit, const char *folder,

@@ -164,13 +164,18 @@ static enum cvm_status verify(struct verify_job *job, struct cvm_error *err)
 {
     struct cvm_session *session = job->session;
     struct cvm_store *store = NULL;
-    enum cvm_status status = cvm_session_store(session, CVM_DB_READ, &store, err);
+    enum cvm_status status =
+        cvm_pool_create((size_t)session->config.threads, &job->check.pool, err);
+    if (status == CVM_OK) {
+        status = cvm_session_store(session, CVM_DB_READ, &store, err);
+    }
     double started = cvm_context_seconds(&session->context);
     if (status == CVM_OK) {
         status = cvm_audit_verify(store, &job->check, &job->verdict, err);
     }
     job->seconds = cvm_context_seconds(&session->context) - started;
     cvm_store_close(store);
+    cvm_pool_destroy(job->check.pool);
     return status;
 }
 

@@ -18,6 +18,7 @@
 #define EVENTS_MAX        2000
 #define REPEAT_DEFAULT    5
 #define REPEAT_MAX        1000
+#define READERS_DEFAULT   8
 #define SEED_DEFAULT      1
 #define WORKFLOWS_DEFAULT 3000
 
@@ -39,6 +40,7 @@ static const struct bench_kind {
     {"rules", NULL, cvm_bench_rules, true, false, false, 0},
     {"recommend", cvm_bench_fill_store, cvm_bench_recommend, false, false, false, 0},
     {"allocate", NULL, cvm_bench_allocate, true, true, true, ALLOCATE_CUSTOMERS},
+    {"read", cvm_bench_fill_store, cvm_bench_read, true, true, false, 0},
     {"run", cvm_bench_fill_store, cvm_bench_run, false, false, false, 0},
     {"cache", cvm_bench_fill_store, cvm_bench_cache, false, true, false, 0},
     {"workflow", NULL, cvm_bench_workflow, false, true, false, WORKFLOWS_DEFAULT},
@@ -50,7 +52,6 @@ struct bench_job {
     const struct bench_kind *kind;
     struct cvm_bench bench;
     int64_t repeats;
-    const char *folder; /* temporary; NULL = the store was named */
     struct cvm_bench_sample *samples;
 };
 
@@ -67,7 +68,7 @@ static enum cvm_status find_kind(struct bench_job *job, struct cvm_error *err)
     }
     return CVM_FAIL(
         err, CVM_E_INVALID,
-        "there is no bench '%s': ingest, journey, rules, recommend, allocate, run, cache and "
+        "there is no bench '%s': ingest, journey, read, rules, recommend, allocate, run, cache and "
         "workflow are there",
         name);
 }
@@ -103,6 +104,8 @@ static enum cvm_status parse(struct bench_job *job, struct cvm_error *err)
     bench->events_per_customer = EVENTS_DEFAULT;
     bench->day = cvm_session_today(job->session);
     bench->cache_url = cvm_argument(arguments, "--cache");
+    bench->server_url = cvm_argument(arguments, "--postgres");
+    bench->readers = READERS_DEFAULT;
     job->repeats = is_solver ? ALLOCATE_REPEAT : REPEAT_DEFAULT;
     if (status == CVM_OK) {
         status =
@@ -117,6 +120,10 @@ static enum cvm_status parse(struct bench_job *job, struct cvm_error *err)
         bench->repeats = job->repeats;
     }
     if (status == CVM_OK) {
+        status = cvm_argument_int(arguments, "--readers", 1, CVM_BENCH_READERS_MAX, &bench->readers,
+                                  err);
+    }
+    if (status == CVM_OK) {
         status = cvm_argument_day(arguments, "--as-of", &bench->day, err);
     }
     if (status == CVM_OK) {
@@ -128,6 +135,12 @@ static enum cvm_status parse(struct bench_job *job, struct cvm_error *err)
     if (status == CVM_OK && job->session->is_store_named && job->kind->needs_own_store) {
         status = CVM_FAIL(err, CVM_E_INVALID, "'cvm bench %s' needs no store: no --store",
                           job->kind->name);
+    }
+    if (status == CVM_OK && bench->server_url != NULL &&
+        (job->session->is_store_named || !cvm_store_is_server(bench->server_url))) {
+        status = CVM_FAIL(err, CVM_E_INVALID,
+                          "--postgres takes the URL of a server's database, and no --store beside "
+                          "it");
     }
     return cvm_session_usage(job->session, status);
 }
@@ -148,12 +161,19 @@ static enum cvm_status make_folder(struct bench_job *job, struct cvm_error *err)
         return CVM_FAIL(err, CVM_E_UNAVAILABLE, "cannot make a folder like '%s': %s", path,
                         strerror(errno));
     }
-    job->folder = template;
+    job->bench.folder = template;
     status = cvm_path_join(arena, template, "data", &job->bench.data_folder, err);
     if (status == CVM_OK) {
         status = cvm_store_url_join(arena, template, "sqlite:bench.db",
                                     &job->session->config.store_url, err);
         job->session->config.privacy.keys_url = NULL; /* beside it */
+    }
+    if (status == CVM_OK && job->bench.server_url != NULL) {
+        status = cvm_store_url_join(arena, template, "sqlite:bench-keys.db",
+                                    &job->session->config.privacy.keys_url, err);
+    }
+    if (status == CVM_OK && job->bench.server_url != NULL) {
+        status = cvm_bench_schema_make(&job->bench, err);
     }
     return status;
 }
@@ -162,18 +182,18 @@ static enum cvm_status make_folder(struct bench_job *job, struct cvm_error *err)
 static void remove_folder(const struct bench_job *job)
 {
     struct cvm_file_list list;
-    if (job->folder == NULL ||
-        cvm_folder_list(job->session->arena, job->folder, 2, &list, NULL) != CVM_OK) {
+    const char *folder = job->bench.folder;
+    if (folder == NULL || cvm_folder_list(job->session->arena, folder, 2, &list, NULL) != CVM_OK) {
         return;
     }
     for (size_t i = 0; i < list.count; i++) {
         const char *path = NULL;
-        if (cvm_path_join(job->session->arena, job->folder, list.paths[i], &path, NULL) == CVM_OK) {
+        if (cvm_path_join(job->session->arena, folder, list.paths[i], &path, NULL) == CVM_OK) {
             (void)unlink(path);
         }
     }
     (void)rmdir(job->bench.data_folder);
-    (void)rmdir(job->folder);
+    (void)rmdir(folder);
 }
 
 /* ---- results ---- */
@@ -279,6 +299,41 @@ static void add_events(const struct cvm_bench_sample *first, double seconds,
     add_result(results, "events_per_second", events / seconds, "1/s");
 }
 
+/* Records through all of it beside bare rows: what comes before the database, and what cvm's way
+ * into it costs. */
+static void add_bare(const struct bench_job *job, double *values, double seconds,
+                     struct results *results)
+{
+    const struct cvm_bench_sample *first = &job->samples[0];
+    double rate = (double)first->events / seconds;
+    add_result(results, "records_per_second", rate, "1/s");
+    for (size_t stage = 0; stage < CVM_BENCH_STAGES_MAX; stage++) {
+        const char *name = first->stage_names[stage];
+        char full[48];
+        if (name == NULL || strncmp(name, "bare_load", 9) != 0) {
+            continue;
+        }
+        for (int64_t i = 0; i < job->repeats; i++) {
+            values[i] = job->samples[i].stage_seconds[stage];
+        }
+        double bare =
+            (double)first->bare_rows / cvm_bench_spread_of(values, (size_t)job->repeats).median;
+        (void)snprintf(full, sizeof(full), "%s_rows_per_second", name);
+        add_result(results, full, bare, "1/s");
+        (void)snprintf(full, sizeof(full), "to_%s", name);
+        add_result(results, full, rate / bare, "ratio");
+    }
+}
+
+static void add_cpu(const struct bench_job *job, double *values, struct results *results)
+{
+    for (int64_t i = 0; i < job->repeats; i++) {
+        values[i] = job->samples[i].cpu_seconds;
+    }
+    add_result(results, "cpu_seconds_median",
+               cvm_bench_spread_of(values, (size_t)job->repeats).median, "s");
+}
+
 static enum cvm_status make_results(const struct bench_job *job, struct results *results,
                                     struct cvm_error *err)
 {
@@ -313,6 +368,10 @@ static enum cvm_status make_results(const struct bench_job *job, struct results 
     }
     add_result(results, "customers_per_second", customers / spread.median, "1/s");
     add_stages(job, values, results);
+    add_cpu(job, values, results);
+    if (first->bare_rows > 0) {
+        add_bare(job, values, spread.median, results);
+    }
     add_memory(job, results);
     return CVM_OK;
 }
@@ -407,7 +466,7 @@ static enum cvm_status measure(struct bench_job *job, struct cvm_error *err)
     if (job->samples == NULL) {
         return CVM_FAIL(err, CVM_E_LIMIT, "no memory for results");
     }
-    if (job->folder != NULL && job->kind->prepare != NULL) {
+    if (job->bench.folder != NULL && job->kind->prepare != NULL) {
         cvm_session_progress(job->session, "prepare", -1, job->bench.customers);
         status = cvm_bench_measure(&job->bench, job->kind->prepare, &ignored, err);
     }
@@ -439,6 +498,9 @@ static enum cvm_status run_bench(struct cvm_session *session, const struct cvm_a
     if (status == CVM_OK) {
         status = measure(&job, err);
     }
+    if (job.bench.schema != NULL) { /* the measurement counts all the same */
+        (void)cvm_bench_schema_drop(&job.bench, NULL);
+    }
     remove_folder(&job);
     return status;
 }
@@ -452,6 +514,8 @@ static const struct cvm_option bench_options[] = {
     {"--as-of", "D", "day of the base's last events (default: today)"},
     {"--rows", "N", "allocate: 13, or 33 with channels and segments (default 13)"},
     {"--seed", "S", "allocate: another base of the same kind (default 1)"},
+    {"--readers", "N", "read: how many processes read at once (default 8)"},
+    {"--postgres", "URL", "on a schema of its own in this database, dropped at the end"},
     {"--cache", "URL", "cache: redis://host:port of a server to measure too"},
     {"--write", "FOLDER", "allocate: the problem as files for 'cvm allocate' too"},
     {NULL, NULL, NULL},
@@ -460,17 +524,23 @@ static const struct cvm_option bench_options[] = {
 const struct cvm_command cvm_command_bench = {
     .name = "bench",
     .arguments = "NAME",
-    .summary = "Measure ingest, journey, rules, recommend, allocate, run, cache or workflow here",
-    .details = "Makes a base in a temporary folder, which is removed afterwards; with --store the\n"
-               "named store is measured instead (not for ingest, rules and allocate; run adds its\n"
-               "runs to it). Each repeat is a process of its own, so that its peak of memory\n"
-               "stands alone. allocate is the solver alone on a made-up base: cold, warm, and\n"
-               "after changes, beside a plain pass over the values and a bare memory read.\n"
-               "cache is gets and puts in memory and, with --cache, on a Redis server beside a\n"
-               "bare loop of its client library, and one customer read with and without it.\n"
-               "workflow is durable workflows of three steps, many at once and one at a time,\n"
-               "beside the rate at which the disk syncs pages.\n\n"
-               "  cvm bench journey --customers 200000 --repeat 7 --json",
+    .summary = "Measure ingest, journey, read, rules, recommend, allocate, run, cache, workflow",
+    .details =
+        "Makes a base in a temporary folder, which is removed afterwards; with --store the\n"
+        "named store is measured instead (not for ingest, read, rules and allocate; run adds\n"
+        "its runs to it), with --postgres one on a server. Each repeat is a process of its\n"
+        "own, so that its peak of memory stands alone.\n\n"
+        "ingest is NDJSON to rows and packed journeys, beside bare loading of the same rows:\n"
+        "prepared inserts of SQLite, or COPY. journey is the features of all customers, and\n"
+        "of single ones beside the bare question. read is that by one process, by several,\n"
+        "and by several while another one imports. allocate is the solver alone on a made-up\n"
+        "base: cold, warm, and after changes, beside a plain pass over the values and a bare\n"
+        "memory read. cache is gets and puts in memory and, with --cache, on a Redis server\n"
+        "beside a bare loop of its client library, and one customer read with and without.\n"
+        "workflow is durable workflows of three steps, many at once and one at a time,\n"
+        "beside the rate at which the disk syncs pages.\n\n"
+        "  cvm bench journey --customers 200000 --repeat 7 --json\n"
+        "  cvm bench read --postgres postgresql://cvm@db.example/scratch --readers 8",
     .positional_min = 1,
     .positional_max = 1,
     .options = bench_options,

@@ -1,6 +1,4 @@
 /* customer list, customer show */
-#include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/date.h"
@@ -38,30 +36,11 @@ static enum cvm_status list_customer(void *state, uint64_t key, const char *cust
     return CVM_OK;
 }
 
-/* The key of the last customer shown, in hex. */
-static enum cvm_status parse_cursor(const struct cvm_arguments *arguments, uint64_t *out_key,
-                                    struct cvm_error *err)
-{
-    const char *text = cvm_argument(arguments, "--cursor");
-    char *end = NULL;
-    if (text == NULL) {
-        *out_key = 0;
-        return CVM_OK;
-    }
-    *out_key = strtoull(text, &end, 16);
-    if (strlen(text) != 16 || *end != '\0') {
-        return CVM_FAIL(
-            err, CVM_E_INVALID,
-            "option '--cursor': found '%s', the next_cursor of the last list is allowed", text);
-    }
-    return CVM_OK;
-}
-
 static enum cvm_status end_list(struct list_job *job, bool has_more, struct cvm_error *err)
 {
     struct cvm_json_writer *json = &job->document.json;
-    char cursor[24];
-    (void)snprintf(cursor, sizeof(cursor), "%016" PRIx64, job->last_key);
+    char cursor[CVM_KEY_CURSOR_SIZE];
+    (void)cvm_key_cursor(job->last_key, cursor);
     if (job->session->is_json) {
         cvm_json_array_end(json);
         cvm_json_key_string(json, "next_cursor", has_more ? cursor : NULL);
@@ -69,7 +48,7 @@ static enum cvm_status end_list(struct list_job *job, bool has_more, struct cvm_
     }
     cvm_document_finish(&job->document);
     if (has_more && !job->session->is_quiet) {
-        fprintf(job->session->err, "More: cvm customer list --cursor %s\n", cursor);
+        fprintf(job->session->err, "More: --after %s\n", cursor);
     }
     return CVM_OK;
 }
@@ -83,7 +62,8 @@ static enum cvm_status run_list(struct cvm_session *session, const struct cvm_ar
     uint64_t after = 0;
     enum cvm_status status = cvm_argument_int(arguments, "--limit", 1, LIMIT_MAX, &limit, err);
     if (status == CVM_OK) {
-        status = parse_cursor(arguments, &after, err);
+        bool is_older_name = cvm_argument_given(arguments, "--cursor");
+        status = cvm_argument_key(arguments, is_older_name ? "--cursor" : "--after", &after, err);
     }
     if (status != CVM_OK) {
         return cvm_session_usage(session, status);
@@ -104,7 +84,8 @@ static enum cvm_status run_list(struct cvm_session *session, const struct cvm_ar
 
 static const struct cvm_option list_options[] = {
     {"--limit", "N", "how many (default 100)"},
-    {"--cursor", "C", "go on after an earlier list: its next_cursor"},
+    {"--after", "CURSOR", "go on after an earlier list: its next_cursor"},
+    {"--cursor", "CURSOR", "older name of --after"},
     {NULL, NULL, NULL},
 };
 

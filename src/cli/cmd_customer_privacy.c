@@ -5,7 +5,7 @@
 #include "base/file.h"
 #include "cli/commands.h"
 #include "cli/document.h"
-#include "cli/paths.h"
+#include "cli/work.h"
 #include "storage/customer_export.h"
 #include "storage/erase.h"
 
@@ -198,7 +198,7 @@ static enum cvm_status run_erase(struct cvm_session *session, const struct cvm_a
         return status;
     }
     cvm_document_init(&job.document);
-    status = cvm_store_folder(session->arena, session->config.store_url, &job.folder, err);
+    status = cvm_session_rejects_folder(session, &job.folder, err);
     if (status == CVM_OK) {
         status = erase_all(&job, err);
     }

@@ -48,6 +48,16 @@ static enum cvm_status check_folder(struct cvm_session *session, struct cvm_doct
     if (status != CVM_OK || cvm_catalogue_files_equal(&mine, &theirs)) {
         return status;
     }
+    const struct cvm_catalogue *read = NULL;
+    if (cvm_catalogue_read(session->arena, &mine, folder, &read, &folder_error) != CVM_OK) {
+        finding.severity = CVM_SEVERITY_PROBLEM;
+        finding.why = "It can not be applied.";
+        finding.fix = folder_error.hint[0] == '\0'
+                          ? "Mend it, then cvm apply"
+                          : cvm_doctor_text(doctor, "%s", folder_error.hint);
+        return cvm_doctor_find(doctor, &finding, err, "%s: %.300s", folder_error.where,
+                               folder_error.message);
+    }
     return cvm_doctor_find(doctor, &finding, err,
                            "the folder %s differs from catalogue version %lld, which is in force",
                            folder, (long long)version);
@@ -148,6 +158,52 @@ static enum cvm_status check_cache(struct cvm_session *session, struct cvm_docto
                             : cvm_doctor_find(doctor, &finding, err, "%.200s", found.message);
 }
 
+/* ---- the store's server ---- */
+
+static enum cvm_status check_server(struct cvm_session *session, struct cvm_doctor *doctor,
+                                    struct cvm_store_server *out_server, struct cvm_error *err)
+{
+    int64_t threads = (int64_t)doctor->engine->worker_count;
+    int64_t wanted = session->config.connections > 0 ? session->config.connections : threads + 2;
+    enum cvm_status status = cvm_store_server(doctor->store, out_server, err);
+    const struct cvm_finding finding = {
+        .severity = CVM_SEVERITY_WARNING,
+        .topic = "store",
+        .why = "A run or an import that gets no connection waits for one, and then fails.",
+        .fix = "Set `connections` in cvm.yaml to what is free (at least 4), use fewer threads, or "
+               "raise max_connections of the server.",
+    };
+    if (status != CVM_OK || out_server->most == 0) {
+        return status;
+    }
+    int64_t free = out_server->most - out_server->reserved - out_server->used;
+    return wanted <= free ? CVM_OK
+                          : cvm_doctor_find(
+                                doctor, &finding, err,
+                                "a run takes up to %lld connections, %lld of the server's %lld are "
+                                "free",
+                                (long long)wanted, (long long)(free < 0 ? 0 : free),
+                                (long long)(out_server->most - out_server->reserved));
+}
+
+/* Where nothing can be read there is one thing to say. */
+static enum cvm_status find_unreachable(struct cvm_doctor *doctor, const struct cvm_error *opening,
+                                        struct cvm_error *err)
+{
+    const struct cvm_finding finding = {
+        .severity = CVM_SEVERITY_PROBLEM,
+        .topic = "store",
+        .why = "Nothing can be read or written: no run, no import, no decision.",
+        .fix = cvm_doctor_text(doctor, "%s",
+                               opening->hint[0] == '\0' ? "Mend the line 'store:' of cvm.yaml."
+                                                        : opening->hint),
+    };
+    doctor->findings = CVM_NEW_ARRAY(doctor->arena, CVM_FINDINGS_MAX, struct cvm_finding);
+    return doctor->findings == NULL
+               ? CVM_FAIL(err, CVM_E_LIMIT, "no memory for the findings")
+               : cvm_doctor_find(doctor, &finding, err, "%.300s", opening->message);
+}
+
 /* ---- report ---- */
 
 static void count_findings(const struct cvm_doctor *doctor, int64_t counts[3])
@@ -157,7 +213,22 @@ static void count_findings(const struct cvm_doctor *doctor, int64_t counts[3])
     }
 }
 
+static void write_server(const struct cvm_store_server *server, struct cvm_json_writer *json)
+{
+    cvm_json_key(json, "server");
+    if (server->version[0] == '\0') {
+        cvm_json_null(json);
+        return;
+    }
+    cvm_json_object(json);
+    cvm_json_key_string(json, "version", server->version);
+    cvm_json_key_int(json, "connections_used", server->used);
+    cvm_json_key_number(json, "connections_most", server->most - server->reserved);
+    cvm_json_object_end(json);
+}
+
 static enum cvm_status print_document(struct cvm_session *session, const struct cvm_doctor *doctor,
+                                      const struct cvm_store_server *server,
                                       const int64_t counts[3], struct cvm_error *err)
 {
     struct cvm_document document;
@@ -169,6 +240,7 @@ static enum cvm_status print_document(struct cvm_session *session, const struct 
     cvm_json_key_int(json, "warnings", counts[CVM_SEVERITY_WARNING]);
     cvm_json_key_int(json, "notes", counts[CVM_SEVERITY_NOTE]);
     cvm_json_key_bool(json, "is_cut", doctor->is_cut);
+    write_server(server, json);
     cvm_json_key_array(json, "findings");
     for (int severity = CVM_SEVERITY_PROBLEM; severity >= CVM_SEVERITY_NOTE; severity--) {
         for (size_t i = 0; i < doctor->count; i++) {
@@ -199,6 +271,15 @@ static void print_finding(struct cvm_session *session, const struct cvm_finding 
     }
     fprintf(session->out, "  %s: %s\n            why  %s\n            fix  %s\n", finding->topic,
             finding->what, finding->why, finding->fix);
+}
+
+static void print_server(struct cvm_session *session, const struct cvm_store_server *server)
+{
+    if (server->most > 0) {
+        fprintf(session->out, "%s answers; others use %lld of its %lld connections.\n",
+                server->version, (long long)server->used,
+                (long long)(server->most - server->reserved));
+    }
 }
 
 static void print_report(struct cvm_session *session, const struct cvm_doctor *doctor,
@@ -234,6 +315,20 @@ static enum cvm_status open_quietly(struct cvm_session *session, struct cvm_work
     return status;
 }
 
+static enum cvm_status report(struct cvm_session *session, const struct cvm_doctor *doctor,
+                              const struct cvm_store_server *server, struct cvm_error *err)
+{
+    int64_t counts[3] = {0};
+    count_findings(doctor, counts);
+    session->is_partial = counts[CVM_SEVERITY_PROBLEM] > 0;
+    if (session->is_json) {
+        return print_document(session, doctor, server, counts, err);
+    }
+    print_report(session, doctor, counts);
+    print_server(session, server);
+    return CVM_OK;
+}
+
 static enum cvm_status run_doctor(struct cvm_session *session,
                                   const struct cvm_arguments *arguments, struct cvm_error *err)
 {
@@ -243,18 +338,30 @@ static enum cvm_status run_doctor(struct cvm_session *session,
         .as_of_day = cvm_session_today(session),
         .now_ms = cvm_context_now_ms(&session->context),
     };
-    int64_t counts[3] = {0};
+    struct cvm_store_server server = {{0}, 0, 0, 0};
+    struct cvm_error opening = {0};
     enum cvm_status status =
         cvm_session_usage(session, cvm_argument_day(arguments, "--as-of", &doctor.as_of_day, err));
-    if (status == CVM_OK) {
-        status = open_quietly(session, &work, err);
+    if (status != CVM_OK) {
+        return status;
+    }
+    status = open_quietly(session, &work, &opening);
+    if (status == CVM_E_UNAVAILABLE || status == CVM_E_DENIED) {
+        status = find_unreachable(&doctor, &opening, err);
+        return status == CVM_OK ? report(session, &doctor, &server, err) : status;
     }
     if (status != CVM_OK) {
+        if (err != NULL) {
+            *err = opening;
+        }
         return status;
     }
     doctor.engine = work.engine;
     doctor.store = work.store;
     status = cvm_doctor_examine(&doctor, err);
+    if (status == CVM_OK) {
+        status = check_server(session, &doctor, &server, err);
+    }
     if (status == CVM_OK) {
         status = check_folder(session, &doctor, err);
     }
@@ -265,16 +372,7 @@ static enum cvm_status run_doctor(struct cvm_session *session,
         status = check_cache(session, &doctor, err);
     }
     cvm_work_close(&work);
-    if (status != CVM_OK) {
-        return status;
-    }
-    count_findings(&doctor, counts);
-    session->is_partial = counts[CVM_SEVERITY_PROBLEM] > 0;
-    if (session->is_json) {
-        return print_document(session, &doctor, counts, err);
-    }
-    print_report(session, &doctor, counts);
-    return CVM_OK;
+    return status == CVM_OK ? report(session, &doctor, &server, err) : status;
 }
 
 static const struct cvm_option doctor_options[] = {
@@ -288,7 +386,8 @@ const struct cvm_command cvm_command_doctor = {
     .summary = "Say what will hurt tonight's run, why, and how to mend it",
     .details =
         "Looks at the catalogue, the whole base, the sources, the last run and plans, kill\n"
-        "switches, what was learned, the folder and the disk; changes nothing. A problem makes\n"
+        "switches, what was learned, the folder, the disk and the server; changes nothing. A "
+        "problem makes\n"
         "the run fail or its result wrong, a warning makes it worse than it need be, a note is\n"
         "worth knowing. Exit status 3 when there is a problem.\n\n"
         "  cvm doctor\n"

@@ -105,6 +105,9 @@ static enum cvm_status run_explain(struct cvm_session *session,
         status = cvm_work_open(session, &options, &job.work, err);
     }
     if (status == CVM_OK) {
+        status = cvm_work_warn_of_gone(&job.work, job.run.as_of_day, err);
+    }
+    if (status == CVM_OK) {
         status = wants_all                                ? explain_reasons(&job, err)
                  : cvm_argument_given(arguments, "--csv") ? explain_csv(&job, err)
                                                           : explain_one(&job, err);

@@ -300,8 +300,9 @@ static enum cvm_status fail_unknown(const struct history_job *job, struct cvm_er
 
 static enum cvm_status tell(struct history_job *job, struct cvm_error *err)
 {
+    bool is_first_page = job->before == 0;
     if (job->kind == CUSTOMER) {
-        return cvm_history_customer(&job->writer, job->store, job->id, err);
+        return cvm_history_customer(&job->writer, job->store, job->id, &job->before, err);
     }
     enum cvm_status status = CVM_OK;
     if (job->kind == CONFIG || job->kind == ALL) {
@@ -312,7 +313,8 @@ static enum cvm_status tell(struct history_job *job, struct cvm_error *err)
         job->before = job->kind == ALL ? 0 : job->before;
         status = tell_versions(job, false, err);
     }
-    bool is_missing = status == CVM_OK && job->id != NULL && job->writer.count == 0;
+    bool is_missing =
+        status == CVM_OK && is_first_page && job->id != NULL && job->writer.count == 0;
     return is_missing ? fail_unknown(job, err) : status;
 }
 
@@ -349,7 +351,8 @@ static enum cvm_status parse(struct history_job *job, const struct cvm_arguments
 static enum cvm_status report(struct history_job *job, struct cvm_error *err)
 {
     struct cvm_history_writer *writer = &job->writer;
-    bool is_full = writer->count == writer->limit && job->kind != ALL && job->kind != CUSTOMER;
+    bool is_full = job->kind == CUSTOMER ? job->before != 0
+                                         : writer->count == writer->limit && job->kind != ALL;
     if (!writer->session->is_json) {
         cvm_document_finish(&writer->document);
         if (is_full && !writer->session->is_quiet) {
@@ -391,7 +394,7 @@ static enum cvm_status run_history(struct cvm_session *session,
 
 static const struct cvm_option history_options[] = {
     {"--limit", "N", "how many versions, newest first (default 20)"},
-    {"--before", "VERSION", "only versions older than this one"},
+    {"--before", "VERSION", "only versions older than this one; of a customer: this batch"},
     {NULL, NULL, NULL},
 };
 

@@ -72,6 +72,10 @@ static enum cvm_status load_rows(struct journey_job *job, struct cvm_error *err)
         return status;
     }
     job->as_of_day = job->as_of_day == CVM_DAY_NONE ? default_day(job) : job->as_of_day;
+    status = cvm_work_warn_of_gone(work, job->as_of_day, err);
+    if (status != CVM_OK) {
+        return status;
+    }
     while (job->first < job->row_count && job->rows[job->first].day == CVM_DAY_NONE) {
         job->first++;
     }

@@ -37,6 +37,9 @@ struct list_job {
     struct cvm_session *session;
     struct cvm_document document;
     struct cvm_table table;
+    struct cvm_run_page page;
+    const char *last_run; /* shown */
+    int64_t count;
 };
 
 static enum cvm_status list_run(void *state, const struct cvm_run_record *run,
@@ -47,6 +50,8 @@ static enum cvm_status list_run(void *state, const struct cvm_run_record *run,
     char day[CVM_DAY_TEXT_SIZE];
     char moment[CVM_MOMENT_TEXT_SIZE];
     (void)err;
+    job->last_run = run->run_id;
+    job->count++;
     if (job->session->is_json) {
         cvm_json_object(&job->document.json);
         write_run(&job->document.json, run);
@@ -63,33 +68,47 @@ static enum cvm_status list_run(void *state, const struct cvm_run_record *run,
     return CVM_OK;
 }
 
+static enum cvm_status list_runs(struct list_job *job, const char *before, struct cvm_error *err)
+{
+    struct cvm_arena *arena = job->session->arena;
+    struct cvm_store *store = NULL;
+    struct cvm_run_record run = {.run_id = NULL};
+    enum cvm_status status = cvm_session_store(job->session, CVM_DB_READ, &store, err);
+    if (status == CVM_OK && before != NULL) {
+        status = cvm_run_get(store, arena, before, &run, err);
+    }
+    if (status == CVM_OK) {
+        job->page.before = run.run_id;
+        status = cvm_run_list_page(store, arena, &job->page, list_run, job, err);
+    }
+    cvm_store_close(store);
+    return status;
+}
+
 static enum cvm_status run_list(struct cvm_session *session, const struct cvm_arguments *arguments,
                                 struct cvm_error *err)
 {
     static const char *const headers[] = {"run",    "as of",  "plan",   ">decisions",
                                           ">value", ">spend", "created"};
-    struct list_job job = {.session = session};
-    struct cvm_store *store = NULL;
-    int64_t limit = DEFAULT_LIMIT;
+    struct list_job job = {.session = session, .page.count_max = DEFAULT_LIMIT};
     enum cvm_status status = cvm_session_usage(
-        session, cvm_argument_int(arguments, "--limit", 1, LIMIT_MAX, &limit, err));
+        session, cvm_argument_int(arguments, "--limit", 1, LIMIT_MAX, &job.page.count_max, err));
     if (status != CVM_OK) {
         return status;
     }
     cvm_document_init(&job.document);
     cvm_table_init(&job.table, headers, sizeof(headers) / sizeof(headers[0]));
     cvm_json_key_array(&job.document.json, "plans");
-    status = cvm_session_store(session, CVM_DB_READ, &store, err);
-    if (status == CVM_OK) {
-        status = cvm_run_list(store, session->arena, limit, list_run, &job, err);
-    }
-    cvm_store_close(store);
+    status = list_runs(&job, cvm_argument(arguments, "--before"), err);
     cvm_json_array_end(&job.document.json);
+    cvm_json_key_string(&job.document.json, "next_before",
+                        job.count == job.page.count_max ? job.last_run : NULL);
     return cvm_document_or_table(&job.document, &job.table, session, status, err);
 }
 
 static const struct cvm_option list_options[] = {
     {"--limit", "N", "how many, newest first (default 20)"},
+    {"--before", "RUN", "only runs older than this one"},
     {NULL, NULL, NULL},
 };
 

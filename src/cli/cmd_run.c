@@ -11,8 +11,6 @@
 #include "cli/work.h"
 #include "engine/run_results.h"
 
-#define CHUNK_MIN 16
-
 struct run_job {
     struct cvm_session *session;
     const struct cvm_arguments *arguments;
@@ -62,7 +60,7 @@ static enum cvm_status parse(struct run_job *job, struct cvm_error *err)
         status = cvm_session_threads(job->session, arguments, &job->work_options.threads, err);
     }
     if (status == CVM_OK) {
-        status = cvm_argument_int(arguments, "--chunk-size", CHUNK_MIN, CVM_CHUNK_SIZE_MAX,
+        status = cvm_argument_int(arguments, "--chunk-size", CVM_CHUNK_SIZE_MIN, CVM_CHUNK_SIZE_MAX,
                                   &job->work_options.chunk_size, err);
     }
     if (status == CVM_OK) {
@@ -229,6 +227,9 @@ static enum cvm_status decide_everybody(struct run_job *job, struct cvm_error *e
         return status;
     }
     status = cvm_run(job->work.engine, writer, &job->request, session->arena, &job->result, err);
+    if (status == CVM_OK && !job->result->was_done_before) {
+        status = cvm_work_warn_of_gone(&job->work, job->request.as_of_day, err);
+    }
     if (status == CVM_OK) {
         status = restore_unknown(job, err);
     }
@@ -274,7 +275,7 @@ static const struct cvm_option run_options[] = {
     {"--until", "D", "the same as --as-of"},
     {"--snapshot", "BATCH", "with the data of imports up to this one; see cvm batch list"},
     {"--threads", "N", "threads (default: as configured; 0 = one per core)"},
-    {"--chunk-size", "N", "customers per chunk, 16 to 65536; changes speed, never the plan"},
+    {"--chunk-size", "N", "customers per chunk, 16 to 65536 (default: as configured, 1024)"},
     {"--seed", "S", "seed of the run (default 1)"},
     {NULL, NULL, NULL},
 };

@@ -103,6 +103,19 @@ static enum cvm_status check_object(struct cvm_session *session, struct cvm_stor
     return status;
 }
 
+struct changing {
+    struct cvm_store *store;
+    const struct cvm_stop *stop;
+    bool is_adding;
+};
+
+static enum cvm_status change_once(void *state, struct cvm_error *err)
+{
+    const struct changing *c = state;
+    return c->is_adding ? cvm_stop_add(c->store, c->stop, err)
+                        : cvm_stop_lift(c->store, c->stop, err);
+}
+
 static enum cvm_status change(struct cvm_session *session, const struct cvm_stop *stop,
                               bool is_adding, struct cvm_error *err)
 {
@@ -112,16 +125,8 @@ static enum cvm_status change(struct cvm_session *session, const struct cvm_stop
         status = check_object(session, store, stop, err);
     }
     if (status == CVM_OK) {
-        status = cvm_db_begin(cvm_store_db(store), err);
-    }
-    if (status == CVM_OK) {
-        status = is_adding ? cvm_stop_add(store, stop, err) : cvm_stop_lift(store, stop, err);
-    }
-    if (status == CVM_OK) {
-        status = cvm_db_commit(cvm_store_db(store), err);
-    }
-    if (store != NULL) {
-        cvm_db_rollback(cvm_store_db(store));
+        struct changing changing = {store, stop, is_adding};
+        status = cvm_db_transact(cvm_store_db(store), change_once, &changing, err);
     }
     cvm_store_close(store);
     return status;

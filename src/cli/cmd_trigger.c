@@ -207,11 +207,21 @@ static void write_match(const struct cvm_catalogue *catalogue,
     cvm_json_object_end(json);
 }
 
+/* NULL when nothing is left to show. */
+static const char *next_cursor(const struct match_job *job, char cursor[CVM_KEY_CURSOR_SIZE])
+{
+    size_t count = job->result.count;
+    return count == 0 || job->result.remaining == 0
+               ? NULL
+               : cvm_key_cursor(job->result.matches[count - 1].key, cursor);
+}
+
 static enum cvm_status print_document(const struct match_job *job, struct cvm_error *err)
 {
     const struct cvm_catalogue *catalogue = job->work.catalogue;
     struct cvm_document document;
     struct cvm_json_writer *json = &document.json;
+    char cursor[CVM_KEY_CURSOR_SIZE];
     cvm_document_init(&document);
     cvm_json_key_string(json, "trigger", catalogue->triggers[job->request.trigger].name);
     cvm_json_key_day(json, "as_of", job->request.as_of_day);
@@ -220,6 +230,7 @@ static enum cvm_status print_document(const struct match_job *job, struct cvm_er
         write_match(catalogue, &job->result.matches[i], json);
     }
     cvm_json_array_end(json);
+    cvm_json_key_string(json, "next_cursor", next_cursor(job, cursor));
     cvm_json_key_int(json, "total_matches", job->result.total_matches);
     cvm_json_key_int(json, "customers", job->result.customers);
     return cvm_document_print(&document, job->session, err);
@@ -249,6 +260,7 @@ static void print_matches(const struct match_job *job)
     char found[CVM_NUMBER_TEXT_SIZE];
     char looked_at[CVM_NUMBER_TEXT_SIZE];
     char day[CVM_DAY_TEXT_SIZE];
+    char cursor[CVM_KEY_CURSOR_SIZE];
     for (size_t i = 0; i < result->count; i++) {
         const struct cvm_trigger_match *match = &result->matches[i];
         fprintf(out, "%s\n  %s\n", match->customer_id, match->reason);
@@ -262,10 +274,15 @@ static void print_matches(const struct match_job *job)
             cvm_day_format(job->request.as_of_day, day));
     if (result->count > 0 && (int64_t)result->count < result->total_matches) {
         bool is_one = result->count == 1;
-        fprintf(out, "; the first %s%s shown, --limit shows more",
+        fprintf(out, "; the %s%s%s shown, --limit shows more",
+                job->request.after_key == 0 ? "first " : "next ",
                 is_one ? "" : cvm_grouped((int64_t)result->count, found), is_one ? "is" : " are");
     }
     fputs(".\n", out);
+    const char *next = next_cursor(job, cursor);
+    if (next != NULL && !job->session->is_quiet) {
+        fprintf(job->session->err, "More: --after %s\n", next);
+    }
 }
 
 static enum cvm_status parse_match(struct match_job *job, const struct cvm_arguments *arguments,
@@ -276,6 +293,9 @@ static enum cvm_status parse_match(struct match_job *job, const struct cvm_argum
     enum cvm_status status =
         cvm_argument_int(arguments, "--limit", 0, MATCHES_SHOWN_MAX, &limit, err);
     job->request.evidence_max = (size_t)limit;
+    if (status == CVM_OK) {
+        status = cvm_argument_key(arguments, "--after", &job->request.after_key, err);
+    }
     if (status == CVM_OK && customers != NULL) {
         status = cvm_argument_list(job->session->arena, customers, &job->request.customers,
                                    &job->request.customer_count, err);
@@ -332,6 +352,7 @@ static const struct cvm_option match_options[] = {
     {"--as-of", "D", "the end of this day (default: today, or the newest event of old data)"},
     {"--customers", "A,B", "only these; unknown ones match nothing"},
     {"--limit", "N", "show so many matches (default 1000); all are counted"},
+    {"--after", "CURSOR", "show those behind an earlier list: its next_cursor"},
     {"--threads", "N", "workers (default: as configured)"},
     {NULL, NULL, NULL},
 };

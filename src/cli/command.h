@@ -37,6 +37,11 @@ struct cvm_config {
     const char *log_level;
     const char *log_format; /* "text" or "json" */
     int64_t threads;        /* 0 = one per core */
+    int64_t chunk_size;     /* customers; 0 = CVM_CHUNK_SIZE */
+    int64_t connections;    /* to the store, at most; 0 = threads + 2 */
+    struct cvm_retry_policy retry;
+    int64_t import_readers;      /* of a table, each with a connection; 0 = 4 */
+    int64_t import_queue_blocks; /* between readers and mapping threads; 0 = 2 per thread + 2 */
     int64_t record_bytes_max;
     int64_t import_memory_mb;
     int64_t run_memory_mb; /* for the solver's matrix; a larger one lives in a temporary file */
@@ -71,6 +76,7 @@ struct cvm_session {
     bool is_store_named;   /* by --store */
     bool is_partial;       /* exit 3 */
     bool is_refuted;       /* exit 1: the command ran, and what it checked does not hold */
+    bool is_cut_off;       /* exit 1 in silence: who read standard output has gone */
     bool is_usage;         /* the failure is of the command line: exit 2 */
     const char *who;       /* "cli:<user>" */
     struct cvm_progress_line progress;
@@ -137,6 +143,10 @@ CVM_MUST_CHECK enum cvm_status cvm_session_store(struct cvm_session *session,
                                                  enum cvm_db_access access,
                                                  struct cvm_store **out_store,
                                                  struct cvm_error *err);
+/* The same for reading all of it once, with a small cache. */
+CVM_MUST_CHECK enum cvm_status cvm_session_store_to_scan(struct cvm_session *session,
+                                                         struct cvm_store **out_store,
+                                                         struct cvm_error *err);
 /* Before a store is closed that was opened for writing: note the configuration that it was written
  * under, and seal the rows that the audit log got. */
 void cvm_session_seal(void *session, struct cvm_store *store);

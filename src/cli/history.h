@@ -27,9 +27,12 @@ struct cvm_history_writer {
 };
 void cvm_history_write(struct cvm_history_writer *writer, const struct cvm_history_entry *entry);
 
-/* Attributes, permissions and corrected events of one customer. */
+/* Attributes, permissions and corrected events of one customer, of batches below *before (0 = from
+ * the newest). What one batch brought is told whole, also beyond the limit; *before is then the
+ * last batch that was told, 0 when there is nothing older. */
 CVM_MUST_CHECK enum cvm_status cvm_history_customer(struct cvm_history_writer *writer,
                                                     struct cvm_store *store,
-                                                    const char *customer_id, struct cvm_error *err);
+                                                    const char *customer_id, int64_t *before,
+                                                    struct cvm_error *err);
 
 #endif

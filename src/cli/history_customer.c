@@ -319,8 +319,27 @@ static enum cvm_status gather(struct gathering *g, struct cvm_store *store, uint
     return status == CVM_OK ? cvm_consent_versions(store, key, take_consent, g, err) : status;
 }
 
+static void tell(struct cvm_history_writer *writer, const struct cvm_history_entry *entries,
+                 size_t count, int64_t *before)
+{
+    int64_t last = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (*before != 0 && entries[i].batch >= *before) {
+            continue;
+        }
+        if (writer->count >= writer->limit && entries[i].batch != last) {
+            *before = last;
+            return;
+        }
+        cvm_history_write(writer, &entries[i]);
+        last = entries[i].batch;
+    }
+    *before = 0;
+}
+
 enum cvm_status cvm_history_customer(struct cvm_history_writer *writer, struct cvm_store *store,
-                                     const char *customer_id, struct cvm_error *err)
+                                     const char *customer_id, int64_t *before,
+                                     struct cvm_error *err)
 {
     struct gathering g = {.arena = writer->session->arena,
                           .reader = cvm_json_reader_create(RECORD_BYTES_MAX)};
@@ -336,9 +355,8 @@ enum cvm_status cvm_history_customer(struct cvm_history_writer *writer, struct c
     if (status == CVM_OK && g.entries.count > 1) {
         qsort(entries, g.entries.count, sizeof(*entries), newest_first);
     }
-    for (size_t i = 0; status == CVM_OK && i < g.entries.count && writer->count < writer->limit;
-         i++) {
-        cvm_history_write(writer, &entries[i]);
+    if (status == CVM_OK) {
+        tell(writer, entries, g.entries.count, before);
     }
     cvm_column_finish(&g.versions);
     cvm_column_finish(&g.entries);

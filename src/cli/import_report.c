@@ -8,7 +8,7 @@
 /* Records of the source that were understood. */
 static int64_t mapped_count(const struct cvm_import_source_report *report)
 {
-    return report->read - report->rejected;
+    return report->read - report->rejected - report->outside;
 }
 
 static double null_rate(const struct cvm_import_source_report *report, size_t field)
@@ -39,7 +39,9 @@ static void write_source(struct cvm_session *session, const struct cvm_catalogue
     cvm_json_key_int(json, "stored", report->stored);
     cvm_json_key_int(json, "duplicate", report->duplicate);
     cvm_json_key_int(json, "rejected", report->rejected);
+    cvm_json_key_int(json, "outside", report->outside);
     cvm_json_key_int(json, "changed", report->changed);
+    cvm_json_key_int(json, "too_old", report->too_old);
     cvm_json_key_day(json, "first_day", report->first_day);
     cvm_json_key_day(json, "last_day", report->last_day);
     cvm_json_key(json, "freshness_days");
@@ -84,7 +86,9 @@ static enum cvm_status print_document(struct cvm_session *session,
     cvm_json_key_int(json, "stored", report->stored);
     cvm_json_key_int(json, "duplicate", report->duplicate);
     cvm_json_key_int(json, "rejected", report->rejected);
+    cvm_json_key_int(json, "outside", report->outside);
     cvm_json_key_int(json, "changed", report->changed);
+    cvm_json_key_int(json, "too_old", report->too_old);
     cvm_json_key_int(json, "customers", report->customers);
     cvm_json_key_int(json, "new_customers", report->new_customers);
     cvm_json_key_int(json, "unmapped_fields", report->unmapped_fields);
@@ -202,9 +206,18 @@ static void print_tables(struct cvm_session *session, const struct cvm_catalogue
     fprintf(session->out, "; %s customers, %s of them new.\n",
             cvm_grouped(report->customers, numbers[0]),
             cvm_grouped(report->new_customers, numbers[1]));
-    if (report->rejected > 0 && report->rejects_path != NULL) {
-        fprintf(session->out, "%s rejected: see %s\n", cvm_grouped(report->rejected, numbers[0]),
-                report->rejects_path);
+    if (report->outside > 0) {
+        fprintf(session->out, "%s passed over: of other days than --since and --until say\n",
+                cvm_grouped(report->outside, numbers[0]));
+    }
+    if (report->rejected > report->too_old && report->rejects_path != NULL) {
+        fprintf(session->out, "%s rejected: see %s\n",
+                cvm_grouped(report->rejected - report->too_old, numbers[0]), report->rejects_path);
+    }
+    if (report->too_old > 0) {
+        fprintf(session->out,
+                "%s are older than their source keeps them (keep_days): not stored.\n",
+                cvm_grouped(report->too_old, numbers[0]));
     }
 }
 
@@ -229,7 +242,7 @@ enum cvm_status cvm_import_report_print(struct cvm_session *session,
                                         struct cvm_error *err)
 {
     cvm_session_progress_end(session);
-    session->is_partial |= report->rejected > 0 || report->failed_file_count > 0;
+    session->is_partial |= report->rejected > report->too_old || report->failed_file_count > 0;
     if (session->is_json) {
         return print_document(session, catalogue, report, err);
     }

@@ -31,12 +31,18 @@ void cvm_session_warn(struct cvm_session *session, const char *format, ...)
     fputc('\n', session->err);
 }
 
-enum cvm_status cvm_session_store(struct cvm_session *session, enum cvm_db_access access,
-                                  struct cvm_store **out_store, struct cvm_error *err)
+/* Rows that are met once need no more pages than the way down to them has. */
+#define SCAN_CACHE_BYTES ((size_t)2 << 20)
+
+static enum cvm_status open_store(struct cvm_session *session, enum cvm_db_access access,
+                                  size_t cache_bytes, struct cvm_store **out_store,
+                                  struct cvm_error *err)
 {
     struct cvm_store_options options = {
         .access = access,
+        .cache_bytes = cache_bytes,
         .lock_wait_ms = LOCK_WAIT_MS,
+        .retry = session->config.retry,
         .clock = session->context.clock,
         .privacy = session->config.privacy,
         .before_close = cvm_session_seal,
@@ -49,6 +55,18 @@ enum cvm_status cvm_session_store(struct cvm_session *session, enum cvm_db_acces
                               "Make one with `cvm init`, or name one: --config DIR/cvm.yaml.");
     }
     return cvm_store_open(session->config.store_url, &options, out_store, err);
+}
+
+enum cvm_status cvm_session_store(struct cvm_session *session, enum cvm_db_access access,
+                                  struct cvm_store **out_store, struct cvm_error *err)
+{
+    return open_store(session, access, 0, out_store, err);
+}
+
+enum cvm_status cvm_session_store_to_scan(struct cvm_session *session, struct cvm_store **out_store,
+                                          struct cvm_error *err)
+{
+    return open_store(session, CVM_DB_READ, SCAN_CACHE_BYTES, out_store, err);
 }
 
 /* A folder that can not be read is for `cvm apply` to complain about. */

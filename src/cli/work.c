@@ -1,5 +1,7 @@
 #include "cli/work.h"
 
+#include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -12,9 +14,20 @@
 #include "storage/cache.h"
 #include "storage/catalogue_store.h"
 #include "storage/import.h"
+#include "storage/retention.h"
 
 #define THREADS_MAX 256
 #define LIMIT_MAX   100000
+
+enum cvm_status cvm_session_rejects_folder(struct cvm_session *session, const char **out_folder,
+                                           struct cvm_error *err)
+{
+    const struct cvm_config *config = &session->config;
+    if (cvm_store_is_server(config->store_url) && config->path != NULL) {
+        return cvm_path_folder(session->arena, config->path, out_folder, err);
+    }
+    return cvm_store_folder(session->arena, config->store_url, out_folder, err);
+}
 
 enum cvm_status cvm_session_import_options(struct cvm_session *session, const char *rejects_path,
                                            struct cvm_import_options *out_options,
@@ -23,10 +36,7 @@ enum cvm_status cvm_session_import_options(struct cvm_session *session, const ch
     const char *folder = NULL;
     char name[64];
     const char *store_url = session->config.store_url;
-    enum cvm_status status = cvm_store_folder(session->arena, store_url, &folder, err);
-    if (status == CVM_OK && cvm_store_is_server(store_url) && session->config.path != NULL) {
-        status = cvm_path_folder(session->arena, session->config.path, &folder, err);
-    }
+    enum cvm_status status = cvm_session_rejects_folder(session, &folder, err);
     if (status == CVM_OK && rejects_path == NULL) {
         (void)snprintf(name, sizeof(name), "rejects-%lld.ndjson",
                        (long long)cvm_context_now_ms(&session->context));
@@ -39,6 +49,7 @@ enum cvm_status cvm_session_import_options(struct cvm_session *session, const ch
             .record_bytes_max = (size_t)session->config.record_bytes_max,
             .memory_bytes = (size_t)session->config.import_memory_mb << 20,
             .temporary_folder = cvm_store_is_server(store_url) ? cvm_temporary_folder() : folder,
+            .queue_blocks = (size_t)session->config.import_queue_blocks,
             .key_bits = 63,
             .today = cvm_session_today(session),
             .on_progress = cvm_session_progress,
@@ -50,17 +61,31 @@ enum cvm_status cvm_session_import_options(struct cvm_session *session, const ch
 
 /* ---- journeys up to date ---- */
 
+static enum cvm_status are_current(const struct cvm_work *work, bool *out_are_current,
+                                   struct cvm_error *err)
+{
+    int64_t last_batch = 0;
+    enum cvm_status status = cvm_batch_last(work->store, &last_batch, err);
+    return status == CVM_OK ? cvm_packed_is_current(work->store, work->catalogue, last_batch,
+                                                    out_are_current, err)
+                            : status;
+}
+
 static enum cvm_status rebuild(struct cvm_work *work, struct cvm_error *err)
 {
     struct cvm_session *session = work->session;
     struct cvm_store *writer = NULL;
     struct cvm_import_options options;
     bool owns_writer = cvm_db_access_of(cvm_store_db(work->store)) != CVM_DB_WRITE;
+    bool is_current = false;
     enum cvm_status status = cvm_session_import_options(session, NULL, &options, err);
     if (status == CVM_OK && owns_writer) {
         status = cvm_session_store(session, CVM_DB_WRITE, &writer, err);
     }
-    if (status == CVM_OK) {
+    if (status == CVM_OK && owns_writer) { /* whoever wrote while this waited may have built them */
+        status = are_current(work, &is_current, err);
+    }
+    if (status == CVM_OK && !is_current) {
         if (!session->is_quiet && !session->is_json) {
             fputs("Building journeys anew: the mappings or the data have changed.\n", session->err);
         }
@@ -74,12 +99,8 @@ static enum cvm_status rebuild(struct cvm_work *work, struct cvm_error *err)
 
 static enum cvm_status make_current(struct cvm_work *work, struct cvm_error *err)
 {
-    int64_t last_batch = 0;
     bool is_current = false;
-    enum cvm_status status = cvm_batch_last(work->store, &last_batch, err);
-    if (status == CVM_OK) {
-        status = cvm_packed_is_current(work->store, work->catalogue, last_batch, &is_current, err);
-    }
+    enum cvm_status status = are_current(work, &is_current, err);
     return status == CVM_OK && !is_current ? rebuild(work, err) : status;
 }
 
@@ -123,26 +144,22 @@ static enum cvm_status open_cache(struct cvm_work *work, struct cvm_error *err)
     return status;
 }
 
-/* Beside an SQLite store, where there is room for what is as large as its journeys. */
-static enum cvm_status name_snapshot(struct cvm_work *work, int64_t last_batch,
+/* Where an import keeps its temporary files: there is room for what is as large as the journeys. */
+static enum cvm_status name_snapshot(struct cvm_work *work, const char *folder, int64_t last_batch,
                                      const char **out_url, struct cvm_error *err)
 {
-    struct cvm_session *session = work->session;
-    const char *folder = NULL;
     struct cvm_text text;
     cvm_text_init(&text, 0);
-    enum cvm_status status =
-        cvm_store_folder(session->arena, session->config.store_url, &folder, err);
-    if (status == CVM_OK) {
-        cvm_text_add_format(&text, "sqlite:%s/cvm-snapshot-%lld-%ld.db", folder,
-                            (long long)last_batch, (long)getpid());
-        const char *url = cvm_arena_string(session->arena, cvm_text_string(&text));
-        *out_url = url;
-        work->snapshot_path = url == NULL ? NULL : url + strlen("sqlite:");
-        status = url == NULL ? CVM_FAIL(err, CVM_E_LIMIT, "no memory for a file name") : CVM_OK;
-    }
+    cvm_text_add_format(&text, "sqlite:%s/cvm-snapshot-%lld-%ld.db", folder, (long long)last_batch,
+                        (long)getpid());
+    const char *url = cvm_arena_string(work->session->arena, cvm_text_string(&text));
     cvm_text_finish(&text);
-    return status;
+    if (url == NULL) {
+        return CVM_FAIL(err, CVM_E_LIMIT, "no memory for a file name");
+    }
+    *out_url = url;
+    work->snapshot_path = url + strlen("sqlite:");
+    return CVM_OK;
 }
 
 /* Journeys of an earlier batch, in a file of their own for as long as the command runs. */
@@ -156,7 +173,7 @@ static enum cvm_status make_snapshot(struct cvm_work *work, int64_t last_batch,
         .catalogue = work->catalogue, .options = &options, .context = &session->context};
     enum cvm_status status = cvm_session_import_options(session, NULL, &options, err);
     if (status == CVM_OK) {
-        status = name_snapshot(work, last_batch, out_url, err);
+        status = name_snapshot(work, options.temporary_folder, last_batch, out_url, err);
     }
     if (status == CVM_OK) {
         status =
@@ -212,7 +229,10 @@ static enum cvm_status open_engine(struct cvm_work *work, const struct cvm_work_
         .privacy = session->config.privacy,
         .context = &session->context,
         .thread_count = (size_t)(options->threads > 0 ? options->threads : session->config.threads),
-        .chunk_size = (size_t)options->chunk_size,
+        .chunk_size =
+            (size_t)(options->chunk_size > 0 ? options->chunk_size : session->config.chunk_size),
+        .connections_max = (size_t)session->config.connections,
+        .retry = session->config.retry,
     };
     enum cvm_status status = make_current(work, err);
     if (status == CVM_OK) {
@@ -250,6 +270,26 @@ enum cvm_status cvm_work_open(struct cvm_session *session, const struct cvm_work
     return CVM_OK;
 }
 
+enum cvm_status cvm_work_warn_of_gone(const struct cvm_work *work, int32_t as_of_day,
+                                      struct cvm_error *err)
+{
+    struct cvm_retention retention;
+    struct cvm_missing_data missing;
+    char first[CVM_DAY_TEXT_SIZE];
+    char gone[CVM_DAY_TEXT_SIZE];
+    enum cvm_status status = cvm_retention_read(work->store, work->catalogue, &retention, err);
+    if (status == CVM_OK &&
+        cvm_retention_misses(&retention, work->catalogue, as_of_day, CVM_DAY_NONE, &missing)) {
+        cvm_session_warn(work->session,
+                         "feature '%s' looks at events of '%s' from %s on; those before %s are "
+                         "gone: a purge has removed them",
+                         missing.feature->name, missing.source->name,
+                         cvm_day_format(missing.first_day, first),
+                         cvm_day_format(missing.gone_before, gone));
+    }
+    return status;
+}
+
 enum cvm_status cvm_work_day(const struct cvm_work *work, const struct cvm_arguments *arguments,
                              int32_t *out_day, struct cvm_error *err)
 {
@@ -257,8 +297,9 @@ enum cvm_status cvm_work_day(const struct cvm_work *work, const struct cvm_argum
     int32_t first_day = CVM_DAY_NONE;
     int32_t last_day = CVM_DAY_NONE;
     if (cvm_argument_given(arguments, "--as-of")) {
-        return cvm_session_usage(work->session,
-                                 cvm_argument_day(arguments, "--as-of", out_day, err));
+        enum cvm_status given =
+            cvm_session_usage(work->session, cvm_argument_day(arguments, "--as-of", out_day, err));
+        return given == CVM_OK ? cvm_work_warn_of_gone(work, *out_day, err) : given;
     }
     enum cvm_status status = cvm_event_days(work->store, &first_day, &last_day, err);
     if (status == CVM_OK) {
@@ -280,23 +321,27 @@ void cvm_work_close(struct cvm_work *work)
     work->store = NULL;
 }
 
-enum cvm_status cvm_session_change(struct cvm_session *session, cvm_change_fn change, void *state,
+struct change {
+    struct cvm_store *store;
+    cvm_change_fn body;
+    void *state;
+};
+
+static enum cvm_status make_change(void *state, struct cvm_error *err)
+{
+    struct change *change = state;
+    return change->body(change->state, change->store, err);
+}
+
+enum cvm_status cvm_session_change(struct cvm_session *session, cvm_change_fn body, void *state,
                                    struct cvm_error *err)
 {
-    struct cvm_store *store = NULL;
-    enum cvm_status status = cvm_session_store(session, CVM_DB_SHARED, &store, err);
-    if (status != CVM_OK) {
-        return status;
-    }
-    status = cvm_db_begin(cvm_store_db(store), err);
+    struct change change = {.body = body, .state = state};
+    enum cvm_status status = cvm_session_store(session, CVM_DB_SHARED, &change.store, err);
     if (status == CVM_OK) {
-        status = change(state, store, err);
+        status = cvm_db_transact(cvm_store_db(change.store), make_change, &change, err);
     }
-    if (status == CVM_OK) {
-        status = cvm_db_commit(cvm_store_db(store), err);
-    }
-    cvm_db_rollback(cvm_store_db(store));
-    cvm_store_close(store);
+    cvm_store_close(change.store);
     return status;
 }
 
@@ -308,6 +353,30 @@ enum cvm_status cvm_session_page(struct cvm_session *session, const struct cvm_a
         status = cvm_argument_int(arguments, "--before", 1, INT64_MAX, before, err);
     }
     return status == CVM_OK ? CVM_OK : cvm_session_usage(session, status);
+}
+
+enum cvm_status cvm_argument_key(const struct cvm_arguments *arguments, const char *name,
+                                 uint64_t *out_key, struct cvm_error *err)
+{
+    const char *text = cvm_argument(arguments, name);
+    if (text == NULL) {
+        *out_key = 0;
+        return CVM_OK;
+    }
+    bool is_key = strlen(text) == 16 && strspn(text, "0123456789abcdef") == 16 && text[0] < '8';
+    if (!is_key) {
+        return CVM_FAIL(err, CVM_E_INVALID,
+                        "option '%s': found '%s', the next_cursor of the last list is allowed",
+                        name, text);
+    }
+    *out_key = strtoull(text, NULL, 16);
+    return CVM_OK;
+}
+
+const char *cvm_key_cursor(uint64_t key, char cursor[CVM_KEY_CURSOR_SIZE])
+{
+    (void)snprintf(cursor, CVM_KEY_CURSOR_SIZE, "%016" PRIx64, key);
+    return cursor;
 }
 
 enum cvm_status cvm_session_threads(struct cvm_session *session,

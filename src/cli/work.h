@@ -37,17 +37,28 @@ CVM_MUST_CHECK enum cvm_status cvm_work_day(const struct cvm_work *work,
                                             const struct cvm_arguments *arguments, int32_t *out_day,
                                             struct cvm_error *err);
 
-/* Options of the import as configured, with progress; rejects beside the store unless named. */
+/* A warning where features as of the day look at events that a purge has removed. */
+CVM_MUST_CHECK enum cvm_status cvm_work_warn_of_gone(const struct cvm_work *work, int32_t as_of_day,
+                                                     struct cvm_error *err);
+
+/* Where rejects files are unless named: beside the store, or beside cvm.yaml when that is a server.
+ */
+CVM_MUST_CHECK enum cvm_status cvm_session_rejects_folder(struct cvm_session *session,
+                                                          const char **out_folder,
+                                                          struct cvm_error *err);
+
+/* Options of the import as configured, with progress. */
 struct cvm_import_options;
 CVM_MUST_CHECK enum cvm_status cvm_session_import_options(struct cvm_session *session,
                                                           const char *rejects_path,
                                                           struct cvm_import_options *out_options,
                                                           struct cvm_error *err);
 
-/* One transaction beside agents that may be at work on the store. */
+/* One transaction beside agents that may be at work on the store; the body may be called again when
+ * they were in its way. */
 typedef enum cvm_status (*cvm_change_fn)(void *state, struct cvm_store *store,
                                          struct cvm_error *err);
-CVM_MUST_CHECK enum cvm_status cvm_session_change(struct cvm_session *session, cvm_change_fn change,
+CVM_MUST_CHECK enum cvm_status cvm_session_change(struct cvm_session *session, cvm_change_fn body,
                                                   void *state, struct cvm_error *err);
 
 /* --limit and --before of a list that begins with the newest: what is not given stays as it is. */
@@ -55,6 +66,14 @@ CVM_MUST_CHECK enum cvm_status cvm_session_page(struct cvm_session *session,
                                                 const struct cvm_arguments *arguments,
                                                 int64_t *limit, int64_t *before,
                                                 struct cvm_error *err);
+
+/* `name`, a cursor of a list of customers: the key of the last one shown, as 16 hex digits.
+ * *out_key is 0, before the first, when it is not given. */
+#define CVM_KEY_CURSOR_SIZE 20
+CVM_MUST_CHECK enum cvm_status cvm_argument_key(const struct cvm_arguments *arguments,
+                                                const char *name, uint64_t *out_key,
+                                                struct cvm_error *err);
+const char *cvm_key_cursor(uint64_t key, char cursor[CVM_KEY_CURSOR_SIZE]);
 
 /* --threads, or the configured number. */
 CVM_MUST_CHECK enum cvm_status cvm_session_threads(struct cvm_session *session,

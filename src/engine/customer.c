@@ -1,6 +1,7 @@
 #include "engine/customer.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/arena.h"
@@ -12,24 +13,57 @@
 #define KEPT_MS      INT64_C(86400000)
 #define ID_BYTES_MAX ((size_t)1 << 20)
 
-static enum cvm_status copy_chunk(void *state, size_t shard, size_t worker,
-                                  const struct cvm_chunk *chunk, struct cvm_error *err)
+/* Features compiled, and the room to compute them in: making these takes longer than a customer. */
+struct cvm_customer_reader {
+    struct cvm_feature_window window;
+    const struct cvm_catalogue *catalogue;
+    struct cvm_feature_program *program;
+    struct cvm_feature_builder *builder;
+};
+
+void cvm_customer_reader_destroy(struct cvm_customer_reader *reader)
 {
-    struct cvm_chunk *mine = state;
-    (void)shard;
-    (void)worker;
-    mine->count = 1;
-    mine->keys[0] = chunk->keys[0];
-    mine->consents[0] = chunk->consents[0];
-    mine->event_counts[0] = chunk->event_counts[0];
-    for (size_t f = 0; f < chunk->feature_count; f++) {
-        mine->features[f * mine->capacity] = chunk->features[f * chunk->capacity];
+    if (reader != NULL) {
+        cvm_feature_builder_destroy(reader->builder);
+        cvm_feature_program_destroy(reader->program);
+        free(reader);
     }
-    mine->id_offsets[0] = 0;
-    cvm_text_clear(&mine->ids);
-    cvm_text_add(&mine->ids, cvm_chunk_id(chunk, 0));
-    cvm_text_add_char(&mine->ids, '\0');
-    return mine->ids.failed ? CVM_FAIL(err, CVM_E_LIMIT, "no memory for a customer") : CVM_OK;
+}
+
+static bool fits(const struct cvm_customer_reader *reader, const struct cvm_engine *engine,
+                 const struct cvm_feature_window *window)
+{
+    return reader != NULL && reader->catalogue == engine->catalogue &&
+           reader->window.as_of_day == window->as_of_day &&
+           reader->window.since_day == window->since_day && reader->window.needed == NULL &&
+           window->needed == NULL;
+}
+
+/* The engine's reader for this window: the one that is there, or a new one in its place. */
+static enum cvm_status find_reader(struct cvm_engine *engine,
+                                   const struct cvm_feature_window *window, struct cvm_error *err)
+{
+    if (fits(engine->customer_reader, engine, window)) {
+        return CVM_OK;
+    }
+    struct cvm_customer_reader *reader = calloc(1, sizeof(*reader));
+    if (reader == NULL) {
+        return CVM_FAIL(err, CVM_E_LIMIT, "no memory to read a customer");
+    }
+    reader->window = *window;
+    reader->catalogue = engine->catalogue;
+    enum cvm_status status =
+        cvm_feature_program_create(engine->catalogue, *window, &reader->program, err);
+    if (status == CVM_OK) {
+        status = cvm_feature_builder_create(reader->program, &reader->builder, err);
+    }
+    if (status != CVM_OK) {
+        cvm_customer_reader_destroy(reader);
+        return status;
+    }
+    cvm_customer_reader_destroy(engine->customer_reader);
+    engine->customer_reader = reader;
+    return CVM_OK;
 }
 
 struct reading {
@@ -40,21 +74,63 @@ struct reading {
     struct cvm_chunk *chunk; /* of one customer */
 };
 
-static enum cvm_status scan_customer(struct reading *reading, struct cvm_error *err)
+struct bodies {
+    struct cvm_feature_builder *builder;
+    size_t count;
+};
+
+static enum cvm_status take_body(void *state, const struct cvm_packed_row *row,
+                                 struct cvm_error *err)
 {
-    struct cvm_shard shard = {reading->key, reading->key};
-    struct cvm_scan_request scan = {
-        .window = reading->window,
-        .shards = &shard,
-        .shard_count = 1,
-        .on_chunk = copy_chunk,
-        .state = reading->chunk,
-    };
-    enum cvm_status status = cvm_engine_scan(reading->engine, &scan, err);
-    if (status == CVM_OK && reading->chunk->count == 0) {
-        status = CVM_FAIL(err, CVM_E_NOT_FOUND, "the customer has no journey yet");
+    struct bodies *bodies = state;
+    if (bodies->count++ == 0) {
+        cvm_feature_builder_customer(bodies->builder, row->key);
+    }
+    enum cvm_status status =
+        cvm_feature_builder_body(bodies->builder, row->period, row->body, row->length, err);
+    return status == CVM_OK ? CVM_OK
+                            : cvm_error_context(err, status, "packed journey %llu of period %d",
+                                                (unsigned long long)row->key, (int)row->period);
+}
+
+static enum cvm_status end_customer(struct reading *reading, struct cvm_feature_builder *builder,
+                                    struct cvm_error *err)
+{
+    const struct cvm_engine *engine = reading->engine;
+    enum cvm_status status = CVM_OK;
+    if (engine->pending != NULL && engine->pending->contacts.count > 0) {
+        status = cvm_pending_lend(engine->pending, engine->catalogue, reading->key, builder, err);
+    }
+    if (status == CVM_OK) {
+        status = cvm_feature_builder_customer_end(builder, err);
+    }
+    if (status == CVM_OK) {
+        cvm_feature_builder_end(builder);
     }
     return status;
+}
+
+static enum cvm_status scan_customer(struct reading *reading, struct cvm_error *err)
+{
+    struct cvm_engine *engine = reading->engine;
+    enum cvm_status status = find_reader(engine, &reading->window, err);
+    if (status != CVM_OK) {
+        return status;
+    }
+    const struct cvm_customer_reader *reader = engine->customer_reader;
+    struct bodies bodies = {.builder = reader->builder};
+    struct cvm_packed_range range = {
+        .first_key = reading->key,
+        .last_key = reading->key,
+        .first_period = cvm_feature_first_period(reader->program),
+        .last_period = cvm_feature_last_period(reader->program),
+    };
+    cvm_feature_builder_start(reader->builder, reading->chunk);
+    status = cvm_packed_read(engine->readers[0], &range, take_body, &bodies, err);
+    if (status == CVM_OK && bodies.count == 0) {
+        status = CVM_FAIL(err, CVM_E_NOT_FOUND, "the customer has no journey yet");
+    }
+    return status == CVM_OK ? end_customer(reading, reader->builder, err) : status;
 }
 
 /* ---- through the cache ---- */

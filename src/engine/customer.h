@@ -12,4 +12,7 @@ CVM_MUST_CHECK enum cvm_status cvm_engine_customer(struct cvm_engine *engine, ui
                                                    struct cvm_chunk **out_chunk,
                                                    struct cvm_error *err);
 
+/* NULL is fine. For cvm_engine_close(). */
+void cvm_customer_reader_destroy(struct cvm_customer_reader *reader);
+
 #endif

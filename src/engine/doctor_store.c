@@ -7,6 +7,7 @@
 #include "engine/doctor_internal.h"
 #include "engine/responses.h"
 #include "storage/plan_store.h"
+#include "storage/retention.h"
 #include "storage/stops.h"
 
 #define RUNS_LOOKED_AT 50
@@ -30,6 +31,44 @@ static enum cvm_status check_sources(struct cvm_doctor *doctor, struct cvm_error
         status = cvm_doctor_find(doctor, &finding, err, "%s", sentences[i]);
     }
     return status;
+}
+
+/* ---- retention ---- */
+
+#define PURGE_DAYS_MAX 35 /* a purge a month is what nobody has to be reminded of */
+
+static enum cvm_status check_retention(struct cvm_doctor *doctor, struct cvm_error *err)
+{
+    const struct cvm_catalogue *catalogue = doctor->engine->catalogue;
+    struct cvm_retention retention;
+    size_t limited = 0;
+    struct cvm_finding finding = {
+        .severity = CVM_SEVERITY_WARNING,
+        .topic = "retention",
+        .why = "Events are kept for longer than the catalogue says.",
+        .fix = "cvm purge",
+    };
+    for (size_t s = 0; s < catalogue->source_count; s++) {
+        limited += catalogue->sources[s].keep_days > 0;
+    }
+    enum cvm_status status = cvm_retention_read(doctor->store, catalogue, &retention, err);
+    if (status == CVM_OK && retention.is_unfinished) {
+        finding.why = "It is on its way, or was cut off: the next one completes it.";
+        return cvm_doctor_find(doctor, &finding, err, "a purge has not finished");
+    }
+    if (status != CVM_OK || limited == 0) {
+        return status;
+    }
+    if (retention.purges == 0) {
+        return cvm_doctor_find(doctor, &finding, err,
+                               "nothing was ever purged, and %zu source%s keep_days", limited,
+                               limited == 1 ? " has" : "s have");
+    }
+    int64_t days = (int64_t)doctor->as_of_day - retention.as_of_day;
+    return days > PURGE_DAYS_MAX
+               ? cvm_doctor_find(doctor, &finding, err, "the last purge was %lld days ago",
+                                 (long long)days)
+               : CVM_OK;
 }
 
 /* ---- plans ---- */
@@ -227,6 +266,9 @@ enum cvm_status cvm_doctor_store(struct cvm_doctor *doctor, struct cvm_error *er
     enum cvm_status status = check_sources(doctor, err);
     if (status == CVM_OK) {
         status = check_privacy(doctor, err);
+    }
+    if (status == CVM_OK) {
+        status = check_retention(doctor, err);
     }
     if (status == CVM_OK) {
         status =

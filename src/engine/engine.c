@@ -3,27 +3,44 @@
 #include <stdlib.h>
 
 #include "base/arena.h"
+#include "engine/customer.h"
 #include "engine/pending.h"
 #include "storage/batches.h"
+#include "storage/store_pool.h"
 
-#define SHARDS_BYTES_MAX ((size_t)16 << 20)
+#define SHARDS_BYTES_MAX   ((size_t)16 << 20)
+#define WRITER_CONNECTIONS 2
+#define CONNECTIONS_LEAST  4
+/* What a worker waits for is the end of another one's shard. */
+#define SHARD_MS_MAX 3600000
 
-static enum cvm_status open_readers(struct cvm_engine *engine, struct cvm_error *err)
+/* A writer has two; the caller of the engine and its workers share the rest. */
+static size_t reader_count(const struct cvm_engine *engine, size_t connections_max)
 {
-    for (size_t i = 0; i < engine->worker_count; i++) {
-        struct cvm_store_options options = {
-            .access = CVM_DB_READ,
-            .clock = engine->context->clock,
-            .privacy = engine->privacy,
-            .journeys_url = engine->journeys_url,
-        };
-        enum cvm_status status =
-            cvm_store_open(engine->store_url, &options, &engine->readers[i], err);
-        if (status != CVM_OK) {
-            return status;
-        }
-    }
-    return CVM_OK;
+    size_t rest = connections_max < CONNECTIONS_LEAST ? CONNECTIONS_LEAST - WRITER_CONNECTIONS
+                                                      : connections_max - WRITER_CONNECTIONS;
+    bool is_enough = connections_max == 0 || rest > engine->worker_count;
+    return is_enough ? engine->worker_count : rest;
+}
+
+static enum cvm_status open_readers(struct cvm_engine *engine,
+                                    const struct cvm_engine_options *options, struct cvm_error *err)
+{
+    struct cvm_store_pool_options pool = {
+        .url = options->store_url,
+        .store = {.access = CVM_DB_READ,
+                  .retry = options->retry,
+                  .clock = options->context->clock,
+                  .privacy = options->privacy,
+                  .journeys_url = options->journeys_url},
+        .connections_max = reader_count(engine, options->connections_max),
+        .wait_ms = SHARD_MS_MAX,
+        .keeps_open = options->journeys_url != NULL,
+        .context = options->context,
+    };
+    enum cvm_status status = cvm_store_pool_create(&pool, &engine->stores, err);
+    return status == CVM_OK ? cvm_store_pool_lend(engine->stores, &engine->readers[0], err)
+                            : status;
 }
 
 /* What was taken back before the pinned batch is part of what it says. */
@@ -65,7 +82,7 @@ enum cvm_status cvm_engine_open(const struct cvm_engine_options *options,
         status = CVM_FAIL(err, CVM_E_LIMIT, "no memory for the engine");
         goto fail;
     }
-    status = open_readers(engine, err);
+    status = open_readers(engine, options, err);
     if (status != CVM_OK) {
         goto fail;
     }
@@ -86,10 +103,12 @@ void cvm_engine_close(struct cvm_engine *engine)
     if (engine == NULL) {
         return;
     }
-    for (size_t i = 0; engine->readers != NULL && i < engine->worker_count; i++) {
-        cvm_store_close(engine->readers[i]);
+    if (engine->readers != NULL && engine->readers[0] != NULL) {
+        cvm_store_pool_give_back(engine->stores, engine->readers[0], CVM_OK);
     }
+    cvm_store_pool_destroy(engine->stores);
     free(engine->readers);
+    cvm_customer_reader_destroy(engine->customer_reader);
     cvm_pool_destroy(engine->pool);
     free(engine);
 }
@@ -187,10 +206,9 @@ static enum cvm_status take_row(struct scan_state *state, size_t shard, size_t w
     return CVM_OK;
 }
 
-static enum cvm_status scan_shard(void *state_pointer, size_t shard, size_t worker,
+static enum cvm_status read_shard(struct scan_state *state, size_t shard, size_t worker,
                                   struct cvm_error *err)
 {
-    struct scan_state *state = state_pointer;
     const struct cvm_scan_request *request = state->request;
     struct scan_worker *mine = &state->workers[worker];
     struct cvm_packed_range range = {
@@ -225,6 +243,25 @@ static enum cvm_status scan_shard(void *state_pointer, size_t shard, size_t work
         status = request->on_shard_end(request->state, shard, err);
     }
     cvm_packed_scan_close(scan);
+    return status;
+}
+
+static enum cvm_status scan_shard(void *state_pointer, size_t shard, size_t worker,
+                                  struct cvm_error *err)
+{
+    struct scan_state *state = state_pointer;
+    struct cvm_engine *engine = state->engine;
+    bool is_lent = worker != 0;
+    enum cvm_status status =
+        is_lent ? cvm_store_pool_lend(engine->stores, &engine->readers[worker], err) : CVM_OK;
+    if (status != CVM_OK) {
+        return status;
+    }
+    status = read_shard(state, shard, worker, err);
+    if (is_lent) {
+        cvm_store_pool_give_back(engine->stores, engine->readers[worker], status);
+        engine->readers[worker] = NULL;
+    }
     return status;
 }
 

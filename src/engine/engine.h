@@ -1,8 +1,9 @@
 /* engine.h - the only composition: store, catalogue and threads to chunks of features, verdicts,
  * values and plans.
  *
- * Used by the run, decide, explain, triggers, agents and bench. One engine per command; it owns a
- * reader of the store per worker. The writer, where one is needed, is lent by the caller.
+ * Used by the run, decide, explain, triggers, agents and bench. One engine per command; its workers
+ * read with connections of a pool of its own. The writer, where one is needed, is lent by the
+ * caller.
  */
 #ifndef CVM_ENGINE_ENGINE_H
 #define CVM_ENGINE_ENGINE_H
@@ -15,7 +16,9 @@
 #include "storage/store.h"
 
 struct cvm_cache;
+struct cvm_customer_reader;
 struct cvm_pending;
+struct cvm_store_pool;
 
 struct cvm_engine {
     const char *store_url;
@@ -23,7 +26,10 @@ struct cvm_engine {
     const struct cvm_catalogue *catalogue; /* the version that governs */
     struct cvm_pool *pool;
     const struct cvm_context *context;
-    struct cvm_store **readers; /* one per worker */
+    struct cvm_store_pool *stores;
+    /* One per worker: the first is the caller's for as long as the engine lives, the others are
+     * lent to a worker while it scans a shard. */
+    struct cvm_store **readers;
     size_t worker_count;
     size_t chunk_size;
     int64_t last_batch;       /* pinned */
@@ -33,6 +39,8 @@ struct cvm_engine {
     const struct cvm_pending *pending;
     /* For customers who are read one by one: lent like these, NULL = none. */
     struct cvm_cache *cache;
+    /* Of customer.c: what is kept from one customer to the next; NULL until the first. */
+    struct cvm_customer_reader *customer_reader;
 };
 
 struct cvm_engine_options {
@@ -42,6 +50,9 @@ struct cvm_engine_options {
     const struct cvm_context *context;
     size_t thread_count; /* 0 = one per core */
     size_t chunk_size;   /* 0 = CVM_CHUNK_SIZE */
+    /* To the store, at most: two are left to a writer; at least 4, 0 = thread_count + 2. */
+    size_t connections_max;
+    struct cvm_retry_policy retry; /* of a store that can not be reached */
     /* Pin an earlier batch, whose journeys stand elsewhere (storage/snapshot.h); 0, NULL = not. */
     int64_t last_batch;
     const char *journeys_url;

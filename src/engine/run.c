@@ -7,6 +7,7 @@
 
 #include "engine/run_internal.h"
 #include "engine/run_results.h"
+#include "storage/retention.h"
 
 static int compare_texts(const void *a, const void *b)
 {
@@ -402,6 +403,36 @@ static enum cvm_status identify(struct cvm_run_job *job, struct cvm_error *err)
     return status == CVM_OK ? digest_request(job, earlier.count, err) : status;
 }
 
+/* A day before the last purge, or the data of an earlier import, with features that would miss what
+ * the purge has removed: their numbers would be others than they were then. */
+static enum cvm_status check_kept(const struct cvm_run_job *job, struct cvm_error *err)
+{
+    const struct cvm_run_request *request = job->request;
+    const struct cvm_catalogue *catalogue = job->engine->catalogue;
+    struct cvm_retention retention;
+    struct cvm_missing_data missing;
+    char first[CVM_DAY_TEXT_SIZE];
+    char gone[CVM_DAY_TEXT_SIZE];
+    enum cvm_status status = cvm_retention_read(job->store, catalogue, &retention, err);
+    if (status != CVM_OK) {
+        return status;
+    }
+    bool looks_back = job->engine->journeys_url != NULL || request->as_of_day < retention.as_of_day;
+    if (!looks_back || !cvm_retention_misses(&retention, catalogue, request->as_of_day,
+                                             request->since_day, &missing)) {
+        return CVM_OK;
+    }
+    status = CVM_FAIL(err, CVM_E_CONFLICT,
+                      "the data are gone: feature '%s' looks at events of '%s' from %s on, and a "
+                      "purge has removed those before %s",
+                      missing.feature->name, missing.source->name,
+                      cvm_day_format(missing.first_day, first),
+                      cvm_day_format(missing.gone_before, gone));
+    return cvm_error_hint(err, status,
+                          "`cvm plan list` shows what was decided then; a backup from before the "
+                          "purge has the data.");
+}
+
 /* The same request was answered before? */
 static enum cvm_status find_done(struct cvm_run_job *job, struct cvm_run_result **out_result,
                                  struct cvm_error *err)
@@ -448,6 +479,9 @@ enum cvm_status cvm_run(struct cvm_engine *engine, struct cvm_store *writer,
     status = identify(&job, err);
     if (status == CVM_OK) {
         status = find_done(&job, &before, err);
+    }
+    if (status == CVM_OK && before == NULL) {
+        status = check_kept(&job, err);
     }
     if (status == CVM_OK && before == NULL) {
         status = execute(&job, err);

@@ -13,6 +13,7 @@
 struct shard_found {
     struct cvm_column keys; /* uint64_t, ascending: the first of them */
     int64_t matches;
+    int64_t wanted; /* behind after_key */
     int64_t customers;
 };
 
@@ -20,14 +21,17 @@ struct search {
     const struct cvm_rule *when;
     int32_t today;
     size_t keys_max;
+    uint64_t after_key;
     struct shard_found *shards;
 };
 
-static enum cvm_status keep_key(struct shard_found *found, size_t keys_max, uint64_t key,
-                                struct cvm_error *err)
+static enum cvm_status keep_key(const struct search *search, struct shard_found *found,
+                                uint64_t key, struct cvm_error *err)
 {
     void *room = NULL;
-    if (found->keys.count == keys_max) {
+    found->matches++;
+    found->wanted += key > search->after_key;
+    if (key <= search->after_key || found->keys.count == search->keys_max) {
         return CVM_OK;
     }
     enum cvm_status status = cvm_column_extend(&found->keys, 1, &room, err);
@@ -56,8 +60,7 @@ static enum cvm_status search_chunk(void *state, size_t shard, size_t worker,
         cvm_rule_mask(search->when, &rows, count, mask);
         for (size_t i = 0; i < count && status == CVM_OK; i++) {
             if (mask[i] != 0) {
-                found->matches++;
-                status = keep_key(found, search->keys_max, chunk->keys[from + i], err);
+                status = keep_key(search, found, chunk->keys[from + i], err);
             }
         }
     }
@@ -163,6 +166,7 @@ static enum cvm_status gather(const struct search *search, size_t shard_count,
     size_t kept = 0;
     for (size_t s = 0; s < shard_count; s++) {
         result.total_matches += search->shards[s].matches;
+        result.remaining += search->shards[s].wanted;
         result.customers += search->shards[s].customers;
         kept += search->shards[s].keys.count;
     }
@@ -177,6 +181,7 @@ static enum cvm_status gather(const struct search *search, size_t shard_count,
             result.matches[result.count++].key = CVM_COLUMN_DATA(keys, uint64_t)[i];
         }
     }
+    result.remaining -= (int64_t)result.count;
     *out_result = result;
     return CVM_OK;
 }
@@ -190,7 +195,11 @@ enum cvm_status cvm_trigger_match(struct cvm_engine *engine,
     struct cvm_feature_set needed = {{0}};
     struct cvm_trigger_result result = {0};
     struct search search = {
-        .when = &trigger->when, .today = request->as_of_day, .keys_max = request->evidence_max};
+        .when = &trigger->when,
+        .today = request->as_of_day,
+        .keys_max = request->evidence_max,
+        .after_key = request->after_key,
+    };
     struct cvm_shard *shards = NULL;
     size_t shard_count = 0;
     enum cvm_status status =

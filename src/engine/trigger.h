@@ -28,12 +28,14 @@ struct cvm_trigger_request {
     const char *const *customers; /* NULL = everybody; unknown ids match nothing */
     size_t customer_count;
     size_t evidence_max; /* matches that get reason and evidence; the others are only counted */
+    uint64_t after_key;  /* those get none either that have this key or a lower one; 0 = nobody */
 };
 
 struct cvm_trigger_result {
     struct cvm_trigger_match *matches; /* ascending key, in the arena; at most evidence_max */
     size_t count;
     int64_t total_matches;
+    int64_t remaining; /* matches behind those that are given */
     int64_t customers; /* looked at */
 };
 

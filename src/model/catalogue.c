@@ -58,6 +58,24 @@ int cvm_catalogue_segment(const struct cvm_catalogue *catalogue, const char *nam
     FIND(catalogue->segments, catalogue->segment_count, name, name);
 }
 
+int cvm_catalogue_reach_days(const struct cvm_catalogue *catalogue, size_t source, int *out_feature)
+{
+    int reach = 0;
+    int furthest = CVM_INDEX_NONE;
+    for (size_t f = 0; f < catalogue->feature_count; f++) {
+        const struct cvm_feature *feature = &catalogue->features[f];
+        int days = feature->window_days > 0 ? feature->window_days : catalogue->history_days;
+        if ((feature->sources >> source & 1) != 0 && days > reach) {
+            reach = days;
+            furthest = (int)f;
+        }
+    }
+    if (out_feature != NULL) {
+        *out_feature = furthest;
+    }
+    return reach;
+}
+
 int cvm_catalogue_capacity(const struct cvm_catalogue *catalogue, size_t treatment)
 {
     for (size_t c = 0; c < catalogue->constraint_count; c++) {

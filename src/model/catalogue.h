@@ -131,6 +131,8 @@ struct cvm_source {
     const char *channel;  /* journey metrics: interactions_by_channel; NULL = not an interaction */
     double freshness_days_max; /* 0 = not declared */
     double expected_rows_min;  /* 0 = not declared */
+    int keep_days; /* of CVM_SOURCE_EVENTS: events of the last so many days are kept, the day of
+                      counting among them; 0 = all of them */
     /* CVM_SOURCE_CONSENT */
     struct cvm_path consent_path; /* object of channel -> purpose -> yes/no; direction outbound */
     struct cvm_path quiet_path;   /* step_count 0 = not given */
@@ -360,6 +362,10 @@ int cvm_catalogue_treatment(const struct cvm_catalogue *catalogue, const char *i
 int cvm_catalogue_trigger(const struct cvm_catalogue *catalogue, const char *name);
 int cvm_catalogue_constraint(const struct cvm_catalogue *catalogue, const char *id);
 int cvm_catalogue_segment(const struct cvm_catalogue *catalogue, const char *name);
+/* How many days back features look at events of the source, the as-of day counted; 0 = none does.
+ * *out_feature, which may be NULL, is the one that looks back furthest. */
+int cvm_catalogue_reach_days(const struct cvm_catalogue *catalogue, size_t source,
+                             int *out_feature);
 /* The capacity of the treatment, or CVM_INDEX_NONE. */
 int cvm_catalogue_capacity(const struct cvm_catalogue *catalogue, size_t treatment);
 

@@ -318,6 +318,9 @@ static enum cvm_status read_parts(struct cvm_reading *reading, const struct tree
         const struct named_tree *tree = &trees->triggers[i];
         status = cvm_read_trigger(reading, tree->root, tree->name, tree->file);
     }
+    if (status == CVM_OK) {
+        status = cvm_check_retention(reading);
+    }
     return status == CVM_OK ? cvm_read_constraints_end(reading) : status;
 }
 

@@ -92,6 +92,13 @@ enum cvm_status cvm_reading_fail_rule(struct cvm_reading *reading, const struct 
     return cvm_schema_fail(node, reading->err, "%s", found->message);
 }
 
+void cvm_reading_place_features(struct cvm_reading *reading, const struct cvm_yaml_node *node)
+{
+    while (reading->placed_features < reading->catalogue->feature_count) {
+        reading->features[reading->placed_features++] = node;
+    }
+}
+
 enum cvm_status cvm_reading_rule_in(struct cvm_reading *reading, const struct cvm_yaml_node *map,
                                     const char *key, const char *text,
                                     const struct cvm_rule_scope *scope, struct cvm_rule *out_rule)
@@ -103,6 +110,7 @@ enum cvm_status cvm_reading_rule_in(struct cvm_reading *reading, const struct cv
     }
     enum cvm_status status =
         cvm_rule_compile(reading->arena, text, CVM_RULE_BOOL, scope, out_rule, &found);
+    cvm_reading_place_features(reading, map);
     return status == CVM_OK ? CVM_OK : cvm_reading_fail_rule(reading, map, key, &found);
 }
 

@@ -20,6 +20,9 @@ struct cvm_reading {
     const struct cvm_yaml_node *attributes[CVM_ATTRIBUTES_MAX];
     const struct cvm_yaml_node *treatments[CVM_TREATMENTS_MAX];
     const struct cvm_yaml_node *ignore;
+    /* The same of features, those that rules ask for too. */
+    const struct cvm_yaml_node *features[CVM_FEATURES_MAX];
+    size_t placed_features;
     /* Resources, then budgets, then groups; they become constraints behind the capacities. */
     struct cvm_constraint shared[CVM_CONSTRAINTS_MAX];
     const struct cvm_yaml_node *shared_nodes[CVM_CONSTRAINTS_MAX];
@@ -62,6 +65,8 @@ enum cvm_status cvm_reading_rule(struct cvm_reading *reading, const struct cvm_y
 enum cvm_status cvm_reading_rule_in(struct cvm_reading *reading, const struct cvm_yaml_node *map,
                                     const char *key, const char *text,
                                     const struct cvm_rule_scope *scope, struct cvm_rule *out_rule);
+/* Features without a place so far are of this node. */
+void cvm_reading_place_features(struct cvm_reading *reading, const struct cvm_yaml_node *node);
 /* An error of compiling the rule under the key, as the error of reading it. */
 enum cvm_status cvm_reading_fail_rule(struct cvm_reading *reading, const struct cvm_yaml_node *map,
                                       const char *key, const struct cvm_error *found);
@@ -128,6 +133,8 @@ enum cvm_status cvm_read_policy(struct cvm_reading *reading, const struct cvm_ya
 enum cvm_status cvm_read_limits(struct cvm_reading *reading, const struct cvm_yaml_node *root);
 enum cvm_status cvm_read_trigger(struct cvm_reading *reading, const struct cvm_yaml_node *root,
                                  const char *name, const char *file);
+/* No feature looks back further than its sources keep their events. */
+enum cvm_status cvm_check_retention(struct cvm_reading *reading);
 /* Capacities, resources, budgets, groups, once everything is known. */
 enum cvm_status cvm_read_constraints_end(struct cvm_reading *reading);
 

@@ -13,6 +13,7 @@
 #include "model/consent.h"
 
 #define CVM_CHUNK_SIZE     1024
+#define CVM_CHUNK_SIZE_MIN 16
 #define CVM_CHUNK_SIZE_MAX 65536
 
 struct cvm_chunk {

@@ -178,12 +178,13 @@ static enum cvm_status compile_feature(struct cvm_reading *reading,
     struct cvm_names names = {.arena = reading->arena, .catalogue = reading->catalogue};
     const struct cvm_rule_scope scope = cvm_names_scope(&names);
     struct cvm_error found = {0};
-    struct cvm_error ignored;
+    struct cvm_error second = {0};
 
     enum cvm_status status =
         cvm_rule_compile(reading->arena, text, CVM_RULE_NUMBER, &scope, out_rule, &found);
     if (status == CVM_E_INVALID) {
-        status = cvm_rule_compile(reading->arena, text, CVM_RULE_BOOL, &scope, out_rule, &ignored);
+        status = cvm_rule_compile(reading->arena, text, CVM_RULE_BOOL, &scope, out_rule, &second);
+        found = status == CVM_E_LIMIT ? second : found; /* no mistake of the rule */
     }
     return status == CVM_OK ? CVM_OK : cvm_reading_fail_rule(reading, node, "rule", &found);
 }
@@ -245,6 +246,7 @@ static enum cvm_status read_feature(struct cvm_reading *reading, const struct cv
     }
     if (status == CVM_OK) {
         catalogue->features[catalogue->feature_count++] = feature;
+        cvm_reading_place_features(reading, node); /* also what its rule asks for */
     }
     return status;
 }

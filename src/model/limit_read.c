@@ -429,6 +429,7 @@ static enum cvm_status read_household_limit(struct cvm_reading *reading,
         return cvm_reading_fail_memory(reading, node);
     }
     status = cvm_rule_compile(reading->arena, count, CVM_RULE_NUMBER, &scope, &rule, &found);
+    cvm_reading_place_features(reading, node);
     if (status != CVM_OK) {
         return cvm_reading_fail_rule(reading, node, "", &found);
     }

@@ -21,6 +21,7 @@ struct source_item {
     struct cvm_schema_texts identity;
     double freshness_days;
     double expected_rows;
+    int64_t keep_days;
     const char *sentence;
     const char *channel;
     const struct cvm_yaml_node *attributes;
@@ -45,6 +46,7 @@ static const struct cvm_schema_field source_fields[] = {
             .max = 36500),
     CVM_KEY(struct source_item, "expected_rows", expected_rows, CVM_SCHEMA_NUMBER, .min = 0,
             .max = 1e15),
+    CVM_KEY(struct source_item, "keep_days", keep_days, CVM_SCHEMA_INT, .min = 1, .max = 36500),
     CVM_KEY(struct source_item, "sentence", sentence, CVM_SCHEMA_TEXT),
     CVM_KEY(struct source_item, "channel", channel, CVM_SCHEMA_NAME),
     CVM_KEY(struct source_item, "attributes", attributes, CVM_SCHEMA_NODE),
@@ -83,6 +85,10 @@ static enum cvm_status check_keys(struct cvm_reading *reading, const struct cvm_
     if (item->kind == CVM_SOURCE_ATTRIBUTES && item->date.count > 0) {
         return cvm_schema_fail(cvm_yaml_member(node, "date"), reading->err,
                                "kind attributes has no date; use kind events");
+    }
+    if (item->kind != CVM_SOURCE_EVENTS && item->keep_days > 0) {
+        return cvm_schema_fail(cvm_yaml_member(node, "keep_days"), reading->err,
+                               "only for kind events: nothing else has a day to count from");
     }
     if (item->customer.count == 0 || item->files.count == 0) {
         return cvm_schema_fail(node, reading->err,
@@ -210,6 +216,7 @@ static enum cvm_status fill_source(struct cvm_reading *reading, const struct cvm
     source->rank = (int)item->rank;
     source->freshness_days_max = item->freshness_days;
     source->expected_rows_min = item->expected_rows;
+    source->keep_days = (int)item->keep_days;
     source->sentence = item->sentence == NULL ? source->display_name : item->sentence;
     source->channel = item->channel;
     enum cvm_status status = read_source_paths(reading, node, item, source);

@@ -10,6 +10,7 @@
 
 #define ROWS_AT_ONCE     1000
 #define ERASURES_AT_ONCE 1000
+#define ENCODING_BYTES   1024
 
 /* ---- encoding ---- */
 
@@ -20,55 +21,103 @@ static void encode_int(int64_t value, unsigned char bytes[8])
     }
 }
 
-static void add_int(struct cvm_digest *digest, int64_t value)
+/* What is hashed, gathered first: a row has some twenty parts of a few bytes each. Longer rows go
+ * into the digest piece by piece. */
+struct encoding {
+    size_t length;
+    bool is_in_pieces;
+    struct cvm_digest digest;
+    unsigned char bytes[ENCODING_BYTES];
+};
+
+static void start(struct encoding *encoding)
+{
+    encoding->length = 0;
+    encoding->is_in_pieces = false;
+}
+
+static void flush(struct encoding *encoding)
+{
+    if (!encoding->is_in_pieces) {
+        cvm_digest_init(&encoding->digest);
+        encoding->is_in_pieces = true;
+    }
+    cvm_digest_add(&encoding->digest, encoding->bytes, encoding->length);
+    encoding->length = 0;
+}
+
+static void add_bytes(struct encoding *encoding, const void *bytes, size_t length)
+{
+    if (length > ENCODING_BYTES - encoding->length) {
+        flush(encoding);
+    }
+    if (length > ENCODING_BYTES) {
+        cvm_digest_add(&encoding->digest, bytes, length);
+    } else if (length > 0) {
+        memcpy(encoding->bytes + encoding->length, bytes, length);
+        encoding->length += length;
+    }
+}
+
+static void add_int(struct encoding *encoding, int64_t value)
 {
     unsigned char bytes[8];
     encode_int(value, bytes);
-    cvm_digest_add(digest, bytes, sizeof(bytes));
+    add_bytes(encoding, bytes, sizeof(bytes));
 }
 
 /* With its length before it, so that no two rows have one encoding. */
-static void add_text(struct cvm_digest *digest, const struct cvm_db_value *value)
+static void add_text(struct encoding *encoding, const struct cvm_db_value *value)
 {
-    add_int(digest, (int64_t)value->bytes.length);
-    cvm_digest_add(digest, value->bytes.data, value->bytes.length);
+    add_int(encoding, (int64_t)value->bytes.length);
+    add_bytes(encoding, value->bytes.data, value->bytes.length);
 }
 
-static void add_optional(struct cvm_digest *digest, const struct cvm_db_value *value)
+static void add_optional(struct encoding *encoding, const struct cvm_db_value *value)
 {
     unsigned char is_given = value->type != CVM_DB_NULL;
-    cvm_digest_add(digest, &is_given, 1);
+    add_bytes(encoding, &is_given, 1);
     if (is_given) {
-        add_text(digest, value);
+        add_text(encoding, value);
+    }
+}
+
+static void finish(struct encoding *encoding, unsigned char digest[CVM_DIGEST_BYTES])
+{
+    if (encoding->is_in_pieces) {
+        flush(encoding);
+        cvm_digest_finish_bytes(&encoding->digest, digest);
+    } else {
+        cvm_digest_of(encoding->bytes, encoding->length, digest);
     }
 }
 
 void cvm_audit_content(const struct cvm_db_value *columns, struct cvm_audit_link *link)
 {
-    struct cvm_digest digest;
-    cvm_digest_init(&digest);
-    cvm_digest_add(&digest, link->salt, sizeof(link->salt));
-    add_text(&digest, &columns[4]);
-    add_optional(&digest, &columns[6]);
-    add_optional(&digest, &columns[7]);
-    cvm_digest_finish_bytes(&digest, link->content);
+    struct encoding encoding;
+    start(&encoding);
+    add_bytes(&encoding, link->salt, sizeof(link->salt));
+    add_text(&encoding, &columns[4]);
+    add_optional(&encoding, &columns[6]);
+    add_optional(&encoding, &columns[7]);
+    finish(&encoding, link->content);
 }
 
 void cvm_audit_chain(const struct cvm_db_value *columns,
                      const unsigned char before[CVM_DIGEST_BYTES], struct cvm_audit_link *link)
 {
     const unsigned char version = 1;
-    struct cvm_digest digest;
-    cvm_digest_init(&digest);
-    cvm_digest_add(&digest, &version, 1);
-    cvm_digest_add(&digest, before, CVM_DIGEST_BYTES);
-    add_int(&digest, columns[0].integer);
-    add_int(&digest, columns[1].integer);
-    add_text(&digest, &columns[2]);
-    add_text(&digest, &columns[3]);
-    add_text(&digest, &columns[5]);
-    cvm_digest_add(&digest, link->content, sizeof(link->content));
-    cvm_digest_finish_bytes(&digest, link->hash);
+    struct encoding encoding;
+    start(&encoding);
+    add_bytes(&encoding, &version, 1);
+    add_bytes(&encoding, before, CVM_DIGEST_BYTES);
+    add_int(&encoding, columns[0].integer);
+    add_int(&encoding, columns[1].integer);
+    add_text(&encoding, &columns[2]);
+    add_text(&encoding, &columns[3]);
+    add_text(&encoding, &columns[5]);
+    add_bytes(&encoding, link->content, sizeof(link->content));
+    finish(&encoding, link->hash);
 }
 
 void cvm_audit_checkpoint_encode(const struct cvm_audit_checkpoint *checkpoint,

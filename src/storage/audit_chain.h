@@ -9,6 +9,7 @@
 
 #include "base/hash.h"
 #include "base/signing.h"
+#include "base/threads.h"
 #include "storage/audit.h"
 
 struct cvm_audit_seal {
@@ -47,7 +48,9 @@ const char *cvm_audit_fault_name(enum cvm_audit_fault fault);
 struct cvm_audit_check {
     const struct cvm_public_key *keys; /* any of them; none = the one in the checkpoint itself */
     size_t key_count;
-    const char *expected; /* hash in hex that the chain must hold; NULL = none */
+    const char *expected;  /* hash in hex that the chain must hold; NULL = none */
+    struct cvm_pool *pool; /* parts of the chain side by side, each by a reader of its own; NULL =
+                              one after the other */
     const struct cvm_context *context;
     void (*on_progress)(void *state, const char *stage, double fraction, int64_t rows);
     void *progress_state;
@@ -67,8 +70,9 @@ struct cvm_audit_verdict {
     char what[240];             /* a sentence */
 };
 
-/* Scans the whole chain in constant memory and stops at the first fault, which is in *out_verdict:
- * the status only tells whether it could be checked. */
+/* Scans the whole chain in constant memory; the first fault is in *out_verdict: the status only
+ * tells whether it could be checked. Inside a transaction it looks at what that sees, without the
+ * pool. */
 CVM_MUST_CHECK enum cvm_status cvm_audit_verify(struct cvm_store *store,
                                                 const struct cvm_audit_check *check,
                                                 struct cvm_audit_verdict *out_verdict,

@@ -216,23 +216,29 @@ static enum cvm_status retract(struct cvm_store *store, int64_t batch, const cha
     return status == CVM_OK ? add_audit(store, batch, who, why, retraction, err) : status;
 }
 
+struct retracting {
+    struct cvm_store *store;
+    int64_t batch;
+    const char *who;
+    const char *why;
+    struct cvm_retraction retraction;
+};
+
+static enum cvm_status retract_once(void *state, struct cvm_error *err)
+{
+    struct retracting *r = state;
+    r->retraction = (struct cvm_retraction){0};
+    return retract(r->store, r->batch, r->who, r->why, &r->retraction, err);
+}
+
 enum cvm_status cvm_batch_retract(struct cvm_store *store, int64_t batch, const char *who,
                                   const char *why, struct cvm_retraction *out_retraction,
                                   struct cvm_error *err)
 {
-    struct cvm_db *db = cvm_store_db(store);
-    struct cvm_retraction retraction = {0};
-    enum cvm_status status = cvm_db_begin(db, err);
-    if (status != CVM_OK) {
-        return status;
-    }
-    status = retract(store, batch, who, why, &retraction, err);
+    struct retracting r = {.store = store, .batch = batch, .who = who, .why = why};
+    enum cvm_status status = cvm_db_transact(cvm_store_db(store), retract_once, &r, err);
     if (status == CVM_OK) {
-        status = cvm_db_commit(db, err);
-    }
-    cvm_db_rollback(db);
-    if (status == CVM_OK) {
-        *out_retraction = retraction;
+        *out_retraction = r.retraction;
     }
     return status;
 }

@@ -77,29 +77,36 @@ static enum cvm_status add_version(struct cvm_store *store, const struct cvm_cat
     return cvm_audit_add(store, &row, err);
 }
 
+struct adding {
+    struct cvm_store *store;
+    const struct cvm_catalogue_files *files;
+    const char *digest;
+    const struct cvm_catalogue_change_note *note;
+    int64_t version;
+};
+
+static enum cvm_status add_once(void *state, struct cvm_error *err)
+{
+    struct adding *a = state;
+    struct newest newest;
+    enum cvm_status status = find_newest(cvm_store_db(a->store), &newest, err);
+    a->version = newest.version;
+    if (status == CVM_OK && (a->version == 0 || strcmp(newest.digest, a->digest) != 0)) {
+        a->version++;
+        status = add_version(a->store, a->files, a->digest, a->note, a->version, err);
+    }
+    return status;
+}
+
 enum cvm_status cvm_catalogue_store_add(struct cvm_store *store,
                                         const struct cvm_catalogue_files *files, const char *digest,
                                         const struct cvm_catalogue_change_note *note,
                                         int64_t *out_version, struct cvm_error *err)
 {
-    struct cvm_db *db = cvm_store_db(store);
-    struct newest newest;
-    enum cvm_status status = cvm_db_begin(db, err);
-    if (status != CVM_OK) {
-        return status;
-    }
-    status = find_newest(db, &newest, err);
-    int64_t version = newest.version;
-    if (status == CVM_OK && (version == 0 || strcmp(newest.digest, digest) != 0)) {
-        version++;
-        status = add_version(store, files, digest, note, version, err);
-    }
+    struct adding a = {.store = store, .files = files, .digest = digest, .note = note};
+    enum cvm_status status = cvm_db_transact(cvm_store_db(store), add_once, &a, err);
     if (status == CVM_OK) {
-        status = cvm_db_commit(db, err);
-    }
-    cvm_db_rollback(db);
-    if (status == CVM_OK) {
-        *out_version = version;
+        *out_version = a.version;
     }
     return status;
 }

@@ -108,9 +108,17 @@ CVM_MUST_CHECK enum cvm_status cvm_packed_scan_next(struct cvm_packed_scan *scan
                                                     struct cvm_packed_row *out_row,
                                                     struct cvm_error *err);
 void cvm_packed_scan_close(struct cvm_packed_scan *scan);
+/* The rows of one customer, first_key of the range, by one question: for who reads customers one
+ * by one. A status other than CVM_OK from on_row stops and is returned. */
+typedef enum cvm_status (*cvm_packed_fn)(void *state, const struct cvm_packed_row *row,
+                                         struct cvm_error *err);
+CVM_MUST_CHECK enum cvm_status cvm_packed_read(struct cvm_store *store,
+                                               const struct cvm_packed_range *range,
+                                               cvm_packed_fn on_row, void *state,
+                                               struct cvm_error *err);
 
 /* True when the journey file holds exactly the batches up to last_batch under this catalogue's
- * data_digest. */
+ * data_digest, without what purges have removed. */
 CVM_MUST_CHECK enum cvm_status cvm_packed_is_current(struct cvm_store *store,
                                                      const struct cvm_catalogue *catalogue,
                                                      int64_t last_batch, bool *out_is_current,

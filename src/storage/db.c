@@ -124,6 +124,7 @@ struct cvm_db_counts cvm_db_counts_of(const struct cvm_db *db)
 enum cvm_status cvm_db_begin(struct cvm_db *db, struct cvm_error *err)
 {
     assert(!db->in_transaction);
+    db->gave_way = false;
     enum cvm_status status = failed(db, db->backend->begin(db, err));
     db->in_transaction = status == CVM_OK;
     return status;
@@ -146,6 +147,35 @@ void cvm_db_rollback(struct cvm_db *db)
         db->backend->rollback(db);
         db->in_transaction = false;
     }
+}
+
+/* Who gave way meets the same rival again soon: short pauses do. */
+static const struct cvm_retry_policy rival_policy = {.base_ms = 20, .cap_ms = 1000, .attempts = 6};
+
+enum cvm_status cvm_db_transact(struct cvm_db *db, cvm_db_work_fn body, void *state,
+                                struct cvm_error *err)
+{
+    struct cvm_retry_means means = cvm_retry_means_system();
+    struct cvm_retry retry;
+    enum cvm_status status = CVM_OK;
+    cvm_retry_start(&retry, &rival_policy, &means);
+    do {
+        status = cvm_db_begin(db, err);
+        if (status == CVM_OK) {
+            status = body(state, err);
+        }
+        if (status == CVM_OK) {
+            status = cvm_db_commit(db, err);
+        }
+        cvm_db_rollback(db);
+    } while (status != CVM_OK && db->gave_way && cvm_retry_again(&retry));
+    return status;
+}
+
+enum cvm_status cvm_db_describe(struct cvm_db *db, const char *sql, struct cvm_db_column *columns,
+                                size_t *out_count, struct cvm_error *err)
+{
+    return failed(db, db->backend->describe(db, sql, columns, out_count, err));
 }
 
 enum cvm_status cvm_db_checkpoint(struct cvm_db *db, struct cvm_error *err)

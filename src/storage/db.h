@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "base/retry.h"
 
 struct cvm_db;
 
@@ -53,6 +54,8 @@ struct cvm_db_options {
     /* A server holds the lock of the only writer, for what is not rebuildable: how long to wait for
      * others. A file's lock lies beside it: store_lock.h. */
     int64_t lock_wait_ms;
+    /* How often to knock at a server that is starting, full, or not there. */
+    struct cvm_retry_policy retry;
 };
 
 CVM_MUST_CHECK enum cvm_status cvm_db_open(const char *url, const struct cvm_db_options *options,
@@ -67,6 +70,14 @@ CVM_MUST_CHECK enum cvm_status cvm_db_begin(struct cvm_db *db, struct cvm_error 
 CVM_MUST_CHECK enum cvm_status cvm_db_commit(struct cvm_db *db, struct cvm_error *err);
 void cvm_db_rollback(struct cvm_db *db); /* nothing open is fine */
 bool cvm_db_in_transaction(const struct cvm_db *db);
+
+/* A transaction that can be repeated as a whole: begin, body, commit. When the database gave it up
+ * in favour of other work (a deadlock, a serialization failure) it is done again from its begin, a
+ * few times. So the body starts from scratch each time, and changes nothing but the database and
+ * what it sets anew. After a failure nothing of the transaction is left. */
+typedef enum cvm_status (*cvm_db_work_fn)(void *state, struct cvm_error *err);
+CVM_MUST_CHECK enum cvm_status cvm_db_transact(struct cvm_db *db, cvm_db_work_fn body, void *state,
+                                               struct cvm_error *err);
 
 /* Fold the write-ahead log back into the database, as far as readers let it; the writer only. */
 CVM_MUST_CHECK enum cvm_status cvm_db_checkpoint(struct cvm_db *db, struct cvm_error *err);
@@ -109,6 +120,32 @@ CVM_MUST_CHECK enum cvm_status cvm_db_bulk_load(struct cvm_db *db, const char *s
                                                 size_t param_count, cvm_db_next_fn next_row,
                                                 void *state, int64_t *out_rows,
                                                 struct cvm_error *err);
+
+/* What the rows of a statement will be, for tables that are not ours. */
+enum cvm_db_column_kind {
+    CVM_DB_COLUMN_ANY, /* each value has a type of its own */
+    CVM_DB_COLUMN_INTEGER,
+    CVM_DB_COLUMN_NUMBER,  /* binary floating point */
+    CVM_DB_COLUMN_DECIMAL, /* of any length */
+    CVM_DB_COLUMN_BOOLEAN,
+    CVM_DB_COLUMN_TEXT,
+    CVM_DB_COLUMN_BINARY,
+    CVM_DB_COLUMN_DATE,
+    CVM_DB_COLUMN_TIME,   /* date and time of day */
+    CVM_DB_COLUMN_MOMENT, /* the same with a time zone */
+    CVM_DB_COLUMN_OTHER,
+};
+#define CVM_DB_COLUMN_NAME_BYTES 128
+#define CVM_DB_COLUMNS_MAX       256
+struct cvm_db_column {
+    char name[CVM_DB_COLUMN_NAME_BYTES];
+    enum cvm_db_column_kind kind;
+};
+/* The statement's columns into `columns`, which has room for CVM_DB_COLUMNS_MAX; it is prepared,
+ * not executed. */
+CVM_MUST_CHECK enum cvm_status cvm_db_describe(struct cvm_db *db, const char *sql,
+                                               struct cvm_db_column *columns, size_t *out_count,
+                                               struct cvm_error *err);
 
 /* A cursor that the caller pulls. One statement may have several cursors open at once. */
 struct cvm_db_cursor;

@@ -55,19 +55,21 @@ struct cvm_db_backend {
     enum cvm_status (*scan)(struct cvm_db *db, const char *sql, const struct cvm_db_value *params,
                             size_t param_count, struct cvm_db_cursor **out_cursor,
                             struct cvm_error *err);
+    enum cvm_status (*describe)(struct cvm_db *db, const char *sql, struct cvm_db_column *columns,
+                                size_t *out_count, struct cvm_error *err);
     enum cvm_status (*checkpoint)(struct cvm_db *db, struct cvm_error *err);
     /* May be NULL: the database leaves nothing behind that cvm could remove. */
     enum cvm_status (*scrub)(struct cvm_db *db, struct cvm_error *err);
 };
 
-#define CVM_DB_PARAMS_MAX  32
-#define CVM_DB_COLUMNS_MAX 32
+#define CVM_DB_PARAMS_MAX 32
 
 /* Base of every database. */
 struct cvm_db {
     const struct cvm_db_backend *backend;
     enum cvm_db_access access;
     bool in_transaction;
+    bool gave_way; /* set by a back end: it gave the transaction up in favour of other work */
     struct cvm_db_counts counts;
 };
 

@@ -27,30 +27,46 @@ static const struct cvm_sql_dialect dialect = {
 
 /* ---- errors ---- */
 
+#define SERIALIZATION_FAILURE "40001"
+#define DEADLOCK_DETECTED     "40P01"
+
 struct meaning {
     const char *prefix; /* of the SQLSTATE; the first that fits counts */
     enum cvm_status status;
     const char *hint;
 };
 
+#define POOLER_HINT                                                                                \
+    "A pooler gave the connection away in between: name the server itself in the URL, or pool by " \
+    "session."
+
 static const struct meaning meanings[] = {
     {"23", CVM_E_CONFLICT, NULL},
     {"22", CVM_E_CONFLICT, NULL},
     {"25006", CVM_E_DENIED, NULL},
     {"25P02", CVM_E_UNAVAILABLE, NULL},
+    {"25P03", CVM_E_UNAVAILABLE,
+     "The server ended a session that waited for its own process; nothing of the transaction was "
+     "kept: run the command again."},
+    {"26", CVM_E_UNAVAILABLE, POOLER_HINT},
     {"28", CVM_E_DENIED, "Check the user and the password of the URL."},
     {"3D000", CVM_E_NOT_FOUND, NULL},
     {"40", CVM_E_UNAVAILABLE, "Other work was in the way; nothing was changed: try again."},
     {"42501", CVM_E_DENIED, "Grant the user what it needs, or name another one in the URL."},
+    {"42P05", CVM_E_UNAVAILABLE, POOLER_HINT},
     {"42", CVM_E_INTERNAL, NULL},
-    {"53100", CVM_E_UNAVAILABLE, "Free space on the disk of the server; nothing was changed."},
+    {"53100", CVM_E_UNAVAILABLE, POSTGRES_FULL_HINT},
     {"53300", CVM_E_UNAVAILABLE,
-     "The server has no connection left: use fewer --threads, or raise its max_connections."},
+     "The server has no connection left: set `connections` in cvm.yaml, or raise its "
+     "max_connections."},
     {"53", CVM_E_UNAVAILABLE, "The server lacks memory or disk; nothing was changed."},
     {"54", CVM_E_LIMIT, NULL},
     {"55P03", CVM_E_UNAVAILABLE, "Something else has the table locked: try again."},
     {"57014", CVM_E_UNAVAILABLE,
-     "The server ended a statement that took longer than its statement_timeout."},
+     "The server ended a statement that took longer than its statement_timeout; nothing was "
+     "changed. Set more in the URL: ?options=-cstatement_timeout%3D1h."},
+    {"57P05", CVM_E_UNAVAILABLE,
+     "The server ended a session that waited for its own process: run the command again."},
     {"57", CVM_E_UNAVAILABLE, "The server was stopped: try again when it is back."},
     {"58", CVM_E_UNAVAILABLE, "Check the disk of the server."},
     {"08", CVM_E_UNAVAILABLE, NULL},
@@ -58,8 +74,7 @@ static const struct meaning meanings[] = {
     {"XX002", CVM_E_CORRUPT, "Restore the database from a backup."},
 };
 
-static const char lost_hint[] =
-    "Nothing of the transaction was kept: run the command again when the server is back.";
+#define LOST_HINT "run the command again when the server is back; it goes on from what is there."
 
 bool postgres_is_lost(const struct postgres_db *db)
 {
@@ -70,7 +85,10 @@ static enum cvm_status fail_lost(struct postgres_db *db, struct cvm_error *err)
 {
     enum cvm_status status =
         CVM_FAIL(err, CVM_E_UNAVAILABLE, "%s: the connection to the server was lost", db->shown);
-    return cvm_error_hint(err, status, "%s", lost_hint);
+    return cvm_error_hint(err, status, "%s",
+                          db->base.in_transaction
+                              ? "Nothing of the transaction was kept: " LOST_HINT
+                              : "What was committed is kept: " LOST_HINT);
 }
 
 static const char *trimmed(const char *message, size_t *out_length)
@@ -108,6 +126,8 @@ enum cvm_status postgres_fail(struct postgres_db *db, PGresult *result, struct c
             status = cvm_error_hint(err, status, "%s", meaning->hint);
         }
     }
+    db->base.gave_way |= state != NULL && (strcmp(state, SERIALIZATION_FAILURE) == 0 ||
+                                           strcmp(state, DEADLOCK_DETECTED) == 0);
     PQclear(result);
     return status;
 }
@@ -271,18 +291,42 @@ enum cvm_status postgres_acquire(struct postgres_db *db, const char *sql, size_t
 
 /* ---- transactions ---- */
 
-static enum cvm_status begin_once(struct postgres_db *db, struct cvm_error *err)
+/* A pooler by transaction may go on with another process of the server, where the lock is not. */
+static enum cvm_status begin_to_write(struct postgres_db *db, struct cvm_error *err)
+{
+    PGresult *result = PQexec(db->connection, "BEGIN; SELECT pg_backend_pid()");
+    if (PQresultStatus(result) != PGRES_TUPLES_OK) {
+        return postgres_fail(db, result, err);
+    }
+    long backend = strtol(PQgetvalue(result, 0, 0), NULL, 10);
+    PQclear(result);
+    if (db->locking_backend == 0 || backend == db->locking_backend) {
+        return CVM_OK;
+    }
+    PQclear(PQexec(db->connection, "ROLLBACK"));
+    enum cvm_status status =
+        CVM_FAIL(err, CVM_E_UNAVAILABLE, "%s: the lock of the only writer was lost", db->shown);
+    return cvm_error_hint(err, status, "%s", POOLER_HINT);
+}
+
+static enum cvm_status begin_to_read(struct postgres_db *db, struct cvm_error *err)
 {
     /* The snapshot is taken by the first read. */
-    const char *sql = cvm_db_may_write(&db->base)
-                          ? "BEGIN"
-                          : "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT 1";
+    static const char sql[] = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT 1";
     enum cvm_status status = postgres_run(db, sql, err);
-    if (status == CVM_OK && db->base.access == CVM_DB_SHARED) {
-        status = postgres_share_lock(db, err);
+    if (status != CVM_OK && postgres_is_lost(db)) { /* nothing was done yet */
+        status = postgres_ready(db, err);
+        status = status == CVM_OK ? postgres_run(db, sql, err) : status;
     }
-    if (status != CVM_OK && !postgres_is_lost(db)) {
-        PQclear(PQexec(db->connection, "ROLLBACK"));
+    return status;
+}
+
+static enum cvm_status begin_to_share(struct postgres_db *db, struct cvm_error *err)
+{
+    enum cvm_status status = postgres_begin_shared(db, err);
+    if (status != CVM_OK && postgres_is_lost(db)) { /* nothing was done yet */
+        status = postgres_ready(db, err);
+        status = status == CVM_OK ? postgres_begin_shared(db, err) : status;
     }
     return status;
 }
@@ -294,15 +338,18 @@ static enum cvm_status postgres_begin(struct cvm_db *base, struct cvm_error *err
     if (status == CVM_OK && db->has_cursor_transaction) {
         return CVM_FAIL(err, CVM_E_INTERNAL, "a transaction may not begin while a cursor is open");
     }
-    if (status == CVM_OK) {
-        status = begin_once(db, err);
+    if (status != CVM_OK) {
+        return status;
     }
-    bool is_retried = status != CVM_OK && postgres_is_lost(db) && base->access != CVM_DB_WRITE;
-    if (is_retried) { /* nothing was done yet */
-        status = postgres_ready(db, err);
-        status = status == CVM_OK ? begin_once(db, err) : status;
+    switch (base->access) {
+    case CVM_DB_WRITE:
+        return begin_to_write(db, err);
+    case CVM_DB_SHARED:
+        return begin_to_share(db, err);
+    case CVM_DB_READ:
+    default:
+        return begin_to_read(db, err);
     }
-    return status;
 }
 
 static enum cvm_status postgres_commit(struct cvm_db *base, struct cvm_error *err)
@@ -317,8 +364,7 @@ static enum cvm_status postgres_commit(struct cvm_db *base, struct cvm_error *er
         status = postgres_fail(db, result, err);
         return postgres_is_lost(db)
                    ? cvm_error_hint(err, status,
-                                    "Whether the last change was kept is not known: run the "
-                                    "command again, it goes on from what is there.")
+                                    "Whether the last change was kept is not known: " LOST_HINT)
                    : status;
     }
     /* A transaction that failed before ends with the answer "ROLLBACK". */
@@ -477,5 +523,6 @@ const struct cvm_db_backend cvm_db_postgres = {
     .query = postgres_query,
     .bulk_load = postgres_bulk_load,
     .scan = postgres_scan,
+    .describe = postgres_describe,
     .checkpoint = postgres_checkpoint,
 };

@@ -41,6 +41,7 @@ struct postgres_db {
     bool is_rebuildable;
     bool is_lost; /* the only writer does not come back: see postgres_ready() */
     int64_t lock_wait_ms;
+    long locking_backend;            /* the server's process that has the writer's lock; 0 = none */
     struct postgres_rows *streaming; /* rows of a query that are still on their way */
     size_t cursor_count;             /* that are declared on the server */
     bool has_cursor_transaction;     /* begun for them */
@@ -52,6 +53,9 @@ struct postgres_db {
 };
 
 /* ---- db_postgres.c ---- */
+
+/* As with a full disk under SQLite. */
+#define POSTGRES_FULL_HINT "Free space on the disk that holds the store; nothing was changed."
 
 /* Fill err from a result, or from the connection where result is NULL; the result is cleared. */
 enum cvm_status postgres_fail(struct postgres_db *db, PGresult *result, struct cvm_error *err);
@@ -78,9 +82,9 @@ enum cvm_status postgres_exec(struct cvm_db *base, const char *sql,
 
 /* ---- db_postgres_open.c ---- */
 
-/* Inside a transaction, and until its end: no exclusive writer is at work. CVM_E_UNAVAILABLE names
- * the one that is, after the connection's lock_timeout. */
-enum cvm_status postgres_share_lock(struct postgres_db *db, struct cvm_error *err);
+/* A transaction until whose end no exclusive writer is at work. CVM_E_UNAVAILABLE names the one
+ * that is, after the connection's lock_timeout; nothing is open then. */
+enum cvm_status postgres_begin_shared(struct postgres_db *db, struct cvm_error *err);
 
 enum cvm_status postgres_open(const char *location, const struct cvm_db_options *options,
                               struct cvm_db **out_db, struct cvm_error *err);
@@ -102,7 +106,13 @@ enum cvm_status postgres_encode(const struct postgres_statement *statement,
 enum cvm_status postgres_decode(const PGresult *result, int row, struct cvm_db_value *columns,
                                 struct cvm_error *err);
 
+enum cvm_db_column_kind postgres_kind_of_type(Oid type);
+
 /* ---- db_postgres_rows.c ---- */
+
+enum cvm_status postgres_describe(struct cvm_db *base, const char *sql,
+                                  struct cvm_db_column *columns, size_t *out_count,
+                                  struct cvm_error *err);
 
 enum cvm_status postgres_query(struct cvm_db *base, const char *sql,
                                const struct cvm_db_value *params, size_t param_count,

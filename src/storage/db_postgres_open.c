@@ -5,7 +5,6 @@
 #include "storage/db_postgres.h"
 
 #include <assert.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,9 +12,6 @@
 #include "storage/store_lock.h"
 
 #define VERSION_MIN     130000
-#define RETRY_FIRST_MS  100
-#define RETRY_MOST_MS   3200
-#define RETRIES_MAX     9 /* about 20 seconds */
 #define MESSAGE_BYTES   300
 #define SETTING_BYTES   512
 #define APPLICATION_MAX 63 /* the server cuts longer names */
@@ -23,19 +19,35 @@
 static const char url_hint[] =
     "Write it as postgresql://USER@HOST:PORT/DATABASE; a password may stand in ~/.pgpass.";
 
-/* Defaults that the URL, the user or the database may set otherwise: a wait for a lock, or a
- * statement, never lasts for ever. */
+/* What a role or a database sets must not change what statements mean, nor end a session that waits
+ * for its own process: while a run solves, its transactions are idle. */
 static const char session_sql[] =
     "SET cursor_tuple_fraction = 1; SET jit = off; SET client_min_messages = warning; "
-    "SET client_encoding = 'UTF8'; "
-    "SELECT set_config('lock_timeout', '30s', false) WHERE current_setting('lock_timeout') = '0'; "
-    "SELECT set_config('statement_timeout', '1h', false) "
-    "WHERE current_setting('statement_timeout') = '0'";
+    "SET client_encoding = 'UTF8'; SET standard_conforming_strings = on; "
+    "SET default_transaction_isolation = 'read committed'; "
+    "SELECT set_config(s.name, w.value, false) FROM pg_settings s JOIN (VALUES "
+    "('idle_in_transaction_session_timeout', '1h'), ('idle_session_timeout', '0'), "
+    "('transaction_timeout', '0')) AS w (name, value) USING (name)";
+
+/* Defaults that the URL, the user or the database may set otherwise: a wait for a lock, or a
+ * statement, never lasts for ever; and a server soon sees that a machine is gone, whose lock of the
+ * writer it would otherwise keep for hours. */
+static const char defaults_sql[] =
+    "SELECT set_config(s.name, w.value, false) FROM pg_settings s JOIN (VALUES "
+    "('lock_timeout', '30s'), ('statement_timeout', '1h'), ('tcp_keepalives_idle', '30'), "
+    "('tcp_keepalives_interval', '10'), ('tcp_keepalives_count', '3'), "
+    "('tcp_user_timeout', '60s')) AS w (name, value) USING (name) "
+    "WHERE s.setting = '0' OR s.source = 'default'";
 
 /* One store per schema, so one writer per schema. It holds the lock for its session; those that
  * share the store hold it, shared, for a transaction each, so that a writer need not wait for
  * agents that run for days. */
 #define WRITER_KEY "hashtextextended('cvm writer of ' || current_schema(), 0)"
+
+/* A server that was there comes back, mostly after a restart: a reader looks for it this long,
+ * however often that is. */
+static const struct cvm_retry_policy lost_policy = {
+    .cap_ms = 3200, .attempts = INT64_MAX, .limit_ms = 20000};
 
 static void ignore_notice(void *state, const char *message)
 {
@@ -59,9 +71,12 @@ static enum cvm_status fail_to_connect(struct postgres_db *db, struct cvm_error 
         {"no pg_hba.conf entry", CVM_E_DENIED, "Let the user in: pg_hba.conf of the server."},
         {"role \"", CVM_E_DENIED, "Make the user with `createuser`, or name another one."},
         {"too many", CVM_E_UNAVAILABLE,
-         "The server has no connection left: use fewer --threads, or raise its max_connections."},
+         "The server has no connection left: set `connections` in cvm.yaml, or raise its "
+         "max_connections."},
         {"connection slots", CVM_E_UNAVAILABLE,
-         "The server has no connection left: use fewer --threads, or raise its max_connections."},
+         "The server has no connection left: set `connections` in cvm.yaml, or raise its "
+         "max_connections."},
+        {"could not write", CVM_E_UNAVAILABLE, POSTGRES_FULL_HINT},
         {"database \"", CVM_E_NOT_FOUND, "Make the database with `createdb`, then `cvm init`."},
     };
     const char *message = PQerrorMessage(db->connection);
@@ -101,12 +116,14 @@ static void read_holder(struct postgres_db *db, char holder[CVM_LOCK_HOLDER_BYTE
 /* True when it is taken; *out_status says whether asking went well. */
 static bool try_lock(struct postgres_db *db, enum cvm_status *out_status, struct cvm_error *err)
 {
-    PGresult *result = PQexec(db->connection, "SELECT pg_try_advisory_lock(" WRITER_KEY ")");
+    PGresult *result =
+        PQexec(db->connection, "SELECT pg_try_advisory_lock(" WRITER_KEY "), pg_backend_pid()");
     if (PQresultStatus(result) != PGRES_TUPLES_OK) {
         *out_status = postgres_fail(db, result, err);
         return false;
     }
     bool is_taken = PQgetvalue(result, 0, 0)[0] == 't';
+    db->locking_backend = strtol(PQgetvalue(result, 0, 1), NULL, 10);
     PQclear(result);
     *out_status = CVM_OK;
     return is_taken;
@@ -155,23 +172,26 @@ static enum cvm_status take_lock(struct postgres_db *db, struct cvm_error *err)
     return fail_locked(holder, err);
 }
 
-enum cvm_status postgres_share_lock(struct postgres_db *db, struct cvm_error *err)
+enum cvm_status postgres_begin_shared(struct postgres_db *db, struct cvm_error *err)
 {
     char holder[CVM_LOCK_HOLDER_BYTES];
     PGresult *result =
-        PQexec(db->connection, "SELECT pg_advisory_xact_lock_shared(" WRITER_KEY ")");
+        PQexec(db->connection, "BEGIN; SELECT pg_advisory_xact_lock_shared(" WRITER_KEY ")");
     if (PQresultStatus(result) == PGRES_TUPLES_OK) {
         PQclear(result);
         return CVM_OK;
     }
     const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
-    if (state == NULL || strcmp(state, "55P03") != 0) {
-        return postgres_fail(db, result, err);
+    bool is_locked = state != NULL && strcmp(state, "55P03") == 0;
+    enum cvm_status status = postgres_fail(db, result, err);
+    if (!postgres_is_lost(db)) {
+        PQclear(PQexec(db->connection, "ROLLBACK"));
     }
-    PQclear(result);
-    PQclear(PQexec(db->connection, "ROLLBACK"));
-    read_holder(db, holder);
-    return fail_locked(holder, err);
+    if (is_locked) {
+        read_holder(db, holder);
+        status = fail_locked(holder, err);
+    }
+    return status;
 }
 
 /* ---- the session ---- */
@@ -204,16 +224,32 @@ static enum cvm_status check_server(struct postgres_db *db, struct cvm_error *er
                         "%s: the server is PostgreSQL %d, at least %d is needed", db->shown,
                         version / 10000, VERSION_MIN / 10000);
     }
-    PGresult *result = PQexec(db->connection, "SELECT current_schema()");
+    const char *encoding = PQparameterStatus(db->connection, "server_encoding");
+    if (encoding == NULL || strcmp(encoding, "UTF8") != 0) {
+        enum cvm_status status =
+            CVM_FAIL(err, CVM_E_INVALID, "%s: the database keeps texts as %s, not as UTF8",
+                     db->shown, encoding == NULL ? "(unknown)" : encoding);
+        return cvm_error_hint(err, status, "Make it with `createdb -E UTF8 -T template0`.");
+    }
+    PGresult *result =
+        PQexec(db->connection, "SELECT current_schema(), current_setting('transaction_read_only')");
     if (PQresultStatus(result) != PGRES_TUPLES_OK) {
         return postgres_fail(db, result, err);
     }
     bool has_schema = !PQgetisnull(result, 0, 0);
+    bool may_write = strcmp(PQgetvalue(result, 0, 1), "off") == 0;
     PQclear(result);
     if (!has_schema) {
         enum cvm_status status =
             CVM_FAIL(err, CVM_E_NOT_FOUND, "%s: there is no schema of the search path", db->shown);
         return cvm_error_hint(err, status, "Make it with CREATE SCHEMA, then `cvm init`.");
+    }
+    if (cvm_db_may_write(&db->base) && !may_write) {
+        enum cvm_status status = CVM_FAIL(
+            err, CVM_E_DENIED, "%s: the server takes no changes from this user", db->shown);
+        return cvm_error_hint(err, status,
+                              "default_transaction_read_only is on, or the server is a standby: "
+                              "name a user, or the server, that may write.");
     }
     return CVM_OK;
 }
@@ -223,10 +259,18 @@ static enum cvm_status set_up(struct postgres_db *db, struct cvm_error *err)
     bool is_writer = cvm_db_may_write(&db->base);
     enum cvm_status status = postgres_run(db, session_sql, err);
     if (status == CVM_OK) {
+        status = postgres_run(db, defaults_sql, err);
+    }
+    if (status == CVM_OK) {
         status = check_server(db, err);
     }
+    /* A reader asks for customers by their key: with a plan per question, the server plans for
+     * three times as long as it reads. Cursors are planned for their values all the same. */
     if (status == CVM_OK && !is_writer) {
-        status = postgres_run(db, "SET default_transaction_read_only = on", err);
+        status = postgres_run(db,
+                              "SET default_transaction_read_only = on; "
+                              "SET plan_cache_mode = force_generic_plan",
+                              err);
     }
     /* A crash of the server may cost the last commits of what can be made again, in their order. */
     if (status == CVM_OK && is_writer && db->is_rebuildable) {
@@ -266,20 +310,28 @@ static void forget_statements(struct postgres_db *db)
     }
 }
 
-enum cvm_status postgres_reconnect(struct postgres_db *db, struct cvm_error *err)
+/* Again while there is nobody to talk to: refused, full, starting up. What a server that answered
+ * says, and the lock of another writer, count at once. */
+static enum cvm_status connect_patiently(struct postgres_db *db,
+                                         const struct cvm_retry_policy *policy,
+                                         struct cvm_error *err)
 {
-    int64_t pause_ms = RETRY_FIRST_MS;
-    enum cvm_status status = CVM_E_UNAVAILABLE;
-    for (int i = 0; status == CVM_E_UNAVAILABLE && i < RETRIES_MAX; i++) {
-        if (i > 0) {
-            (void)poll(NULL, 0, (int)pause_ms);
-            pause_ms = pause_ms * 2 < RETRY_MOST_MS ? pause_ms * 2 : RETRY_MOST_MS;
-        }
+    struct cvm_retry_means means = cvm_retry_means_system();
+    struct cvm_retry retry;
+    enum cvm_status status = CVM_OK;
+    cvm_retry_start(&retry, policy, &means);
+    do {
         PQfinish(db->connection);
         db->connection = NULL;
         forget_statements(db);
         status = connect_once(db, err);
-    }
+    } while (status == CVM_E_UNAVAILABLE && postgres_is_lost(db) && cvm_retry_again(&retry));
+    return status;
+}
+
+enum cvm_status postgres_reconnect(struct postgres_db *db, struct cvm_error *err)
+{
+    enum cvm_status status = connect_patiently(db, &lost_policy, err);
     db->is_lost = status != CVM_OK; /* once is enough */
     return status;
 }
@@ -342,7 +394,7 @@ enum cvm_status postgres_open(const char *location, const struct cvm_db_options 
         status = describe(db, err);
     }
     if (status == CVM_OK) {
-        status = connect_once(db, err);
+        status = connect_patiently(db, &options->retry, err);
     }
     if (status != CVM_OK) {
         postgres_close(&db->base);

@@ -8,7 +8,10 @@
 
 #include "base/columns.h"
 
-#define FETCH_ROWS 512
+/* Rows of one part of a cursor; what is wide comes in fewer. */
+#define FETCH_FIRST 16
+#define FETCH_ROWS  512
+#define FETCH_BYTES ((size_t)4 << 20)
 
 /* ---- queries ---- */
 
@@ -148,11 +151,12 @@ enum cvm_status postgres_query(struct cvm_db *base, const char *sql,
 {
     struct postgres_db *db = (struct postgres_db *)base;
     struct asking asking = {sql, params, param_count, on_row, state, 0};
+    base->gave_way &= base->in_transaction;
     enum cvm_status status = ask(db, &asking, err);
-    /* Found out only now that the server had gone: as long as no row was given, one that is not
-     * the only writer may ask again. */
-    bool is_retried = status == CVM_E_UNAVAILABLE && postgres_is_lost(db) && asking.rows == 0 &&
-                      base->access != CVM_DB_WRITE && !base->in_transaction &&
+    /* Found out only now that the server had gone, or that a standby wanted the rows away: as long
+     * as no row was given, one that is not the only writer may ask again. */
+    bool is_retried = status == CVM_E_UNAVAILABLE && (postgres_is_lost(db) || base->gave_way) &&
+                      asking.rows == 0 && base->access != CVM_DB_WRITE && !base->in_transaction &&
                       db->cursor_count == 0;
     return is_retried ? ask(db, &asking, err) : status;
 }
@@ -167,6 +171,7 @@ struct postgres_cursor {
     bool is_done;
     PGresult *rows;
     int next;
+    int fetch_rows; /* of the next part */
     struct cvm_text declaration;
     struct cvm_text values; /* the texts and blobs, copied */
     size_t param_count;
@@ -236,10 +241,18 @@ static enum cvm_status declare(struct postgres_cursor *cursor, struct cvm_error 
     return CVM_OK;
 }
 
+static int rows_that_fit(const PGresult *part)
+{
+    size_t rows = (size_t)PQntuples(part);
+    size_t bytes = PQresultMemorySize(part);
+    size_t fit = rows == 0 ? FETCH_ROWS : FETCH_BYTES / (bytes / rows + 1);
+    return fit < 1 ? 1 : fit > FETCH_ROWS ? FETCH_ROWS : (int)fit;
+}
+
 static enum cvm_status fetch(struct postgres_cursor *cursor, struct cvm_error *err)
 {
     char sql[80];
-    (void)snprintf(sql, sizeof(sql), "FETCH %d FROM %s", FETCH_ROWS, cursor->name);
+    (void)snprintf(sql, sizeof(sql), "FETCH %d FROM %s", cursor->fetch_rows, cursor->name);
     PGresult *result =
         PQexecParams(cursor->db->connection, sql, 0, NULL, NULL, NULL, NULL, 1 /* binary */);
     if (PQresultStatus(result) != PGRES_TUPLES_OK) {
@@ -248,7 +261,8 @@ static enum cvm_status fetch(struct postgres_cursor *cursor, struct cvm_error *e
     PQclear(cursor->rows);
     cursor->rows = result;
     cursor->next = 0;
-    cursor->is_done = PQntuples(result) < FETCH_ROWS;
+    cursor->is_done = PQntuples(result) < cursor->fetch_rows;
+    cursor->fetch_rows = rows_that_fit(result);
     return CVM_OK;
 }
 
@@ -317,6 +331,7 @@ enum cvm_status postgres_scan(struct cvm_db *base, const char *sql,
     cursor->base.next = cursor_next;
     cursor->base.close = cursor_close;
     cursor->param_count = param_count;
+    cursor->fetch_rows = FETCH_FIRST;
     enum cvm_status status = postgres_acquire(db, sql, param_count, &statement, err);
     if (status == CVM_OK) {
         status = postgres_encode(statement, params, &cursor->params, err);
@@ -337,4 +352,41 @@ enum cvm_status postgres_scan(struct cvm_db *base, const char *sql,
     }
     *out_cursor = &cursor->base;
     return CVM_OK;
+}
+
+/* ---- what the rows will be ---- */
+
+enum cvm_status postgres_describe(struct cvm_db *base, const char *sql,
+                                  struct cvm_db_column *columns, size_t *out_count,
+                                  struct cvm_error *err)
+{
+    struct postgres_db *db = (struct postgres_db *)base;
+    enum cvm_status status = postgres_ready(db, err);
+    if (status != CVM_OK) {
+        return status;
+    }
+    db->unnamed.is_prepared = false;
+    PGresult *result = PQprepare(db->connection, "", sql, 0, NULL);
+    if (PQresultStatus(result) == PGRES_COMMAND_OK) {
+        PQclear(result);
+        result = PQdescribePrepared(db->connection, "");
+    }
+    if (PQresultStatus(result) != PGRES_COMMAND_OK) {
+        return postgres_fail(db, result, err);
+    }
+    size_t count = (size_t)PQnfields(result);
+    if (count > CVM_DB_COLUMNS_MAX) {
+        status = CVM_FAIL(err, CVM_E_LIMIT, "there are %zu columns, at most %d are read", count,
+                          CVM_DB_COLUMNS_MAX);
+    }
+    for (size_t i = 0; status == CVM_OK && i < count; i++) {
+        /* The server cuts names at 63 bytes. */
+        (void)!snprintf(columns[i].name, sizeof(columns[i].name), "%s", PQfname(result, (int)i));
+        columns[i].kind = postgres_kind_of_type(PQftype(result, (int)i));
+    }
+    PQclear(result);
+    if (status == CVM_OK) {
+        *out_count = count;
+    }
+    return status;
 }

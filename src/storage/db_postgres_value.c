@@ -22,6 +22,9 @@ enum {
     TYPE_UNKNOWN = 705,
     TYPE_BPCHAR = 1042,
     TYPE_VARCHAR = 1043,
+    TYPE_DATE = 1082,
+    TYPE_TIMESTAMP = 1114,
+    TYPE_TIMESTAMPTZ = 1184,
     TYPE_NUMERIC = 1700,
 };
 
@@ -177,6 +180,39 @@ enum cvm_status postgres_encode(const struct postgres_statement *statement,
 }
 
 /* ---- from the server ---- */
+
+enum cvm_db_column_kind postgres_kind_of_type(Oid type)
+{
+    switch (type) {
+    case TYPE_INT8:
+    case TYPE_INT4:
+    case TYPE_INT2:
+        return CVM_DB_COLUMN_INTEGER;
+    case TYPE_FLOAT8:
+    case TYPE_FLOAT4:
+        return CVM_DB_COLUMN_NUMBER;
+    case TYPE_NUMERIC:
+        return CVM_DB_COLUMN_DECIMAL;
+    case TYPE_BOOL:
+        return CVM_DB_COLUMN_BOOLEAN;
+    case TYPE_TEXT:
+    case TYPE_VARCHAR:
+    case TYPE_BPCHAR:
+    case TYPE_NAME:
+    case TYPE_UNKNOWN:
+        return CVM_DB_COLUMN_TEXT;
+    case TYPE_BYTEA:
+        return CVM_DB_COLUMN_BINARY;
+    case TYPE_DATE:
+        return CVM_DB_COLUMN_DATE;
+    case TYPE_TIMESTAMP:
+        return CVM_DB_COLUMN_TIME;
+    case TYPE_TIMESTAMPTZ:
+        return CVM_DB_COLUMN_MOMENT;
+    default:
+        return CVM_DB_COLUMN_OTHER;
+    }
+}
 
 static uint16_t read_16(const char *data)
 {

@@ -16,6 +16,8 @@
 #include "storage/import_map.h"
 #include "storage/import_merge.h"
 #include "storage/import_report.h"
+#include "storage/import_table.h"
+#include "storage/retention.h"
 
 #define RECORD_BYTES_DEFAULT ((size_t)1 << 20)
 #define RECORD_BYTES_MAX     ((size_t)256 << 20)
@@ -47,6 +49,7 @@ struct importing {
     const struct cvm_import_plan *plan;
     struct cvm_import_view view;
     struct cvm_erased_set erased;
+    int32_t first_days[CVM_SOURCES_MAX]; /* that are kept */
     struct cvm_import_rejects *rejects;
     struct cvm_import_rejecting rejecting;
     struct worker *workers;
@@ -63,6 +66,7 @@ struct importing {
     bool is_batch_open;
     double seconds_parse;
     double seconds_store;
+    struct cvm_import_seconds merging;
 };
 
 enum cvm_status cvm_record_input_reject(struct cvm_record_input *input,
@@ -159,7 +163,10 @@ static enum cvm_status import_record(struct importing *im, struct worker *worker
                                 &reason);
     }
     if (status == CVM_OK) {
-        return cvm_sorter_add(worker->sorter, record, err);
+        return record == NULL ? CVM_OK : cvm_sorter_add(worker->sorter, record, err);
+    }
+    if (status == CVM_E_CONFLICT) { /* what may not be kept is not kept in the rejects file */
+        return CVM_OK;
     }
     if (status != CVM_E_INVALID && status != CVM_E_LIMIT) {
         if (err != NULL) {
@@ -419,44 +426,47 @@ static enum cvm_status audit_consents(struct importing *im, struct cvm_error *er
                                       CVM_DB_COUNT(params), NULL, err);
 }
 
-static enum cvm_status close_batch(struct importing *im, const struct cvm_import_report *report,
-                                   struct cvm_error *err)
+struct closing {
+    struct importing *im;
+    const struct cvm_import_report *report;
+    const char *text; /* the report as JSON */
+};
+
+static enum cvm_status close_once(void *state, struct cvm_error *err)
 {
+    const struct closing *closing = state;
+    struct importing *im = closing->im;
     struct cvm_db *db = im->view.db;
-    struct cvm_text text;
-    struct cvm_json_writer writer;
-    cvm_text_init(&text, 0);
-    cvm_json_init(&writer, &text, false);
-    cvm_import_report_write(report, im->catalogue, im->options.today, &writer);
     int32_t first_day = im->view.first_day;
     int32_t last_day = im->view.last_day;
     struct cvm_db_value params[] = {
         cvm_db_int(im->view.batch),
         cvm_db_int(cvm_store_now_ms(im->store)),
-        cvm_db_text(cvm_text_string(&text)),
+        cvm_db_text(closing->text),
         first_day == CVM_DAY_NONE ? cvm_db_null() : cvm_db_int(first_day),
         last_day == CVM_DAY_NONE ? cvm_db_null() : cvm_db_int(last_day),
         /* What brings nothing new leaves the last batch, and so the same run, as it is. */
-        cvm_db_text(report->stored > 0 ? "closed" : "empty"),
+        cvm_db_text(closing->report->stored > 0 ? "closed" : "empty"),
     };
+    enum cvm_status status = cvm_db_exec(db, cvm_db_sql(db, CVM_SQL_IMPORT_BATCH_CLOSE), params,
+                                         CVM_DB_COUNT(params), NULL, err);
+    if (status == CVM_OK) {
+        status = add_audit(im, closing->text, err);
+    }
+    return status == CVM_OK ? audit_consents(im, err) : status;
+}
+
+static enum cvm_status close_batch(struct importing *im, const struct cvm_import_report *report,
+                                   struct cvm_error *err)
+{
+    struct cvm_text text;
+    struct cvm_json_writer writer;
+    cvm_text_init(&text, 0);
+    cvm_json_init(&writer, &text, false);
+    cvm_import_report_write(report, im->catalogue, im->options.today, &writer);
+    struct closing closing = {im, report, cvm_text_string(&text)};
     enum cvm_status status = text.failed ? CVM_FAIL(err, CVM_E_LIMIT, "no memory for the report")
-                                         : cvm_db_begin(db, err);
-    if (status == CVM_OK) {
-        status = cvm_db_exec(db, cvm_db_sql(db, CVM_SQL_IMPORT_BATCH_CLOSE), params,
-                             CVM_DB_COUNT(params), NULL, err);
-    }
-    if (status == CVM_OK) {
-        status = add_audit(im, cvm_text_string(&text), err);
-    }
-    if (status == CVM_OK) {
-        status = audit_consents(im, err);
-    }
-    if (status == CVM_OK) {
-        status = cvm_db_commit(db, err);
-    }
-    if (status != CVM_OK) {
-        cvm_db_rollback(db);
-    }
+                                         : cvm_db_transact(im->view.db, close_once, &closing, err);
     cvm_text_finish(&text);
     return status;
 }
@@ -512,6 +522,7 @@ static enum cvm_status merge(struct importing *im, struct cvm_error *err)
         .options = &im->options,
         .context = im->context,
         .record_count = count,
+        .out_seconds = &im->merging,
     };
     status = cvm_import_merge_run(&stage, err);
     cvm_sort_merge_close(sorted);
@@ -520,10 +531,12 @@ static enum cvm_status merge(struct importing *im, struct cvm_error *err)
 
 static enum cvm_status create_workers(struct importing *im, struct cvm_error *err)
 {
-    size_t slot_count = im->worker_count * 2 + 2;
+    size_t slot_count = im->options.queue_blocks;
     struct cvm_mapper_options options = {
         .record_bytes_max = im->options.record_bytes_max,
         .key_bits = im->options.key_bits,
+        .window = im->options.window,
+        .first_days = im->first_days,
     };
     im->workers = calloc(im->worker_count, sizeof(*im->workers));
     im->sorters = calloc(im->worker_count, sizeof(*im->sorters));
@@ -547,13 +560,34 @@ static enum cvm_status create_workers(struct importing *im, struct cvm_error *er
     return is_good ? CVM_OK : CVM_FAIL(err, CVM_E_LIMIT, "no memory to import");
 }
 
+static struct cvm_import_options with_defaults(const struct cvm_import_work *work)
+{
+    struct cvm_import_options o = *work->options;
+    o.record_bytes_max = o.record_bytes_max == 0 ? RECORD_BYTES_DEFAULT : o.record_bytes_max;
+    o.memory_bytes = o.memory_bytes == 0 ? MEMORY_BYTES_DEFAULT : o.memory_bytes;
+    o.block_bytes = o.block_bytes == 0 ? BLOCK_BYTES_DEFAULT : o.block_bytes;
+    o.queue_blocks =
+        o.queue_blocks == 0 ? cvm_pool_thread_count(work->pool) * 2 + 2 : o.queue_blocks;
+    o.key_bits = o.key_bits <= 0 || o.key_bits > 63 ? 63 : o.key_bits;
+    return o;
+}
+
+/* Our own outcomes are always taken: whoever was contacted must not be contacted again. */
+static enum cvm_status read_first_days(struct importing *im, struct cvm_error *err)
+{
+    struct cvm_retention retention;
+    enum cvm_status status = cvm_retention_read(im->store, im->catalogue, &retention, err);
+    for (size_t s = 0; status == CVM_OK && s < im->catalogue->source_count; s++) {
+        im->first_days[s] = im->options.follows_outcomes
+                                ? CVM_DAY_NONE
+                                : cvm_retention_first_day(&retention, im->catalogue, s);
+    }
+    return status;
+}
+
 static enum cvm_status prepare(struct importing *im, struct cvm_error *err)
 {
     struct cvm_import_options *o = &im->options;
-    o->record_bytes_max = o->record_bytes_max == 0 ? RECORD_BYTES_DEFAULT : o->record_bytes_max;
-    o->memory_bytes = o->memory_bytes == 0 ? MEMORY_BYTES_DEFAULT : o->memory_bytes;
-    o->block_bytes = o->block_bytes == 0 ? BLOCK_BYTES_DEFAULT : o->block_bytes;
-    o->key_bits = o->key_bits <= 0 || o->key_bits > 63 ? 63 : o->key_bits;
     if (o->record_bytes_max > RECORD_BYTES_MAX) {
         return CVM_FAIL(err, CVM_E_INVALID, "record_bytes_max is at most %zu", RECORD_BYTES_MAX);
     }
@@ -564,6 +598,9 @@ static enum cvm_status prepare(struct importing *im, struct cvm_error *err)
         return CVM_FAIL(err, CVM_E_LIMIT, "no memory to import");
     }
     enum cvm_status status = cvm_import_plan_make(im->arena, im->catalogue, &im->plan, err);
+    if (status == CVM_OK) {
+        status = read_first_days(im, err);
+    }
     return status == CVM_OK ? create_workers(im, err) : status;
 }
 
@@ -599,6 +636,8 @@ static void add_counts(struct importing *im, struct cvm_import_source_report *ou
         const struct cvm_import_counts *counts = cvm_mapper_counts(im->workers[w].mapper, s);
         out->read += counts->read;
         out->rejected += counts->rejected;
+        out->outside += counts->outside;
+        out->too_old += counts->too_old;
         out->bytes += counts->bytes;
         out->unclear_quiet_hours += counts->unclear_quiet_hours;
         if (counts->first_day != CVM_DAY_NONE &&
@@ -636,6 +675,8 @@ static enum cvm_status add_source_reports(struct importing *im, struct cvm_arena
         report->stored += out->stored;
         report->duplicate += out->duplicate;
         report->rejected += out->rejected;
+        report->outside += out->outside;
+        report->too_old += out->too_old;
         report->changed += out->changed;
         report->bytes += out->bytes;
         report->source_count += out->read > 0;
@@ -654,6 +695,9 @@ static enum cvm_status make_report(struct importing *im, struct cvm_file_input *
     report->follows_outcomes = im->options.follows_outcomes;
     report->seconds_parse = im->seconds_parse;
     report->seconds_store = im->seconds_store;
+    report->seconds_sort = im->merging.sort;
+    report->seconds_insert = im->merging.insert;
+    report->seconds_pack = im->merging.pack;
     for (size_t w = 0; w < im->worker_count; w++) {
         report->spilled_bytes += cvm_sorter_spilled_bytes(im->sorters[w]);
     }
@@ -724,7 +768,7 @@ static struct importing start_of(const struct cvm_import_work *work)
 {
     return (struct importing){.store = work->store,
                               .catalogue = work->catalogue,
-                              .options = *work->options,
+                              .options = with_defaults(work),
                               .pool = work->pool,
                               .context = work->context};
 }
@@ -733,17 +777,15 @@ enum cvm_status cvm_import_files(const struct cvm_import_work *work,
                                  const struct cvm_import_paths *paths, struct cvm_arena *arena,
                                  struct cvm_import_report *out_report, struct cvm_error *err)
 {
-    const struct cvm_import_options *options = work->options;
     struct importing im = start_of(work);
     struct cvm_file_input_options file_options = {
         .paths = paths->paths,
         .path_count = paths->count,
         .mapping = paths->mapping,
         .source = paths->source,
-        .block_bytes = options->block_bytes == 0 ? BLOCK_BYTES_DEFAULT : options->block_bytes,
-        .record_bytes_max =
-            options->record_bytes_max == 0 ? RECORD_BYTES_DEFAULT : options->record_bytes_max,
-        .block_count = cvm_pool_thread_count(work->pool) * 2 + 2,
+        .block_bytes = im.options.block_bytes,
+        .record_bytes_max = im.options.record_bytes_max,
+        .block_count = im.options.queue_blocks,
     };
     struct cvm_file_input *files = NULL;
     enum cvm_status status = cvm_file_input_open(work->catalogue, &file_options, &files, err);
@@ -752,6 +794,30 @@ enum cvm_status cvm_import_files(const struct cvm_import_work *work,
         status = import(&im, files, arena, out_report, err);
     }
     cvm_file_input_close(files);
+    return status;
+}
+
+enum cvm_status cvm_import_rows(const struct cvm_import_work *work,
+                                const struct cvm_import_table *table, struct cvm_arena *arena,
+                                struct cvm_import_report *out_report, struct cvm_error *err)
+{
+    struct importing im = start_of(work);
+    struct cvm_table_input_options options = {
+        .table = table,
+        .catalogue = work->catalogue,
+        .window = im.options.window,
+        .block_bytes = im.options.block_bytes,
+        .record_bytes_max = im.options.record_bytes_max,
+        .block_count = im.options.queue_blocks,
+        .context = work->context,
+    };
+    struct cvm_table_input *rows = NULL;
+    enum cvm_status status = cvm_table_input_open(&options, &rows, err);
+    if (status == CVM_OK) {
+        im.input = cvm_table_input_records(rows);
+        status = import(&im, NULL, arena, out_report, err);
+    }
+    cvm_table_input_close(rows);
     return status;
 }
 

@@ -1,4 +1,4 @@
-/* import.h - files to rows and packed journeys: read, map, sort, insert; bounded memory,
+/* import.h - files and tables to rows and packed journeys: read, map, sort, insert; bounded memory,
  * idempotent.
  *
  * Records are mapped by the catalogue's sources, sorted by (customer key, source, identity) through
@@ -17,8 +17,8 @@
 #include "model/catalogue.h"
 #include "storage/store.h"
 
-/* Where records come from: blocks of whole records. Files (import_file.c) and the generator
- * implement it. */
+/* Where records come from: blocks of whole records. Files (import_file.c), tables of other
+ * databases (import_table.c) and the generator implement it. */
 enum cvm_record_format { CVM_RECORDS_NDJSON, CVM_RECORDS_CSV };
 struct cvm_record_block {
     int source;           /* in the catalogue */
@@ -59,6 +59,12 @@ CVM_MUST_CHECK enum cvm_status cvm_record_input_reject(struct cvm_record_input *
                                                        const struct cvm_record_reject *reject,
                                                        struct cvm_error *err);
 
+/* Days whose records are taken, both ends included; CVM_DAY_NONE = no end on that side. */
+struct cvm_import_window {
+    int32_t since_day;
+    int32_t until_day;
+};
+
 struct cvm_import_options {
     const char *who; /* audit */
     const char
@@ -67,10 +73,13 @@ struct cvm_import_options {
     size_t memory_bytes;          /* for sorting; 0 = 512 MiB */
     const char *temporary_folder; /* for sorting; NULL = /var/tmp */
     int key_bits;                 /* 0 = 63; tests make collisions with fewer */
-    size_t block_bytes;           /* of reading files; 0 = 1 MiB; tests make blocks small */
-    int32_t today;                /* freshness counts from here */
-    bool allows_erased;           /* take records of customers that were erased */
-    bool follows_outcomes;        /* what our own decisions became, not a delivery of the source */
+    size_t block_bytes;           /* of reading; 0 = 1 MiB; tests make blocks small */
+    size_t queue_blocks;          /* between reading and mapping; 0 = 2 per thread + 2 */
+    /* NULL = all. Records of other days are passed over; those without a date are taken. */
+    const struct cvm_import_window *window;
+    int32_t today;         /* freshness counts from here */
+    bool allows_erased;    /* take records of customers that were erased */
+    bool follows_outcomes; /* what our own decisions became, not a delivery of the source */
     void (*on_progress)(void *state, const char *stage, double fraction, int64_t records);
     void *progress_state;
 };
@@ -78,6 +87,8 @@ struct cvm_import_options {
 struct cvm_import_source_report {
     int source;
     int64_t read, stored, duplicate, rejected, changed; /* changed: new versions, part of stored */
+    int64_t outside;                                    /* of the window */
+    int64_t too_old; /* part of rejected: of days that the source no longer keeps */
     int32_t first_day, last_day;
     int64_t unclear_quiet_hours; /* consent: given, and not understood */
     int64_t *attribute_missing;  /* per mapped field of the source: records without a value */
@@ -86,7 +97,7 @@ struct cvm_import_source_report {
 
 struct cvm_import_report {
     int64_t batch;
-    int64_t read, stored, duplicate, rejected, changed, unmapped_fields;
+    int64_t read, stored, duplicate, rejected, outside, changed, too_old, unmapped_fields;
     int64_t customers; /* in the store after the import */
     int64_t new_customers;
     struct cvm_import_source_report *sources; /* those with records, in catalogue order */
@@ -97,6 +108,8 @@ struct cvm_import_report {
     const char **failed_files; /* "path: message": could not be read as a whole; others went on */
     size_t failed_file_count;
     double seconds_parse, seconds_store; /* reading and mapping, then merging: wall clock */
+    /* Of merging: how long the thread of each was at work; they work side by side. */
+    double seconds_sort, seconds_insert, seconds_pack;
     bool follows_outcomes;
     int64_t bytes;         /* of records */
     int64_t spilled_bytes; /* to temporary files */
@@ -127,6 +140,29 @@ CVM_MUST_CHECK enum cvm_status cvm_import_files(const struct cvm_import_work *wo
                                                 struct cvm_arena *arena,
                                                 struct cvm_import_report *out_report,
                                                 struct cvm_error *err);
+/* Rows of a database that is not ours: each is a record whose members are the columns that are not
+ * null, numbers as numbers, dates as text. */
+struct cvm_import_table {
+    const char *url;   /* sqlite:FILE or postgresql://... */
+    const char *table; /* "name" or "schema.name", or else ... */
+    const char *query; /* ... one SELECT */
+    /* A number or text, best with an index: ranges of it are read at once, each by a connection of
+     * its own, and one that broke off goes on behind its last key. NULL = one reader, in whatever
+     * order the rows come. */
+    const char *key;
+    const char *source;    /* of the catalogue */
+    const char *time_zone; /* in which a moment has its date; NULL = UTC */
+    size_t readers;        /* 0 = 4 */
+    struct cvm_retry_policy retry;
+};
+/* The window of the options goes into the SQL where a column is the mapping's date. CVM_E_INVALID:
+ * what can not be read so (a column with binary data, a key that is neither number nor text).
+ * CVM_E_UNAVAILABLE: the database stayed away. */
+CVM_MUST_CHECK enum cvm_status cvm_import_rows(const struct cvm_import_work *work,
+                                               const struct cvm_import_table *table,
+                                               struct cvm_arena *arena,
+                                               struct cvm_import_report *out_report,
+                                               struct cvm_error *err);
 /* The same from any input. */
 CVM_MUST_CHECK enum cvm_status cvm_import_records(const struct cvm_import_work *work,
                                                   struct cvm_record_input *input,

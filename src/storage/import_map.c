@@ -62,6 +62,8 @@ struct cvm_mapper *cvm_mapper_create(const struct cvm_import_plan *plan,
     }
     size_t arena_bytes = options->record_bytes_max * ARENA_PER_BYTE;
     mapper->plan = plan;
+    mapper->window = options->window;
+    mapper->first_days = options->first_days;
     mapper->key_mask = options->key_bits >= 63 ? INT64_MAX : (UINT64_C(1) << options->key_bits) - 1;
     mapper->arena = cvm_arena_create(arena_bytes > ARENA_BYTES_MIN ? arena_bytes : ARENA_BYTES_MIN);
     mapper->header_arena = cvm_arena_create(ARENA_BYTES_MIN);
@@ -674,16 +676,34 @@ static enum cvm_status map_values(struct cvm_mapper *mapper, const struct cvm_js
     return status == CVM_OK ? write_unknown(mapper, root, err) : status;
 }
 
-static enum cvm_status map_record(struct cvm_mapper *mapper, const char *text, size_t length,
-                                  struct cvm_import_record *head, struct cvm_error *err)
+static bool is_outside(const struct cvm_import_window *window, int32_t day)
+{
+    return window != NULL && day != CVM_DAY_NONE &&
+           ((window->since_day != CVM_DAY_NONE && day < window->since_day) ||
+            (window->until_day != CVM_DAY_NONE && day > window->until_day));
+}
+
+/* What a purge has taken out does not come back, be it delivered again. */
+static enum cvm_status check_age(struct cvm_mapper *mapper, const struct cvm_import_record *head,
+                                 struct cvm_error *err)
+{
+    bool is_too_old = mapper->first_days != NULL && head->kind == CVM_SOURCE_EVENTS &&
+                      head->day < mapper->first_days[head->source];
+    mapper->counts[head->source].too_old += is_too_old;
+    return is_too_old ? CVM_FAIL(err, CVM_E_CONFLICT, "older than its source keeps") : CVM_OK;
+}
+
+static enum cvm_status map_record(struct cvm_mapper *mapper, struct cvm_slice text,
+                                  struct cvm_import_record *head, bool *out_is_outside,
+                                  struct cvm_error *err)
 {
     const struct cvm_json_value *root = NULL;
     struct cvm_consent consent = {0};
     struct cvm_slice id = {0};
-    enum cvm_status status =
-        mapper->format == CVM_RECORDS_CSV
-            ? cvm_import_csv_read(mapper, text, length, &root, err)
-            : cvm_json_read(mapper->reader, mapper->arena, text, length, true, &root, err);
+    enum cvm_status status = mapper->format == CVM_RECORDS_CSV
+                                 ? cvm_import_csv_read(mapper, text.data, text.length, &root, err)
+                                 : cvm_json_read(mapper->reader, mapper->arena, text.data,
+                                                 text.length, true, &root, err);
     if (status == CVM_OK && root->type != CVM_JSON_OBJECT) {
         status = CVM_FAIL(err, CVM_E_INVALID, "the record is no JSON object");
     }
@@ -693,6 +713,13 @@ static enum cvm_status map_record(struct cvm_mapper *mapper, const char *text, s
     }
     if (status == CVM_OK) {
         status = map_date(mapper, head, err);
+    }
+    if (status == CVM_OK && is_outside(mapper->window, head->day)) {
+        *out_is_outside = true;
+        return CVM_OK;
+    }
+    if (status == CVM_OK) {
+        status = check_age(mapper, head, err);
     }
     if (status == CVM_OK) {
         map_identity(mapper, root, head);
@@ -742,10 +769,17 @@ enum cvm_status cvm_mapper_map(struct cvm_mapper *mapper, const char *text, size
     cvm_arena_reset(mapper->arena);
     counts->read++;
     counts->bytes += (int64_t)length;
-    enum cvm_status status = map_record(mapper, text, length, &head, err);
+    bool is_passed_over = false;
+    enum cvm_status status =
+        map_record(mapper, (struct cvm_slice){text, length}, &head, &is_passed_over, err);
     if (status != CVM_OK) {
         counts->rejected++;
         return status;
+    }
+    if (is_passed_over) {
+        counts->outside++;
+        *out_record = NULL;
+        return CVM_OK;
     }
     count_record(mapper, &head);
     count_day(counts, head.day);

@@ -16,6 +16,8 @@ struct cvm_mapper;
 struct cvm_mapper_options {
     size_t record_bytes_max;
     int key_bits;
+    const struct cvm_import_window *window; /* NULL = all days; outlives the mapper */
+    const int32_t *first_days; /* by source: events of earlier days are no longer kept; NULL */
 };
 
 /* NULL when out of memory. The plan outlives the mapper. */
@@ -29,7 +31,9 @@ CVM_MUST_CHECK enum cvm_status cvm_mapper_start(struct cvm_mapper *mapper,
                                                 struct cvm_error *err);
 
 /* Map text[0..length), which is followed by 64 readable bytes. *out_record lives until the next
- * call. CVM_E_INVALID and CVM_E_LIMIT reject the record; the message says why. */
+ * call; it is NULL for a record outside the window. CVM_E_INVALID and CVM_E_LIMIT reject the
+ * record; the message says why. CVM_E_CONFLICT: it is older than its source keeps; it counts as too
+ * old and as rejected. */
 CVM_MUST_CHECK enum cvm_status cvm_mapper_map(struct cvm_mapper *mapper, const char *text,
                                               size_t length, uint32_t file, int64_t record,
                                               const struct cvm_import_record **out_record,
@@ -39,6 +43,8 @@ CVM_MUST_CHECK enum cvm_status cvm_mapper_map(struct cvm_mapper *mapper, const c
 struct cvm_import_counts {
     int64_t read;
     int64_t rejected;
+    int64_t outside; /* the window */
+    int64_t too_old; /* part of rejected */
     int64_t unmapped_fields;
     int64_t unclear_quiet_hours;
     int64_t bytes;

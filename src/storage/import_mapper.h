@@ -24,6 +24,8 @@ struct cvm_import_csv_column {
 struct cvm_mapper {
     const struct cvm_import_plan *plan;
     uint64_t key_mask;
+    const struct cvm_import_window *window; /* NULL = all days */
+    const int32_t *first_days;              /* as in the options */
     struct cvm_json_reader *reader;
     struct cvm_arena *arena; /* of one record */
     struct cvm_import_counts *counts;

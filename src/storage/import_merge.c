@@ -19,6 +19,7 @@ struct merging {
     struct cvm_import_packer *packer;
     int64_t records_done;
     int64_t rows_left; /* until the next commit */
+    struct cvm_import_seconds seconds;
 };
 
 /* ---- rows ---- */
@@ -182,7 +183,9 @@ static enum cvm_status gather(void *state, struct cvm_error *err)
     enum cvm_status status = CVM_OK;
     while (status == CVM_OK && cvm_queue_pop(m->free_slabs, &taken)) {
         struct cvm_import_slab *slab = taken;
+        double start = cvm_context_seconds(m->merge->context);
         status = cvm_import_slab_fill(slab, m->merge->gathering, err);
+        m->seconds.sort += cvm_context_seconds(m->merge->context) - start;
         if (status != CVM_OK || slab->record_count == 0 || !cvm_queue_push(m->ready_slabs, slab)) {
             break;
         }
@@ -224,7 +227,9 @@ static enum cvm_status store_all(struct merging *m, struct cvm_error *err)
     bool is_pushed = true;
     enum cvm_status status = begin(view, err);
     while (status == CVM_OK && is_pushed && cvm_queue_pop(m->ready_slabs, &slab)) {
+        double start = cvm_context_seconds(m->merge->context);
         status = store_slab(m, slab, err);
+        m->seconds.insert += cvm_context_seconds(m->merge->context) - start;
         if (status == CVM_OK) {
             report_progress(m, slab);
             is_pushed = cvm_import_packer_push(m->packer, slab);
@@ -257,8 +262,8 @@ static enum cvm_status start(struct merging *m, struct cvm_error *err)
     if (!is_good) {
         return CVM_FAIL(err, CVM_E_LIMIT, "no memory to merge records");
     }
-    enum cvm_status status =
-        cvm_import_packer_start(m->merge->journeys, m->merge->plan, m->free_slabs, &m->packer, err);
+    enum cvm_status status = cvm_import_packer_start(
+        m->merge->journeys, m->merge->plan, m->free_slabs, m->merge->context, &m->packer, err);
     return status == CVM_OK ? cvm_thread_start(gather, m, &m->gatherer, err) : status;
 }
 
@@ -275,7 +280,7 @@ enum cvm_status cvm_import_merge_run(const struct cvm_import_merge *merge, struc
         cvm_queue_close(m.free_slabs);
     }
     enum cvm_status gathered = cvm_thread_join(m.gatherer, &gather_error);
-    enum cvm_status packed = cvm_import_packer_finish(m.packer, &pack_error);
+    enum cvm_status packed = cvm_import_packer_finish(m.packer, &m.seconds.pack, &pack_error);
     if (status == CVM_OK) {
         const struct cvm_error *error = gathered != CVM_OK ? &gather_error : &pack_error;
         status = gathered != CVM_OK ? gathered : packed;
@@ -288,5 +293,6 @@ enum cvm_status cvm_import_merge_run(const struct cvm_import_merge *merge, struc
     }
     cvm_queue_destroy(m.free_slabs);
     cvm_queue_destroy(m.ready_slabs);
+    *merge->out_seconds = m.seconds;
     return status;
 }

@@ -14,6 +14,9 @@ struct cvm_import_merge {
     const struct cvm_import_options *options;
     const struct cvm_context *context;
     int64_t record_count; /* for the progress */
+    struct cvm_import_seconds {
+        double sort, insert, pack;
+    } * out_seconds; /* how long the thread of each was at work */
 };
 
 /* Everything is committed under the open batch when this returns CVM_OK. */
@@ -23,15 +26,14 @@ CVM_MUST_CHECK enum cvm_status cvm_import_merge_run(const struct cvm_import_merg
 /* The thread that writes the journey file, also for rebuilding. Slabs come ready through `push` and
  * go back to `free_slabs` when they are packed. */
 struct cvm_import_packer;
-CVM_MUST_CHECK enum cvm_status cvm_import_packer_start(struct cvm_db *journeys,
-                                                       const struct cvm_import_plan *plan,
-                                                       struct cvm_queue *free_slabs,
-                                                       struct cvm_import_packer **out_packer,
-                                                       struct cvm_error *err);
+CVM_MUST_CHECK enum cvm_status
+cvm_import_packer_start(struct cvm_db *journeys, const struct cvm_import_plan *plan,
+                        struct cvm_queue *free_slabs, const struct cvm_context *context,
+                        struct cvm_import_packer **out_packer, struct cvm_error *err);
 /* False when the thread has failed; cvm_import_packer_finish() says why. */
 bool cvm_import_packer_push(struct cvm_import_packer *packer, struct cvm_import_slab *slab);
-/* Waits until all is packed and committed. */
+/* Waits until all is packed and committed. *out_seconds: how long it was at work; may be NULL. */
 CVM_MUST_CHECK enum cvm_status cvm_import_packer_finish(struct cvm_import_packer *packer,
-                                                        struct cvm_error *err);
+                                                        double *out_seconds, struct cvm_error *err);
 
 #endif

@@ -12,6 +12,8 @@ struct cvm_import_packer {
     struct cvm_queue *queue;
     struct cvm_queue *free_slabs;
     struct cvm_thread *thread;
+    const struct cvm_context *context;
+    double seconds;
     size_t bodies_left; /* until the next commit */
 };
 
@@ -36,7 +38,9 @@ static enum cvm_status run(void *state, struct cvm_error *err)
     void *slab = NULL;
     enum cvm_status status = cvm_db_begin(packer->journeys, err);
     while (status == CVM_OK && cvm_queue_pop(packer->queue, &slab)) {
+        double start = cvm_context_seconds(packer->context);
         status = pack_slab(packer, slab, err);
+        packer->seconds += cvm_context_seconds(packer->context) - start;
         (void)cvm_queue_push(packer->free_slabs, slab); /* closed: nobody wants it any more */
     }
     if (status == CVM_OK) {
@@ -60,6 +64,7 @@ static void destroy(struct cvm_import_packer *packer)
 
 enum cvm_status cvm_import_packer_start(struct cvm_db *journeys, const struct cvm_import_plan *plan,
                                         struct cvm_queue *free_slabs,
+                                        const struct cvm_context *context,
                                         struct cvm_import_packer **out_packer,
                                         struct cvm_error *err)
 {
@@ -69,6 +74,7 @@ enum cvm_status cvm_import_packer_start(struct cvm_db *journeys, const struct cv
     }
     packer->journeys = journeys;
     packer->free_slabs = free_slabs;
+    packer->context = context;
     packer->bodies_left = COMMIT_BODIES;
     packer->packing = cvm_import_packing_create(plan);
     packer->queue = cvm_queue_create(QUEUE_LENGTH);
@@ -88,13 +94,17 @@ bool cvm_import_packer_push(struct cvm_import_packer *packer, struct cvm_import_
     return cvm_queue_push(packer->queue, slab);
 }
 
-enum cvm_status cvm_import_packer_finish(struct cvm_import_packer *packer, struct cvm_error *err)
+enum cvm_status cvm_import_packer_finish(struct cvm_import_packer *packer, double *out_seconds,
+                                         struct cvm_error *err)
 {
     if (packer == NULL) {
         return CVM_OK;
     }
     cvm_queue_close(packer->queue);
     enum cvm_status status = cvm_thread_join(packer->thread, err);
+    if (out_seconds != NULL) {
+        *out_seconds = packer->seconds;
+    }
     destroy(packer);
     return status;
 }

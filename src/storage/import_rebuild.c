@@ -1,4 +1,5 @@
 /* import_rebuild.c - packed journeys anew from the rows, customer by customer in key order. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -297,9 +298,20 @@ static enum cvm_status clear_journeys(struct rebuilding *r, struct cvm_error *er
 {
     struct cvm_db *db = r->journeys;
     struct cvm_db_value params[] = {cvm_db_text("building"), cvm_db_text("0")};
-    enum cvm_status status = cvm_db_begin(db, err);
+    char number[24];
+    int64_t changes = 0;
+    enum cvm_status status =
+        cvm_db_get_int(r->view.db, CVM_SQL_PURGE_CHANGES, NULL, 0, &changes, err);
+    (void)snprintf(number, sizeof(number), "%lld", (long long)changes);
+    struct cvm_db_value purges[] = {cvm_db_text("purges"), cvm_db_text(number)};
+    if (status == CVM_OK) {
+        status = cvm_db_begin(db, err);
+    }
     if (status == CVM_OK) {
         status = cvm_db_exec(db, cvm_db_sql(db, CVM_SQL_IMPORT_META_PUT), params, 2, NULL, err);
+    }
+    if (status == CVM_OK) {
+        status = cvm_db_exec(db, cvm_db_sql(db, CVM_SQL_IMPORT_META_PUT), purges, 2, NULL, err);
     }
     if (status == CVM_OK) {
         status = cvm_db_exec(db, cvm_db_sql(db, CVM_SQL_IMPORT_PACKED_CLEAR), NULL, 0, NULL, err);
@@ -330,9 +342,9 @@ static enum cvm_status prepare(struct rebuilding *r, struct cvm_error *err)
     if (status == CVM_OK) {
         status = clear_journeys(r, err);
     }
-    return status == CVM_OK
-               ? cvm_import_packer_start(r->journeys, r->plan, r->free_slabs, &r->packer, err)
-               : status;
+    return status == CVM_OK ? cvm_import_packer_start(r->journeys, r->plan, r->free_slabs,
+                                                      r->context, &r->packer, err)
+                            : status;
 }
 
 static void release(struct rebuilding *r)
@@ -380,7 +392,7 @@ enum cvm_status cvm_import_rebuild_at(struct cvm_store *store, struct cvm_db *jo
     if (status == CVM_OK) {
         status = read_customers(&r, err);
     }
-    enum cvm_status packed = cvm_import_packer_finish(r.packer, &pack_error);
+    enum cvm_status packed = cvm_import_packer_finish(r.packer, NULL, &pack_error);
     if (packed != CVM_OK) { /* what stopped the reading is then only its consequence */
         status = packed;
         if (err != NULL) {

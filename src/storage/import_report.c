@@ -13,7 +13,7 @@ static void write_missing(struct cvm_json_writer *writer, const struct cvm_catal
                           const struct cvm_import_source_report *report)
 {
     const struct cvm_source *source = &catalogue->sources[report->source];
-    double mapped = (double)(report->read - report->rejected);
+    double mapped = (double)(report->read - report->rejected - report->outside);
     cvm_json_key(writer, "missing");
     cvm_json_object(writer);
     for (size_t f = 0; f < source->field_count; f++) {
@@ -35,7 +35,9 @@ static void write_source(struct cvm_json_writer *writer, const struct cvm_catalo
     cvm_json_key_int(writer, "stored", report->stored);
     cvm_json_key_int(writer, "duplicate", report->duplicate);
     cvm_json_key_int(writer, "rejected", report->rejected);
+    cvm_json_key_int(writer, "outside", report->outside);
     cvm_json_key_int(writer, "changed", report->changed);
+    cvm_json_key_int(writer, "too_old", report->too_old);
     cvm_json_key_int(writer, "bytes", report->bytes);
     write_day(writer, "first_date", report->first_day);
     write_day(writer, "last_date", report->last_day);
@@ -78,7 +80,9 @@ void cvm_import_report_write(const struct cvm_import_report *report,
     cvm_json_key_int(writer, "stored", report->stored);
     cvm_json_key_int(writer, "duplicate", report->duplicate);
     cvm_json_key_int(writer, "rejected", report->rejected);
+    cvm_json_key_int(writer, "outside", report->outside);
     cvm_json_key_int(writer, "changed", report->changed);
+    cvm_json_key_int(writer, "too_old", report->too_old);
     cvm_json_key_int(writer, "unmapped_fields", report->unmapped_fields);
     cvm_json_key_int(writer, "customers", report->customers);
     cvm_json_key_int(writer, "new_customers", report->new_customers);

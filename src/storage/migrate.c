@@ -88,7 +88,7 @@ enum cvm_status cvm_migration_at(struct cvm_db *db, const struct cvm_sql_migrati
     }
     if (counts.migration == 0 && counts.all > 0) {
         status = CVM_FAIL(err, CVM_E_CONFLICT, "a database, but not one of cvm");
-        return cvm_error_hint(err, status, "Name another file, or a new one.");
+        return cvm_error_hint(err, status, "Name another database, or a new one.");
     }
     struct check check = {.next = migrations, .newest_known = cvm_migration_newest(migrations)};
     if (counts.migration > 0) {

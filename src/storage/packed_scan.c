@@ -65,10 +65,45 @@ void cvm_packed_scan_close(struct cvm_packed_scan *scan)
     }
 }
 
+struct reading {
+    uint64_t key;
+    cvm_packed_fn on_row;
+    void *state;
+};
+
+static enum cvm_status read_row(void *state, const struct cvm_db_value *columns,
+                                size_t column_count, struct cvm_error *err)
+{
+    const struct reading *reading = state;
+    struct cvm_packed_row row = {
+        .key = reading->key,
+        .period = (int32_t)columns[0].integer,
+        .body = columns[1].bytes.data,
+        .length = columns[1].bytes.length,
+    };
+    (void)column_count;
+    return reading->on_row(reading->state, &row, err);
+}
+
+enum cvm_status cvm_packed_read(struct cvm_store *store, const struct cvm_packed_range *range,
+                                cvm_packed_fn on_row, void *state, struct cvm_error *err)
+{
+    struct cvm_db *db = cvm_store_journeys(store);
+    struct reading reading = {range->first_key, on_row, state};
+    struct cvm_db_value params[] = {
+        cvm_db_int((int64_t)range->first_key),
+        cvm_db_int(range->first_period),
+        cvm_db_int(range->last_period),
+    };
+    return cvm_db_query(db, cvm_db_sql(db, CVM_SQL_PACKED_OF), params, CVM_DB_COUNT(params),
+                        read_row, &reading, err);
+}
+
 struct journeys_meta {
     const struct cvm_catalogue *catalogue; /* NULL: its digest is not asked for */
     int64_t batch;                         /* -1 = not said */
     int64_t changed_ms;                    /* 0 = not said */
+    int64_t purges;                        /* changes by purges that are in here */
     bool is_building;
     bool has_digest;
 };
@@ -85,6 +120,8 @@ static enum cvm_status read_meta(void *state, const struct cvm_db_value *columns
         meta->batch = strtoll(value, NULL, 10);
     } else if (strcmp(name, "changed") == 0) {
         meta->changed_ms = strtoll(value, NULL, 10);
+    } else if (strcmp(name, "purges") == 0) {
+        meta->purges = strtoll(value, NULL, 10);
     } else if (strcmp(name, "building") == 0) {
         meta->is_building = true;
     } else if (strcmp(name, "data_digest") == 0 && meta->catalogue != NULL) {
@@ -101,10 +138,14 @@ enum cvm_status cvm_packed_is_current(struct cvm_store *store,
     struct journeys_meta meta = {.catalogue = catalogue, .batch = -1};
     enum cvm_status status =
         cvm_db_query(db, cvm_db_sql(db, CVM_SQL_META_LIST), NULL, 0, read_meta, &meta, err);
+    int64_t purges = 0;
+    if (status == CVM_OK) {
+        status = cvm_db_get_int(cvm_store_db(store), CVM_SQL_PURGE_CHANGES, NULL, 0, &purges, err);
+    }
     if (status == CVM_OK) {
         /* A new file holds nothing, which is all that a store without batches has. */
         bool is_new = meta.batch < 0 && last_batch == 0;
-        bool is_same = meta.has_digest && meta.batch == last_batch;
+        bool is_same = meta.has_digest && meta.batch == last_batch && meta.purges == purges;
         *out_is_current = !meta.is_building && (is_new || is_same);
     }
     return status;

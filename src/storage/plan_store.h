@@ -57,6 +57,14 @@ typedef enum cvm_status (*cvm_run_fn)(void *state, const struct cvm_run_record *
 CVM_MUST_CHECK enum cvm_status cvm_run_list(struct cvm_store *store, struct cvm_arena *arena,
                                             int64_t count_max, cvm_run_fn on_run, void *state,
                                             struct cvm_error *err);
+/* The same, only those that are older than one of them. */
+struct cvm_run_page {
+    const char *before; /* its whole id; NULL = from the newest */
+    int64_t count_max;
+};
+CVM_MUST_CHECK enum cvm_status cvm_run_list_page(struct cvm_store *store, struct cvm_arena *arena,
+                                                 const struct cvm_run_page *page, cvm_run_fn on_run,
+                                                 void *state, struct cvm_error *err);
 
 /* Insert the run, or take up one that a dead process left in 'running' (or 'failed'): epoch + 1,
  * its blocks and decisions deleted. Plan state becomes building. Own transaction. */

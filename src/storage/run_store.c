@@ -171,13 +171,23 @@ static enum cvm_status list_run(void *state, const struct cvm_db_value *columns,
     return status == CVM_OK ? listing->on_run(listing->state, &run, err) : status;
 }
 
-enum cvm_status cvm_run_list(struct cvm_store *store, struct cvm_arena *arena, int64_t count_max,
-                             cvm_run_fn on_run, void *state, struct cvm_error *err)
+enum cvm_status cvm_run_list_page(struct cvm_store *store, struct cvm_arena *arena,
+                                  const struct cvm_run_page *page, cvm_run_fn on_run, void *state,
+                                  struct cvm_error *err)
 {
     struct cvm_db *db = cvm_store_db(store);
     struct listing listing = {.arena = arena, .on_run = on_run, .state = state};
-    struct cvm_db_value param = cvm_db_int(count_max);
-    return cvm_db_query(db, cvm_db_sql(db, CVM_SQL_RUN_LIST), &param, 1, list_run, &listing, err);
+    struct cvm_db_value params[] = {cvm_db_int(page->count_max),
+                                    cvm_db_text(page->before == NULL ? "" : page->before)};
+    return cvm_db_query(db, cvm_db_sql(db, CVM_SQL_RUN_LIST), params, CVM_DB_COUNT(params),
+                        list_run, &listing, err);
+}
+
+enum cvm_status cvm_run_list(struct cvm_store *store, struct cvm_arena *arena, int64_t count_max,
+                             cvm_run_fn on_run, void *state, struct cvm_error *err)
+{
+    struct cvm_run_page page = {.count_max = count_max};
+    return cvm_run_list_page(store, arena, &page, on_run, state, err);
 }
 
 /* ---- start, fail, finish ---- */
@@ -277,23 +287,27 @@ static enum cvm_status start_in_transaction(struct cvm_db *db, const struct cvm_
                        NULL, err);
 }
 
+struct starting {
+    struct cvm_db *db;
+    const struct cvm_run_record *run;
+    int64_t epoch;
+};
+
+static enum cvm_status start_once(void *state, struct cvm_error *err)
+{
+    struct starting *starting = state;
+    starting->epoch = 0;
+    return start_in_transaction(starting->db, starting->run, &starting->epoch, err);
+}
+
 enum cvm_status cvm_run_start(struct cvm_store *store, const struct cvm_run_record *run,
                               int64_t *out_epoch, struct cvm_error *err)
 {
-    struct cvm_db *db = cvm_store_db(store);
-    int64_t epoch = 0;
+    struct starting starting = {.db = cvm_store_db(store), .run = run};
     assert(strlen(run->run_id) < CVM_RUN_ID_SIZE);
-    enum cvm_status status = cvm_db_begin(db, err);
-    if (status != CVM_OK) {
-        return status;
-    }
-    status = start_in_transaction(db, run, &epoch, err);
+    enum cvm_status status = cvm_db_transact(starting.db, start_once, &starting, err);
     if (status == CVM_OK) {
-        status = cvm_db_commit(db, err);
-    }
-    cvm_db_rollback(db);
-    if (status == CVM_OK) {
-        *out_epoch = epoch;
+        *out_epoch = starting.epoch;
     }
     return status;
 }

@@ -95,6 +95,41 @@ static enum cvm_status settle_schema(struct cvm_db *db, const char *url,
     return status;
 }
 
+/* Half a store answers every question wrongly. */
+static enum cvm_status check_whole(struct cvm_db *db, struct cvm_error *err)
+{
+    int64_t unended = 0;
+    enum cvm_status status = cvm_db_get_int(db, CVM_SQL_COPY_UNENDED, NULL, 0, &unended, err);
+    if (status == CVM_OK && unended > 0) {
+        status = CVM_FAIL(err, CVM_E_CONFLICT, "the store is a copy that was broken off");
+        return cvm_error_hint(err, status,
+                              "Give the same `cvm copy` again: it goes on where it was.");
+    }
+    return status;
+}
+
+/* What is there is brought up to date on the way, but not another store that somebody takes for an
+ * empty target. */
+static enum cvm_status check_migrates(struct cvm_store *store,
+                                      const struct cvm_store_options *options,
+                                      bool *out_may_migrate, struct cvm_error *err)
+{
+    struct cvm_db *db = store->db;
+    int at = 0;
+    int64_t newest = 0;
+    enum cvm_status status = CVM_OK;
+    if (options->is_copy_target) {
+        status = cvm_migration_at(db, db->backend->dialect->store, &at, err);
+    }
+    if (status == CVM_OK && at > 0) {
+        status = cvm_db_get_int(db, CVM_SQL_AUDIT_NEWEST, NULL, 0, &newest, err);
+    }
+    if (status == CVM_OK) {
+        *out_may_migrate = options->may_create && newest == 0;
+    }
+    return status;
+}
+
 static enum cvm_status open_main(struct cvm_store *store, const struct cvm_store_options *options,
                                  int64_t now_ms, struct cvm_error *err)
 {
@@ -102,8 +137,9 @@ static enum cvm_status open_main(struct cvm_store *store, const struct cvm_store
         .access = options->access,
         .may_create = options->may_create,
         .page_bytes = STORE_PAGE_BYTES,
-        .cache_bytes = STORE_CACHE_BYTES,
+        .cache_bytes = options->cache_bytes == 0 ? STORE_CACHE_BYTES : options->cache_bytes,
         .lock_wait_ms = options->lock_wait_ms,
+        .retry = options->retry,
     };
     enum cvm_status status = cvm_db_open(store->url, &main_options, &store->db, err);
     if (status == CVM_E_NOT_FOUND && file_of(store->url) != NULL) {
@@ -112,8 +148,13 @@ static enum cvm_status open_main(struct cvm_store *store, const struct cvm_store
     if (status != CVM_OK) {
         return status;
     }
-    return settle_schema(store->db, store->url, store->db->backend->dialect->store,
-                         options->may_create, now_ms, err);
+    bool may_migrate = false;
+    status = check_migrates(store, options, &may_migrate, err);
+    if (status == CVM_OK) {
+        status = settle_schema(store->db, store->url, store->db->backend->dialect->store,
+                               may_migrate, now_ms, err);
+    }
+    return status == CVM_OK && !options->is_copy_target ? check_whole(store->db, err) : status;
 }
 
 /* On a server the journeys' tables stand beside the others. A reader needs one connection for both;
@@ -123,15 +164,16 @@ static bool has_journeys_inside(const struct cvm_store *store)
     return store->db->backend->dialect->journeys[0].number == 0;
 }
 
-static enum cvm_status open_inside(struct cvm_store *store, enum cvm_db_access access,
+static enum cvm_status open_inside(struct cvm_store *store, const struct cvm_store_options *options,
                                    struct cvm_error *err)
 {
-    struct cvm_db_options options = {.access = access, .is_rebuildable = true};
-    if (access != CVM_DB_WRITE) { /* who shares a store imports nothing */
+    struct cvm_db_options journeys_options = {
+        .access = options->access, .is_rebuildable = true, .retry = options->retry};
+    if (options->access != CVM_DB_WRITE) { /* who shares a store imports nothing */
         store->journeys = store->db;
         return CVM_OK;
     }
-    return cvm_db_open(store->url, &options, &store->journeys, err);
+    return cvm_db_open(store->url, &journeys_options, &store->journeys, err);
 }
 
 /* Derived data: a writer makes the file anew when it is missing. */
@@ -145,12 +187,13 @@ static enum cvm_status open_journeys(struct cvm_store *store,
         .access = is_writer ? CVM_DB_WRITE : CVM_DB_READ,
         .may_create = is_writer,
         .is_rebuildable = true,
+        .retry = options->retry,
         .page_bytes = JOURNEYS_PAGE_BYTES,
         .cache_bytes = JOURNEYS_CACHE_BYTES,
         .map_bytes = is_writer ? 0 : JOURNEYS_MAP_BYTES,
     };
     if (has_journeys_inside(store) && options->journeys_url == NULL) {
-        return open_inside(store, options->access, err);
+        return open_inside(store, options, err);
     }
     bool is_own = options->journeys_url == NULL;
     enum cvm_status status = is_own ? url_beside(store->url, "journeys", url, err) : CVM_OK;
@@ -371,6 +414,31 @@ int64_t cvm_store_now_ms(const struct cvm_store *store)
     return store->clock.now_ms(store->clock.state);
 }
 
+static enum cvm_status read_server(void *state, const struct cvm_db_value *columns,
+                                   size_t column_count, struct cvm_error *err)
+{
+    struct cvm_store_server *server = state;
+    (void)column_count;
+    (void)err;
+    (void)!snprintf(server->version, sizeof(server->version), "%s", cvm_db_string(&columns[0]));
+    server->used = columns[1].integer;
+    server->most = columns[2].integer;
+    server->reserved = columns[3].integer;
+    return CVM_OK;
+}
+
+enum cvm_status cvm_store_server(struct cvm_store *store, struct cvm_store_server *out_server,
+                                 struct cvm_error *err)
+{
+    struct cvm_store_server server = {{0}, 0, 0, 0};
+    enum cvm_status status = cvm_db_query(store->db, cvm_db_sql(store->db, CVM_SQL_STORE_SERVER),
+                                          NULL, 0, read_server, &server, err);
+    if (status == CVM_OK) {
+        *out_server = server;
+    }
+    return status;
+}
+
 enum cvm_status cvm_store_created_ms(struct cvm_store *store, int64_t *out_ms,
                                      struct cvm_error *err)
 {
@@ -382,6 +450,11 @@ enum cvm_status cvm_store_created_ms(struct cvm_store *store, int64_t *out_ms,
 bool cvm_store_seals(const struct cvm_store *store)
 {
     return store->master_key != NULL;
+}
+
+const char *cvm_store_keys_url(const struct cvm_store *store)
+{
+    return store->keys_url;
 }
 
 static enum cvm_status read_vault_id(void *state, const struct cvm_db_value *columns,

@@ -35,9 +35,12 @@ struct cvm_store_options {
     bool may_create;
     int64_t lock_wait_ms; /* how long to wait for another writer; then CVM_E_UNAVAILABLE naming its
                              process */
+    struct cvm_retry_policy retry; /* of a server that can not be reached; zeroes = defaults */
     struct cvm_clock clock;
     struct cvm_store_privacy privacy;
     const char *journeys_url; /* of cvm_journeys_create(); NULL = the store's own */
+    size_t cache_bytes;       /* of the main database; 0 = for work that comes back to its rows */
+    bool is_copy_target;      /* may be a copy that has not ended; anybody else is refused it */
     /* Called once before a store that was opened for writing is closed, outside a transaction. */
     void (*before_close)(void *state, struct cvm_store *store);
     void *before_close_state;
@@ -65,10 +68,23 @@ struct cvm_db *cvm_store_journeys(struct cvm_store *store);
 const char *cvm_store_url(const struct cvm_store *store);
 int64_t cvm_store_now_ms(const struct cvm_store *store);
 
+/* What keeps the store, and how many connections it has room for. */
+struct cvm_store_server {
+    char version[64]; /* "PostgreSQL 15.4" */
+    int64_t used;     /* connections of others */
+    int64_t most;     /* 0 = as many as one likes */
+    int64_t reserved; /* of these, for administrators */
+};
+CVM_MUST_CHECK enum cvm_status cvm_store_server(struct cvm_store *store,
+                                                struct cvm_store_server *out_server,
+                                                struct cvm_error *err);
+
 /* When the store was made: another one in its place is another store. */
 CVM_MUST_CHECK enum cvm_status cvm_store_created_ms(struct cvm_store *store, int64_t *out_ms,
                                                     struct cvm_error *err);
 
+/* Of the database of keys; NULL = no master key was named. */
+const char *cvm_store_keys_url(const struct cvm_store *store);
 /* True when new personal data are to be sealed. */
 bool cvm_store_seals(const struct cvm_store *store);
 /* The vault, opened at the first call; it belongs to the store. CVM_E_DENIED when no master key was

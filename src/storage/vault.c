@@ -1,5 +1,6 @@
 #include "storage/vault.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -44,6 +45,7 @@ struct sealing {
 /* In locked memory. */
 struct secrets {
     unsigned char master[CVM_MASTER_KEY_BYTES];
+    unsigned char next_master[CVM_MASTER_KEY_BYTES]; /* while keys are wrapped anew */
     unsigned char mac[crypto_generichash_KEYBYTES];
     struct sealing sealing;
     struct slot slots[SLOT_COUNT];
@@ -95,15 +97,21 @@ static void wrap_place(int64_t customer_key, int64_t master_id,
     put_number(place + 8, (uint64_t)master_id);
 }
 
-static void wrap(struct cvm_vault *vault, int64_t customer_key, const unsigned char *key,
-                 unsigned char wrapped[WRAPPED_BYTES])
+/* A master key and what stands for it in the open. */
+struct wrapper {
+    const unsigned char *master;
+    int64_t id;
+};
+
+static void wrap(struct cvm_vault *vault, const struct wrapper *by, int64_t customer_key,
+                 const unsigned char *key, unsigned char wrapped[WRAPPED_BYTES])
 {
     unsigned char place[WRAP_PLACE_BYTES];
-    wrap_place(customer_key, vault->master_id, place);
+    wrap_place(customer_key, by->id, place);
     memcpy(wrapped, next_nonce(vault), NONCE_BYTES);
     (void)crypto_aead_xchacha20poly1305_ietf_encrypt(wrapped + NONCE_BYTES, NULL, key, KEY_BYTES,
                                                      place, sizeof(place), NULL, wrapped,
-                                                     vault->secrets->master);
+                                                     by->master);
 }
 
 static enum cvm_status unwrap(struct cvm_vault *vault, const struct cvm_db_value *columns,
@@ -134,7 +142,8 @@ static enum cvm_status add_key(struct cvm_vault *vault, int64_t customer_key,
                                const unsigned char *key, struct cvm_error *err)
 {
     unsigned char wrapped[WRAPPED_BYTES];
-    wrap(vault, customer_key, key, wrapped);
+    wrap(vault, &(struct wrapper){vault->secrets->master, vault->master_id}, customer_key, key,
+         wrapped);
     struct cvm_db_value params[] = {cvm_db_int(customer_key), cvm_db_int(vault->master_id),
                                     cvm_db_blob(wrapped, sizeof(wrapped))};
     return cvm_db_exec(vault->db, cvm_db_sql(vault->db, CVM_SQL_KEY_ADD), params,
@@ -291,29 +300,40 @@ static enum cvm_status read_own_key(struct cvm_vault *vault, bool may_create, st
     return status;
 }
 
-static enum cvm_status open_keys(struct cvm_vault *vault, const struct cvm_vault_options *options,
-                                 struct cvm_error *err)
+static enum cvm_status settle_keys(struct cvm_db *db, int64_t now_ms, struct cvm_error *err)
 {
-    struct cvm_db_options db_options = {.access = options->access,
-                                        .may_create = options->may_create};
     int from = 0;
     int to = 0;
-    enum cvm_status status = cvm_db_open(options->url, &db_options, &vault->db, err);
-    if (status != CVM_OK) {
-        return status;
-    }
-    const struct cvm_sql_migration *migrations = vault->db->backend->dialect->keys;
+    const struct cvm_sql_migration *migrations = db->backend->dialect->keys;
     if (migrations == NULL) {
-        status = CVM_FAIL(err, CVM_E_INVALID, "keys stand in an SQLite database");
+        enum cvm_status status = CVM_FAIL(err, CVM_E_INVALID, "keys stand in an SQLite database");
         return cvm_error_hint(err, status, "Name one as privacy.keys: `sqlite:cvm-keys.db`.");
     }
-    if (options->access == CVM_DB_WRITE) {
-        return cvm_migrate(vault->db, migrations, options->now_ms, &from, &to, err);
+    if (cvm_db_access_of(db) == CVM_DB_WRITE) {
+        return cvm_migrate(db, migrations, now_ms, &from, &to, err);
     }
-    status = cvm_migration_at(vault->db, migrations, &to, err);
+    enum cvm_status status = cvm_migration_at(db, migrations, &to, err);
     return status == CVM_OK && to < cvm_migration_newest(migrations)
                ? CVM_FAIL(err, CVM_E_CONFLICT, "the database of keys was made by an older cvm")
                : status;
+}
+
+enum cvm_status cvm_keys_open(const struct cvm_vault_options *options, struct cvm_db **out_db,
+                              struct cvm_error *err)
+{
+    struct cvm_db_options db_options = {.access = options->access,
+                                        .may_create = options->may_create};
+    struct cvm_db *db = NULL;
+    enum cvm_status status = cvm_db_open(options->url, &db_options, &db, err);
+    if (status == CVM_OK) {
+        status = settle_keys(db, options->now_ms, err);
+    }
+    if (status != CVM_OK) {
+        cvm_db_close(db);
+        return status;
+    }
+    *out_db = db;
+    return CVM_OK;
 }
 
 enum cvm_status cvm_vault_open(const struct cvm_vault_options *options,
@@ -327,10 +347,13 @@ enum cvm_status cvm_vault_open(const struct cvm_vault_options *options,
     }
     cvm_text_init(&vault->blob, 0);
     sodium_memzero(vault->secrets, sizeof(*vault->secrets));
-    enum cvm_status status = cvm_master_key_read(options->master_key, vault->secrets->master, err);
+    unsigned char *master = vault->secrets->master;
+    enum cvm_status status = options->reads_file_only
+                                 ? cvm_master_key_read_file(options->master_key, master, err)
+                                 : cvm_master_key_read(options->master_key, master, err);
     if (status == CVM_OK) {
         vault->master_id = master_id_of(vault->secrets->master);
-        status = open_keys(vault, options, err);
+        status = cvm_keys_open(options, &vault->db, err);
     }
     if (status == CVM_OK) {
         status = read_own_key(vault, options->access == CVM_DB_WRITE && options->may_create, err);
@@ -498,6 +521,106 @@ enum cvm_status cvm_vault_unseal(struct cvm_vault *vault, struct cvm_arena *aren
     text[length] = '\0';
     *out_text = (struct cvm_slice){text, length};
     return CVM_OK;
+}
+
+/* ---- another master key ---- */
+
+#define PAGE_KEYS ((size_t)256)
+
+struct rewrapping {
+    struct cvm_vault *vault;
+    struct wrapper by;
+    int64_t first; /* of the next page */
+    size_t rows;   /* of this one */
+    size_t count;  /* of them with a key: not erased */
+    int64_t keys;  /* of all pages */
+    int64_t customer_keys[PAGE_KEYS];
+    unsigned char wrapped[PAGE_KEYS][WRAPPED_BYTES];
+};
+
+void cvm_vault_master_id(const struct cvm_vault *vault, char id[CVM_VAULT_ID_SIZE])
+{
+    (void)snprintf(id, CVM_VAULT_ID_SIZE, "%016llx", (unsigned long long)vault->master_id);
+}
+
+static enum cvm_status rewrap_row(void *state, const struct cvm_db_value *columns,
+                                  size_t column_count, struct cvm_error *err)
+{
+    struct rewrapping *r = state;
+    unsigned char key[KEY_BYTES];
+    (void)column_count;
+    r->rows++;
+    r->first = columns[0].integer + 1;
+    if (columns[2].type == CVM_DB_NULL) {
+        return CVM_OK;
+    }
+    enum cvm_status status = unwrap(r->vault, columns, key, err);
+    if (status == CVM_OK) {
+        wrap(r->vault, &r->by, columns[0].integer, key, r->wrapped[r->count]);
+        r->customer_keys[r->count++] = columns[0].integer;
+    }
+    sodium_memzero(key, sizeof(key));
+    return status;
+}
+
+static enum cvm_status rewrap_page(struct rewrapping *r, struct cvm_error *err)
+{
+    struct cvm_db *db = r->vault->db;
+    struct cvm_db_value from[] = {cvm_db_int(r->first), cvm_db_int(PAGE_KEYS)};
+    r->rows = 0;
+    r->count = 0;
+    enum cvm_status status = cvm_db_query(db, cvm_db_sql(db, CVM_SQL_KEY_READ), from,
+                                          CVM_DB_COUNT(from), rewrap_row, r, err);
+    for (size_t i = 0; status == CVM_OK && i < r->count; i++) {
+        struct cvm_db_value row[] = {cvm_db_int(r->customer_keys[i]), cvm_db_int(r->by.id),
+                                     cvm_db_blob(r->wrapped[i], WRAPPED_BYTES)};
+        status =
+            cvm_db_exec(db, cvm_db_sql(db, CVM_SQL_KEY_REWRAP), row, CVM_DB_COUNT(row), NULL, err);
+    }
+    r->keys += (int64_t)r->count;
+    return status;
+}
+
+static enum cvm_status rewrap_all(struct rewrapping *r, struct cvm_error *err)
+{
+    struct cvm_vault *vault = r->vault;
+    enum cvm_status status = cvm_db_begin(vault->db, err);
+    do {
+        status = status == CVM_OK ? rewrap_page(r, err) : status;
+    } while (status == CVM_OK && r->rows == PAGE_KEYS);
+    if (status == CVM_OK) {
+        status = cvm_db_commit(vault->db, err);
+    }
+    cvm_db_rollback(vault->db);
+    if (status == CVM_OK) {
+        memcpy(vault->secrets->master, r->by.master, CVM_MASTER_KEY_BYTES);
+        vault->master_id = r->by.id;
+    }
+    return status;
+}
+
+enum cvm_status cvm_vault_rewrap(struct cvm_vault *vault, const char *path, int64_t *out_keys,
+                                 struct cvm_error *err)
+{
+    unsigned char *next = vault->secrets->next_master;
+    struct rewrapping r = {.vault = vault, .by = {.master = next}};
+    enum cvm_status status = cvm_master_key_read_file(path, next, err);
+    if (status == CVM_OK) {
+        r.by.id = master_id_of(next);
+        status = r.by.id == vault->master_id ? CVM_OK : rewrap_all(&r, err);
+    }
+    sodium_memzero(next, CVM_MASTER_KEY_BYTES);
+    if (status == CVM_OK) { /* also where it was done before and this was not */
+        status = cvm_db_scrub(vault->db, err);
+        status = status == CVM_OK ? status
+                                  : cvm_error_context(err, status,
+                                                      "wrapped anew, but the old wrapping is still "
+                                                      "in the file");
+    }
+    if (status == CVM_OK) {
+        *out_keys = r.keys;
+    }
+    return status;
 }
 
 /* ---- forgetting ---- */

@@ -33,6 +33,7 @@ struct cvm_vault_options {
     /* File of the master key. $CREDENTIALS_DIRECTORY/cvm-master-key takes its place where systemd
      * hands one over. */
     const char *master_key;
+    bool reads_file_only; /* ... and nothing takes the file's place */
     enum cvm_db_access access;
     bool may_create;
     int64_t now_ms;
@@ -80,6 +81,26 @@ CVM_MUST_CHECK enum cvm_status cvm_vault_unseal(struct cvm_vault *vault, struct 
  */
 CVM_MUST_CHECK enum cvm_status cvm_vault_erase(struct cvm_vault *vault, uint64_t customer_key,
                                                struct cvm_error *err);
+
+/* Wrap every key by the master key in `path` instead, in one transaction, and leave nothing of the
+ * old wrapping in the file: what was killed before the commit has changed nothing. The caller is
+ * the store's only writer. `path` is read as a file, whatever the system hands over; the key in use
+ * makes no difference. *out_keys were wrapped anew. */
+CVM_MUST_CHECK enum cvm_status cvm_vault_rewrap(struct cvm_vault *vault, const char *path,
+                                                int64_t *out_keys, struct cvm_error *err);
+/* 16 hex digits that tell the master key of a vault from others and say nothing about it. */
+void cvm_vault_master_id(const struct cvm_vault *vault, char id[CVM_VAULT_ID_SIZE]);
+
+/* The database of keys alone, its schema up to date; the master key is not looked at. */
+CVM_MUST_CHECK enum cvm_status cvm_keys_open(const struct cvm_vault_options *options,
+                                             struct cvm_db **out_db, struct cvm_error *err);
+/* The keys of one database into another one, which is made where it is missing; wrapped as they
+ * are, so no master key is needed. A key that was erased in either stays erased, and a second call
+ * brings what came since. CVM_E_CONFLICT when the other holds keys of another vault, or wrapped by
+ * another master key. */
+CVM_MUST_CHECK enum cvm_status cvm_vault_copy(const char *from_url, const char *to_url,
+                                              int64_t now_ms, int64_t *out_keys,
+                                              struct cvm_error *err);
 
 /* Keyed BLAKE2b of an id, to know an erased customer again; vault NULL: of a store without keys. */
 void cvm_vault_mac(const struct cvm_vault *vault, const char *id, size_t length,

@@ -99,7 +99,7 @@ def a_reader_that_leaves_early_is_no_crash(world):
 def paths_are_those_of_the_caller_and_of_the_configuration(world):
     above = os.path.dirname(world.folder)
     name = os.path.basename(world.folder)
-    for arguments in (["--config", f"{name}/cvm.yaml"], ["--store", f"sqlite:{name}/cvm.db"]):
+    for arguments in (["--config", f"{name}/cvm.yaml"], ["--store", world.deployment.url if cvm_program.SERVER else f"sqlite:{name}/cvm.db"]):
         result = subprocess.run(
             [world.program, "customer", "list", "--json", *arguments], cwd=above, capture_output=True, check=True
         )

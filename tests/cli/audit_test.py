@@ -5,7 +5,6 @@ Rules are functions whose names state them; WORDs choose those whose names conta
 """
 
 import os
-import sqlite3
 import stat
 import sys
 
@@ -15,13 +14,6 @@ from cvm_program import expect, same  # noqa: E402
 
 
 class World(cvm_program.World):
-    def change(self, *statements):
-        connection = sqlite3.connect(self.deployment.databases[0])
-        with connection:
-            for sql in statements:
-                connection.execute(sql)
-        connection.close()
-
     def write(self, name, text):
         with open(self.path(name), "w", encoding="utf-8") as stream:
             stream.write(text)
@@ -128,7 +120,7 @@ def without_a_key_rows_are_chained_and_not_signed(world):
 
 
 def a_store_without_a_configuration_has_no_key(world):
-    store = f"sqlite:{world.deployment.databases[0]}"
+    store = world.deployment.url
     arguments = [world.program, "audit", "key", "--store", store]
     result = cvm_program.run(arguments, allowed=(1,))
     expect("cvm.yaml" in result.err, result.err)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""`cvm bench allocate`, `cvm bench cache` and `cvm bench workflow`: CVM [WORD...]; only rules with one of the words in their name."""
+"""`cvm bench`: CVM [WORD...]; only rules with one of the words in their name."""
 
 import json
 import os
@@ -91,9 +91,59 @@ def durable_workflows_are_measured_many_at_once_and_alone_beside_the_disk(progra
         expect(values[name] > 0, name)
 
 
+def store_bench(program, *arguments):
+    result = cvm_program.run([program, "bench", *arguments, "--customers", 200, "--repeat", 1, "--as-of", "2024-03-20", "--json"])
+    document = result.document
+    same(document["bench"], arguments[0], "bench")
+    expect(document["machine"]["cores"] > 0 and document["machine"]["cpu"], "machine")
+    for r in document["results"]:
+        same(sorted(r), ["name", "unit", "value"], "fields of a result")
+    return {r["name"]: r["value"] for r in document["results"]}
+
+
+def store_is_measured(program, *where):
+    """Each bench of the store has its figures, and those of the bare client library beside them."""
+    values = store_bench(program, "ingest", *where)
+    expect(values["events"] > 200 * 20, f"{values['events']} events")
+    for name in ("parse", "store", "sort", "insert", "pack", "bare_load", "bare_load_without_key"):
+        expect(values[f"{name}_seconds_median"] > 0, name)
+    for name in ("records_per_second", "bare_load_rows_per_second", "to_bare_load", "cpu_seconds_median"):
+        expect(values[name] > 0, name)
+    values = store_bench(program, "journey", *where)
+    same(values["customers"], 200, "customers")
+    expect(values["customers_per_second"] > 0, "customers per second")
+    reads = ["point_read"]
+    values.update(store_bench(program, "read", "--readers", 2, *where))
+    reads += ["one_reader", "readers", "during_import"]
+    same(values["readers"], 2, "readers")
+    for name in reads:
+        expect(0 < values[f"{name}_p50"] <= values[f"{name}_p99"], f"{name}: {values[f'{name}_p50']}")
+        expect(0 < values[f"{name}_bare_p50"] <= values[f"{name}_bare_p99"], f"{name} bare")
+        expect(values[f"{name}_p50_to_bare"] > 0, f"{name} to bare")
+    expect(values["during_import_records_per_second"] > 0, "the import")
+
+
+def ingest_journeys_and_reads_are_measured_beside_the_bare_library(program, folder):
+    store_is_measured(program)
+
+
+def on_a_server_the_store_is_a_schema_that_is_dropped_again(program, folder):
+    url = cvm_program.SERVER
+    if not url:
+        return  # this test runs a second time beside a server
+    store_is_measured(program, "--postgres", url)
+    same(cvm_program.psql(url, "SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'cvm_bench%'").strip(), "0", "schemas")
+
+
+def a_named_store_is_no_place_for_a_bench_that_imports(program, folder):
+    for arguments in (["read", "--store", "sqlite:x.db"], ["read", "--postgres", "sqlite:x.db"]):
+        result = cvm_program.run([program, "bench", *arguments], allowed=None)
+        same(result.code, 2, f"exit status of {arguments}")
+
+
 def main():
     program = os.path.abspath(sys.argv[1])
-    rules = cvm_program.rules_of(globals(), ("main", "bench", "expect", "same"))
+    rules = cvm_program.rules_of(globals(), ("main", "bench", "store_bench", "store_is_measured", "expect", "same"))
     for name, rule in rules:
         if not sys.argv[2:] or any(word in name for word in sys.argv[2:]):
             with tempfile.TemporaryDirectory() as folder:

@@ -182,7 +182,7 @@ def a_store_made_anew_does_not_see_what_was_kept_of_the_old_one(world):
         key_before = server.tell("RANDOMKEY")
         server.tell("FLUSHALL")
         mine.deployment.remove()
-        cvm_program.run([mine.program, "init", mine.folder, "--customers", CUSTOMERS, "--quiet"])
+        cvm_program.Deployment.create(mine.program, mine.folder, CUSTOMERS)
         mine.set_cache(server.url)
         mine.cvm("generate", "--customers", CUSTOMERS, "--seed", 5, "--until", RUN_DAY, "--quiet")
         mine.look(customer)

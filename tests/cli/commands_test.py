@@ -83,7 +83,7 @@ def init_scales_capacities(world):
 
 
 def a_store_can_be_named_instead_of_a_configuration(world):
-    url = "sqlite:" + world.path("cvm.db")
+    url = world.deployment.url
     folder = world.path("elsewhere")
     os.mkdir(folder)
     result = subprocess.run(
@@ -117,8 +117,7 @@ def standard_output_that_can_not_be_written_is_a_failure(world):
 def an_interrupt_ends_with_an_error_and_the_store_goes_on(world):
     command = world.deployment.command("generate", "--customers", "2000000", "--until", DAY)
     child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    lock = world.path("cvm.db.lock")
-    while not os.path.exists(lock) and child.poll() is None:
+    while not world.deployment.is_written() and child.poll() is None:
         time.sleep(0.001)
     child.send_signal(signal.SIGINT)
     _, err = child.communicate(timeout=60)
@@ -435,7 +434,7 @@ def benches_tell_the_machine_and_results(world):
 
 
 def a_bench_on_a_named_store_leaves_its_data(world):
-    document = world.json("bench", "journey", "--store", "sqlite:" + world.path("cvm.db"), "--repeat", 1, "--as-of", DAY)
+    document = world.json("bench", "journey", "--store", world.deployment.url, "--repeat", 1, "--as-of", DAY)
     same({r["name"]: r["value"] for r in document["results"]}["customers"], CUSTOMERS, "customers")
 
 

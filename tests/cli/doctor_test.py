@@ -5,7 +5,6 @@ Rules are functions whose names state them; WORDs choose those whose names conta
 """
 
 import os
-import sqlite3
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
@@ -46,12 +45,6 @@ class World(cvm_program.World):
             text = stream.read()
         expect(before in text, f"no '{before}' in {name}")
         self.write(name, text.replace(before, after))
-
-    def change(self, sql, parameters=()):
-        connection = sqlite3.connect(self.deployment.databases[0])
-        with connection:
-            connection.execute(sql, parameters)
-        connection.close()
 
 
 TREATMENT = """treatment: {name}

@@ -7,7 +7,6 @@ Rules are functions whose names state them; WORDs choose those whose names conta
 import csv
 import json
 import os
-import sqlite3
 import struct
 import sys
 from decimal import Decimal, getcontext
@@ -272,9 +271,7 @@ def people_read_who_was_the_last(world):
 def without_kept_values_there_is_no_line(world):
     other = world.plain.copy(world.path("forgotten"))
     customer = other.query("SELECT customer_id FROM decision WHERE treatment = 'loyalty_points' LIMIT 1")[0][0]
-    with sqlite3.connect(other.databases[0]) as connection:
-        connection.execute("DELETE FROM value_block")
-    connection.close()
+    other.change("DELETE FROM value_block")
     found = [t for t in other.json("explain", "latest", customer)["treatments"] if t["treatment"] == "loyalty_points"][0]
     same((found["line"], found["price_low"]), (None, None), "line")
 
@@ -285,9 +282,7 @@ def a_customer_whom_the_run_did_not_look_at_is_refused(world):
     same(other.json("explain", run, "A")["run_id"], run, "one of them")
     error = other.json("explain", run, "E", allowed=(1,))["error"]
     same((error["status"], error["message"]), ("not_found", f"run '{run}' did not look at customer 'E'"), "another")
-    with sqlite3.connect(other.databases[0]) as connection:
-        connection.execute("DELETE FROM value_block")
-    connection.close()
+    other.change("DELETE FROM value_block")
     same(other.json("explain", run, "E")["customer_id"], "E", "a run that keeps no values can not know")
 
 

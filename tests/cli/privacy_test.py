@@ -7,7 +7,6 @@ Rules are functions whose names state them; WORDs choose those whose names conta
 import json
 import os
 import shutil
-import sqlite3
 import subprocess
 import sys
 
@@ -60,7 +59,7 @@ class World(cvm_program.World):
         return self.cvm("import", os.path.join(World.data, "call_transcripts.ndjson"), *arguments, "--json", **options)
 
     def files(self, folder=None):
-        """Every byte of every file, by name; the catalogue is not data."""
+        """Every byte of every file, by name, and what a server has; the catalogue is not data."""
         contents = {}
         for root, folders, names in os.walk(folder or self.folder):
             folders[:] = [f for f in folders if f != "catalogue"]
@@ -68,14 +67,16 @@ class World(cvm_program.World):
                 path = os.path.join(root, name)
                 with open(path, "rb") as stream:
                     contents[os.path.relpath(path, self.folder)] = stream.read()
+        if cvm_program.SERVER and folder is None:
+            contents["database"] = self.deployment.dump()
         return contents
 
     def places_of(self, words, folder=None):
-        """Files that hold one of the words, in UTF-8, UTF-16 or as JSON escapes."""
+        """Files that hold one of the words, in UTF-8, UTF-16, as JSON escapes or in hex."""
         found = []
         for name, content in self.files(folder).items():
             for word in words:
-                forms = {word.encode(), word.encode("utf-16-le"), json.dumps(word)[1:-1].encode()}
+                forms = {word.encode(), word.encode("utf-16-le"), json.dumps(word)[1:-1].encode(), word.encode().hex().encode()}
                 if any(form in content for form in forms):
                     found.append((name, word))
         return found
@@ -230,6 +231,7 @@ def erased_customers_leave_the_next_run_and_a_rebuild_as_it_is(world):
 
 
 def old_backups_of_the_store_tell_nothing_of_what_was_sealed(world):
+    cvm_program.only_on_sqlite("files are its backup")
     backup = os.path.join(World.folder, "backup")
     shutil.rmtree(backup, ignore_errors=True)
     os.makedirs(backup)
@@ -333,6 +335,72 @@ def an_erasure_killed_at_any_moment_is_completed_by_the_next(_):
         same(world.query("SELECT count(*) FROM erased")[0][0], 2, "marks")
 
 
+def rotated(world):
+    """The rest of a change of the master key, and what holds after it, wherever the first call was ended."""
+    document = world.json("key", "rotate", "--new-master-key", world.path("new.key"), "--reason", "yearly")
+    same(os.stat(world.path("new.key")).st_mode & 0o777, 0o600, "rights of the new key")
+    result = world.cvm("customer", "export", "PX-77012", allowed=(1,))
+    expect("master key" in result.err and "Barnaby" not in result.out, f"the old one opens nothing: {result}")
+    os.rename(world.path("new.key"), world.path("cvm-master.key"))  # as cvm.yaml names it
+    expect("Barnaby" in json.dumps(world.json("customer", "export", "PX-77012")), "the new one opens")
+    same(world.import_notes(allowed=(3,)).document["rejected"], 1, "records of an erased customer")
+    rows = [r for r in world.json("audit", "list", "--limit", 1000)["audit"] if r["action"] == "key"]
+    same([(r["object"], r["why"]) for r in rows], [("master key " + document["master_key"], "yearly")], "audit rows")
+    same(world.json("audit", "verify")["fault"], None, "fault of the audit log")
+    return document
+
+
+def a_new_master_key_takes_the_place_of_the_old_one(world):
+    world.erase("PX-880")
+    keys = sqlite3.connect(world.path("cvm-keys.db"))
+    count = keys.execute("SELECT count(*) FROM data_key WHERE wrapped IS NOT NULL").fetchone()[0]
+    keys.close()
+    document = rotated(world)
+    same((document["created"], document["was_done_before"], document["keys"]), (True, False, count), "the report")
+    again = world.json("key", "rotate", "--new-master-key", world.path("cvm-master.key"))
+    same((again["created"], again["was_done_before"], again["keys"]), (False, True, 0), "with the key that is in use")
+
+
+def a_new_master_key_is_one_or_nothing_has_changed(world):
+    same(world.cvm("key", "rotate", allowed=None).code, 2, "without a file")
+    path = world.path("bad.key")
+    for text, mode, words in (("0" * 63, 0o600, "hex digits"), ("0" * 64, 0o644, "others may read")):
+        with open(path, "w", encoding="utf-8") as stream:
+            stream.write(text)
+        os.chmod(path, mode)
+        result = world.cvm("key", "rotate", "--new-master-key", path, allowed=(1,))
+        expect(words in result.err, f"{result}")
+    expect("Barnaby" in json.dumps(world.json("customer", "export", "PX-77012")), "the old one still opens")
+
+
+def old_wrapping_that_a_reader_keeps_in_the_file_is_an_error_and_goes_with_the_next_call(world):
+    world.erase("PX-880")
+    reader = sqlite3.connect(world.path("cvm-keys.db"))
+    reader.execute("BEGIN")
+    reader.execute("SELECT count(*) FROM data_key").fetchone()
+    command = ("key", "rotate", "--new-master-key", world.path("new.key"), "--reason", "yearly")
+    expect("old wrapping is still in the file" in world.cvm(*command, allowed=(1,)).err, "the reader is in the way")
+    reader.close()
+    same(rotated(world)["was_done_before"], True, "keys were wrapped before")
+
+
+def a_change_of_the_master_key_killed_at_any_moment_is_completed_by_the_next(_):
+    done = set()
+    for n in range(int(os.environ.get("CVM_KILLS", "6"))):
+        world = World()
+        world.erase("PX-880")
+        child = subprocess.Popen(
+            world.deployment.command("key", "rotate", "--new-master-key", world.path("new.key"), "--reason", "yearly"),
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            child.wait(0.004 * (n * n + 1))
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+        done.add(rotated(world)["was_done_before"])
+    expect(False in done, "some call was killed before it had ended")
+
+
 def main():
     program = sys.argv[1]
     with cvm_program.scratch("cvm-privacy-") as folder:
@@ -342,7 +410,7 @@ def main():
         World.template, World.digest = {}, {}
         for name in ("sealed", "clear"):
             World.template[name], World.digest[name] = make_template(program, folder, name == "sealed")
-        helpers = {n for n in ("notes", "permissions", "words_of", "lines", "make_data", "make_template", "main", "expect", "same")}
+        helpers = {n for n in ("notes", "permissions", "rotated", "words_of", "lines", "make_data", "make_template", "main", "expect", "same")}
         return cvm_program.run_rules(cvm_program.rules_of(globals(), but=helpers), World, sys.argv[2:])
 
 

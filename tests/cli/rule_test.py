@@ -6,7 +6,6 @@ Rules are functions whose names state them; WORDs choose those whose names conta
 
 import datetime
 import os
-import sqlite3
 import sys
 import tempfile
 
@@ -18,16 +17,7 @@ DAY = "2024-03-20"
 CUSTOMERS = 300
 
 
-class World:
-    def __init__(self, program, folder):
-        self.program = program
-        self.folder = folder
-
-    def cvm(self, *arguments, allowed=(0,)):
-        return cvm_program.run(
-            [self.program, *arguments, "--config", os.path.join(self.folder, "cvm.yaml")], allowed=allowed
-        )
-
+class World(cvm_program.World):
     def check(self, rule, *arguments):
         return self.cvm("rule", "check", rule, "--json", *arguments).document
 
@@ -66,13 +56,12 @@ def counts_follow_from_each_other(world):
 
 
 def events_are_counted_as_the_rows_say(world):
-    rows = sqlite3.connect(os.path.join(world.folder, "cvm.db"))
-    counts = [n for (n,) in rows.execute(
+    day = cvm_program.day_number(datetime.date.fromisoformat(DAY))
+    counts = [n for (n,) in world.query(
         """SELECT count(*) FROM event JOIN source USING (source)
-           WHERE source.name = 'call_transcripts' AND day BETWEEN :day - 89 AND :day
+           WHERE source.name = 'call_transcripts' AND day BETWEEN ? AND ?
              AND json_extract(attributes, '$."contact.sentiment"') = 'negative'
-           GROUP BY customer_key""",
-        {"day": (datetime.date.fromisoformat(DAY) - datetime.date(1970, 1, 1)).days})]
+           GROUP BY customer_key""", (day - 89, day))]
     expect(len(counts) > 10, "the base has negative calls")
     text = "count(call_transcripts, 90, contact.sentiment == 'negative')"
     for least in (1, 2, 3):
@@ -159,8 +148,7 @@ def main():
              and n not in ("expect", "same", "main", "World")]
     wanted = [f for f in rules if not sys.argv[2:] or any(word in f.__name__ for word in sys.argv[2:])]
     with tempfile.TemporaryDirectory() as folder:
-        world = World(program, folder)
-        cvm_program.run([program, "init", folder, "--customers", CUSTOMERS])
+        world = World(cvm_program.Deployment.create(program, os.path.join(folder, "base"), CUSTOMERS))
         world.cvm("generate", "--customers", CUSTOMERS, "--events", 25, "--seed", 7, "--until", DAY)
         for rule in wanted:
             rule(world)

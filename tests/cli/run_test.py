@@ -158,7 +158,7 @@ def the_rest_of_a_household_counts_also_when_it_is_not_asked_for(world):
         "FROM event JOIN customer USING (customer_key)), "
         "met AS (SELECT h.id FROM decision d JOIN home h USING (customer_key) WHERE d.ghost = 0 AND d.channel <> 'none' "
         f"AND d.treatment IN {tuple(MARKETING)}) "
-        "SELECT customer_id FROM home WHERE id IN met AND customer_key NOT IN (SELECT customer_key FROM decision)"
+        "SELECT customer_id FROM home WHERE id IN (SELECT id FROM met) AND customer_key NOT IN (SELECT customer_key FROM decision)"
     )
     expect(len(others) > 50, f"{len(others)} others")
     world.json("run", "--as-of", NEXT, "--customers", ",".join(o for (o,) in others))

@@ -5,6 +5,8 @@
 #include "engine/decide.h"
 #include "engine/explain.h"
 #include "engine/run_results.h"
+#include "model/packed.h"
+#include "storage/store_pool.h"
 
 #define CUSTOMERS 600
 
@@ -218,6 +220,85 @@ static void since_hides_what_lies_before_it(void **state)
     cvm_run_result_destroy(last_day);
 }
 
+static enum cvm_status pass_over(void *state, size_t shard, size_t worker,
+                                 const struct cvm_chunk *chunk, struct cvm_error *err)
+{
+    (void)state;
+    (void)shard;
+    (void)worker;
+    (void)chunk;
+    (void)err;
+    return CVM_OK;
+}
+
+static enum cvm_status take_count(void *state, const struct cvm_db_value *columns,
+                                  size_t column_count, struct cvm_error *err)
+{
+    (void)column_count;
+    (void)err;
+    *(int64_t *)state = columns[0].integer;
+    return CVM_OK;
+}
+
+/* Rows that one scan of everybody gets from the store. */
+static int64_t rows_of_a_scan(struct cvm_engine *engine, int32_t since_day)
+{
+    struct cvm_db *journeys = cvm_store_journeys(engine->readers[0]);
+    struct cvm_shard all = {0, INT64_MAX};
+    struct cvm_scan_request request = {.window = {AS_OF, since_day, NULL},
+                                       .shards = &all,
+                                       .shard_count = 1,
+                                       .on_chunk = pass_over};
+    struct cvm_error err;
+    int64_t before = cvm_db_counts_of(journeys).rows_read;
+    must(cvm_engine_scan(engine, &request, &err), &err);
+    return cvm_db_counts_of(journeys).rows_read - before;
+}
+
+static void the_store_is_asked_for_the_periods_of_the_window_only(void **state)
+{
+    const struct base *base = *state;
+    struct cvm_engine *engine = open_engine(base, 1, 0);
+    struct cvm_db *journeys = cvm_store_journeys(engine->readers[0]);
+    char sql[120];
+    int64_t expected = 0;
+    struct cvm_error err;
+    int32_t since_day = 19723; /* 2024-01-01: the half-year of the run */
+    (void)snprintf(sql, sizeof(sql), "SELECT count(*) FROM packed WHERE period = 0 OR period = %d",
+                   (int)cvm_packed_period(AS_OF));
+    must(cvm_db_query(journeys, sql, NULL, 0, take_count, &expected, &err), &err);
+    assert_int_equal(rows_of_a_scan(engine, since_day), expected);
+    assert_true(rows_of_a_scan(engine, CVM_DAY_NONE) > expected);
+    cvm_engine_close(engine);
+}
+
+static void more_threads_than_connections_make_the_same_plan(void **state)
+{
+    const struct base *base = *state;
+    struct cvm_run_request request = ordinary();
+    struct cvm_engine *engine = NULL;
+    struct cvm_run_result *shared = NULL;
+    struct cvm_error err;
+    struct cvm_engine_options options = {.store_url = base->url,
+                                         .catalogue = base->catalogue,
+                                         .context = &base->context,
+                                         .thread_count = 8,
+                                         .chunk_size = 16,
+                                         .connections_max = 4};
+    request.is_dry = true;
+    struct cvm_run_result *single = run(base, &request, 1, 1024);
+    must(cvm_engine_open(&options, &engine, &err), &err);
+    must(cvm_run(engine, NULL, &request, base->arena, &shared, &err), &err);
+    struct cvm_store_pool_counts counts = cvm_store_pool_counts_of(engine->stores);
+    assert_int_equal(counts.most, 2); /* a writer has the other two */
+    assert_true(counts.open <= 2);
+    assert_int_equal(counts.lent, 1); /* the engine's own */
+    assert_string_equal(shared->plan_digest, single->plan_digest);
+    cvm_engine_close(engine);
+    cvm_run_result_destroy(shared);
+    cvm_run_result_destroy(single);
+}
+
 static void explain_says_the_same_value_as_the_decision(void **state)
 {
     const struct base *base = *state;
@@ -316,6 +397,8 @@ int main(void)
         WITH_BASE(unknown_customers_are_told_and_hurt_nobody),
         WITH_BASE(a_window_without_events_stops_and_names_the_newest_date),
         WITH_BASE(since_hides_what_lies_before_it),
+        WITH_BASE(the_store_is_asked_for_the_periods_of_the_window_only),
+        WITH_BASE(more_threads_than_connections_make_the_same_plan),
         WITH_BASE(explain_says_the_same_value_as_the_decision),
         WITH_BASE(one_customer_gets_one_decision_a_day),
         WITH_BASE(a_result_file_holds_an_entry_per_decision),

@@ -44,7 +44,8 @@ static void stop(void)
 static void start(void)
 {
     struct cvm_error err;
-    const struct cvm_mapper_options options = {RECORD_BYTES_MAX, 63};
+    const struct cvm_mapper_options options = {.record_bytes_max = RECORD_BYTES_MAX,
+                                               .key_bits = 63};
     fuzz.arena = cvm_arena_create(ARENA_BYTES);
     fuzz.file_arena = cvm_arena_create(ARENA_BYTES);
     REQUIRE(fuzz.arena != NULL && fuzz.file_arena != NULL);

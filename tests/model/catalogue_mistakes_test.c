@@ -157,6 +157,12 @@ static void mistakes_of_mappings_are_refused(void **state)
         {TELECOM, "{type: number, fields: [customer_lifetime_months]}",
          "{type: number, personal: true, fields: [customer_lifetime_months]}", 0,
          "its personal is true here, but false on"},
+        {TELECOM, "    kind: attributes\n", "    kind: attributes\n    keep_days: 30\n", 1,
+         "only for kind events"},
+        {TELECOM, "    kind: events\n    rank: 30\n",
+         "    kind: events\n    keep_days: 399\n    rank: 30\n", 1,
+         "source 'web_clicks' keeps 399 days, but feature 'events' (config/features.yaml:5) looks "
+         "400 days back"},
         {TELECOM, "words: [desktop, mobile, tablet], ", "", 0, "type word needs words"},
         {TELECOM, "words: [desktop, mobile, tablet]", "words: [desktop, desktop]", 0,
          "the word 'desktop' appears twice"},

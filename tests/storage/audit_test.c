@@ -260,6 +260,89 @@ static void any_change_among_100000_rows_is_found_and_named(void **state)
     cvm_store_close(store);
 }
 
+/* ---- parts side by side ---- */
+
+static struct cvm_pool *pool;
+
+static struct cvm_audit_verdict verify_in_parts(struct cvm_store *store, const char *expected)
+{
+    struct cvm_audit_verdict verdict;
+    struct cvm_audit_check check = {
+        .keys = &key.public_key, .key_count = 1, .expected = expected, .pool = pool};
+    ASSERT_OK(cvm_audit_verify(store, &check, &verdict, ERR));
+    return verdict;
+}
+
+static void assert_same_in_parts(struct cvm_store *store, const char *what, int64_t id)
+{
+    struct cvm_audit_verdict whole = verify(store, NULL);
+    struct cvm_audit_verdict parts = verify_in_parts(store, NULL);
+    if (whole.fault != parts.fault || whole.audit_id != parts.audit_id ||
+        whole.position != parts.position || whole.checkpoint != parts.checkpoint ||
+        whole.rows != parts.rows || whole.signed_rows != parts.signed_rows ||
+        whole.erased != parts.erased || strcmp(whole.what, parts.what) != 0) {
+        fail_msg("%s of row %lld: '%s' and '%s'", what, (long long)id, whole.what, parts.what);
+    }
+}
+
+/* What is done and how it is undone again. */
+static const char *const changes[][2] = {
+    {"UPDATE audit SET who = who || '!' WHERE audit_id = %lld",
+     "UPDATE audit SET who = substr(who, 1, length(who) - 1) WHERE audit_id = %lld"},
+    {"UPDATE audit SET audit_id = audit_id + 1048576 WHERE audit_id = %lld",
+     "UPDATE audit SET audit_id = audit_id - 1048576 WHERE audit_id = %lld + 1048576"},
+    {"UPDATE audit_chain SET position = position + 1048576 WHERE audit_id = %lld",
+     "UPDATE audit_chain SET position = position - 1048576 WHERE audit_id = %lld"},
+    {"UPDATE audit_chain SET hash = content, content = hash WHERE audit_id = %lld",
+     "UPDATE audit_chain SET hash = content, content = hash WHERE audit_id = %lld"},
+};
+
+static void change(struct cvm_store *store, const char *format, int64_t id)
+{
+    char sql[200];
+    const char *number = strstr(format, "%lld");
+    (void)snprintf(sql, sizeof(sql), "%.*s%lld%s", (int)(number - format), format, (long long)id,
+                   number + 4);
+    support_begin(store);
+    support_exec(cvm_store_db(store), sql);
+    support_commit(store);
+}
+
+static void parts_side_by_side_find_the_same_first_fault(void **state)
+{
+    (void)state;
+    static const int64_t ids[] = {1, 6000, 6001, 12000, 12001, 18000};
+    if (!support_is_shared()) {
+        return;
+    }
+    struct cvm_store *store = support_fresh();
+    make_key();
+    ASSERT_OK(cvm_pool_create(3, &pool, ERR));
+    fill(store, 12000);
+    (void)seal(store, true);
+    fill(store, 6000);
+    struct cvm_audit_seal head = seal(store, true);
+    assert_same_in_parts(store, "nothing", 0);
+    assert_int_equal(verify_in_parts(store, head.head).fault, CVM_AUDIT_INTACT);
+    assert_string_equal(verify_in_parts(store, NULL).head, head.head);
+    for (size_t c = 0; c < sizeof(changes) / sizeof(changes[0]); c++) {
+        for (size_t i = 0; i < sizeof(ids) / sizeof(ids[0]); i++) {
+            change(store, changes[c][0], ids[i]);
+            assert_same_in_parts(store, changes[c][0], ids[i]);
+            assert_int_not_equal(verify_in_parts(store, NULL).fault, CVM_AUDIT_INTACT);
+            change(store, changes[0][0], 17000); /* a later one changes nothing */
+            assert_same_in_parts(store, changes[c][0], ids[i]);
+            change(store, changes[0][1], 17000);
+            change(store, changes[c][1], ids[i]);
+        }
+    }
+    assert_int_equal(verify_in_parts(store, NULL).fault, CVM_AUDIT_INTACT);
+    change(store, "UPDATE audit_checkpoint SET at = at + %lld WHERE checkpoint = 2", 1);
+    assert_same_in_parts(store, "checkpoint", 2);
+    cvm_pool_destroy(pool);
+    cvm_store_close(store);
+}
+
 static void a_chain_that_was_made_anew_does_not_fit_what_was_signed(void **state)
 {
     (void)state;
@@ -387,6 +470,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(any_change_among_100000_rows_is_found_and_named),
+        cmocka_unit_test(parts_side_by_side_find_the_same_first_fault),
         cmocka_unit_test(a_chain_that_was_made_anew_does_not_fit_what_was_signed),
         cmocka_unit_test(a_signature_of_another_key_is_refused),
         cmocka_unit_test(writers_do_not_wait_and_what_they_add_is_sealed_once),

@@ -38,7 +38,7 @@ static void what_was_replaced_counts_again_and_journeys_are_as_before(void **sta
     import_start();
     struct cvm_store *store = support_fresh();
     (void)bring(store, T1);
-    const char *packed = "SELECT count(*) || '.' || total(length(body)) FROM packed";
+    const char *packed = "SELECT count(*) || '.' || coalesce(sum(length(body)), 0) FROM packed";
     char before[64];
     (void)snprintf(before, sizeof(before), "%s", import_string(cvm_store_journeys(store), packed));
     struct cvm_import_report second = bring(store, T2);

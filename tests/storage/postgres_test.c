@@ -17,8 +17,10 @@
 static enum cvm_status open_with(const char *url, enum cvm_db_access access, int64_t wait_ms,
                                  struct cvm_store **out_store, struct cvm_error *err)
 {
-    struct cvm_store_options options = {
-        .access = access, .lock_wait_ms = wait_ms, .clock = cvm_clock_system};
+    struct cvm_store_options options = {.access = access,
+                                        .lock_wait_ms = wait_ms,
+                                        .retry = {.attempts = 2, .base_ms = 1},
+                                        .clock = cvm_clock_system};
     return cvm_store_open(url, &options, out_store, err);
 }
 
@@ -318,6 +320,95 @@ static void a_wait_for_a_lock_ends(void **state)
     cvm_store_close(writer);
 }
 
+/* ---- other work in the way ---- */
+
+struct giving_way {
+    struct cvm_store *store;
+    const char *state; /* SQLSTATE of what is raised the first `times` */
+    int times;
+    int calls;
+};
+
+static enum cvm_status add_and_give_way(void *state, struct cvm_error *err)
+{
+    struct giving_way *way = state;
+    char sql[120];
+    enum cvm_status status = add_source(way->store, 7, "repeated", err);
+    if (status == CVM_OK && way->calls++ < way->times) {
+        (void)snprintf(sql, sizeof(sql), "DO $$BEGIN RAISE SQLSTATE '%s'; END$$", way->state);
+        status = cvm_db_exec(cvm_store_db(way->store), sql, NULL, 0, NULL, err);
+    }
+    return status;
+}
+
+static void a_transaction_that_gave_way_is_repeated_as_a_whole(void **state)
+{
+    (void)state;
+    static const char *const states[] = {"40001", "40P01"};
+    for (int i = 0; i < 2; i++) {
+        struct giving_way way = {.store = support_fresh(), .state = states[i], .times = 2};
+        struct cvm_db *db = cvm_store_db(way.store);
+        ASSERT_OK(cvm_db_transact(db, add_and_give_way, &way, ERR));
+        assert_int_equal(way.calls, 3);
+        assert_int_equal(support_number(db, "SELECT count(*) FROM source"), 1);
+        cvm_store_close(way.store);
+    }
+    struct giving_way way = {.store = support_fresh(), .state = "40001", .times = 1000};
+    struct cvm_error err = {0};
+    assert_int_equal(cvm_db_transact(cvm_store_db(way.store), add_and_give_way, &way, &err),
+                     CVM_E_UNAVAILABLE);
+    assert_int_equal(way.calls, 6);
+    way = (struct giving_way){.store = way.store, .state = "22012", .times = 1};
+    assert_int_equal(cvm_db_transact(cvm_store_db(way.store), add_and_give_way, &way, &err),
+                     CVM_E_CONFLICT);
+    assert_int_equal(way.calls, 1); /* a mistake stays one */
+    assert_int_equal(support_number(cvm_store_db(way.store), "SELECT count(*) FROM source"), 0);
+    cvm_store_close(way.store);
+}
+
+static void the_server_tells_its_version_and_its_connections(void **state)
+{
+    (void)state;
+    struct cvm_store *store = support_fresh();
+    struct cvm_store_server server;
+    ASSERT_OK(cvm_store_server(store, &server, ERR));
+    assert_memory_equal(server.version, "PostgreSQL ", 11);
+    assert_true(server.most > server.reserved && server.reserved > 0);
+    assert_int_equal(server.used, 0); /* our own are not those of others */
+    struct cvm_store *other = NULL;
+    char url[700];
+    (void)snprintf(url, sizeof(url), "%s&application_name=somebody", support_url());
+    ASSERT_OK(open_with(url, CVM_DB_READ, 0, &other, ERR));
+    ASSERT_OK(cvm_store_server(store, &server, ERR));
+    assert_int_equal(server.used, 1);
+    cvm_store_close(other);
+    cvm_store_close(store);
+}
+
+static void limits_that_would_end_a_session_that_waits_for_us_do_not_count(void **state)
+{
+    (void)state;
+    static const char idle_sql[] =
+        "SELECT CAST(setting AS BIGINT) FROM pg_settings WHERE name = 'idle_session_timeout'";
+    struct cvm_store *store = support_fresh();
+    struct cvm_db *db = cvm_store_db(store);
+    support_exec(db, "ALTER DATABASE cvm SET idle_in_transaction_session_timeout = '1ms'");
+    bool has_idle = support_number(db, "SELECT count(*) FROM pg_settings WHERE name = "
+                                       "'idle_session_timeout'") == 1; /* from 14 on */
+    if (has_idle) {
+        support_exec(db, "ALTER DATABASE cvm SET idle_session_timeout = '1h'");
+    }
+    cvm_store_close(store);
+    store = support_open(CVM_DB_WRITE);
+    db = cvm_store_db(store);
+    assert_int_equal(support_number(db, "SELECT CAST(setting AS BIGINT) FROM pg_settings WHERE "
+                                        "name = 'idle_in_transaction_session_timeout'"),
+                     3600000);
+    assert_true(!has_idle || support_number(db, idle_sql) == 0);
+    support_exec(db, "ALTER DATABASE cvm RESET ALL");
+    cvm_store_close(store);
+}
+
 /* ---- restarts ---- */
 
 static void a_reader_finds_its_server_again(void **state)
@@ -457,6 +548,9 @@ int main(void)
         cmocka_unit_test(exact_decimals_are_integers_where_they_can_be),
         cmocka_unit_test(rows_that_are_there_are_replaced_by_a_load),
         cmocka_unit_test(a_wait_for_a_lock_ends),
+        cmocka_unit_test(a_transaction_that_gave_way_is_repeated_as_a_whole),
+        cmocka_unit_test(the_server_tells_its_version_and_its_connections),
+        cmocka_unit_test(limits_that_would_end_a_session_that_waits_for_us_do_not_count),
         cmocka_unit_test(a_reader_finds_its_server_again),
         cmocka_unit_test(a_writer_that_lost_its_server_ends_and_nothing_half_done_stays),
         cmocka_unit_test(a_commit_that_the_server_did_not_get_keeps_nothing),

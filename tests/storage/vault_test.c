@@ -386,6 +386,189 @@ static void a_store_takes_the_keys_of_no_other_store(void **state)
     cvm_store_close(store);
 }
 
+/* ---- another master key ---- */
+
+/* A vault with keys of customers 1 to `count`, of which 2 was erased; a blob of customer 5. */
+static struct cvm_vault *filled(struct cvm_arena *arena, uint64_t count, struct cvm_slice *out_blob)
+{
+    struct cvm_vault *vault = writer();
+    begin(vault);
+    for (uint64_t key = 1; key <= count; key++) {
+        struct cvm_slice blob = seal(vault, arena, place_of(key));
+        *out_blob = key == 5 ? blob : *out_blob;
+    }
+    commit(vault);
+    ASSERT_OK(cvm_vault_erase(vault, 2, ERR));
+    return vault;
+}
+
+static void new_master_key(char other[320])
+{
+    (void)snprintf(other, 320, "%s.new", path);
+    (void)unlink(other);
+    ASSERT_OK(cvm_master_key_create(other, ERR));
+}
+
+static void every_key_is_wrapped_by_the_new_master_key_and_by_no_other(void **state)
+{
+    struct cvm_arena *arena = cvm_arena_create(1 << 20);
+    struct cvm_slice blob = {0};
+    struct cvm_slice text = {0};
+    char other[320];
+    int64_t keys = 0;
+    (void)state;
+    fresh_files("rotated");
+    new_master_key(other);
+    struct cvm_vault *vault = filled(arena, 600, &blob); /* more than are wrapped at once */
+    char id[CVM_VAULT_ID_SIZE];
+    (void)snprintf(id, sizeof(id), "%s", cvm_vault_id(vault));
+    ASSERT_OK(cvm_vault_rewrap(vault, other, &keys, ERR));
+    assert_int_equal(keys, 600); /* the vault's own, and all but the erased one */
+    assert_int_equal(unseal(vault, arena, place_of(5), blob, &text), CVM_OK);
+    assert_string_equal(text.data, secret);
+    ASSERT_OK(cvm_vault_rewrap(vault, other, &keys, ERR)); /* again: nothing is left to do */
+    assert_int_equal(keys, 0);
+    cvm_vault_close(vault);
+    struct cvm_error err = {0};
+    assert_int_equal(open_vault(path, CVM_DB_READ, &vault, &err), CVM_E_DENIED);
+    ASSERT_OK(open_vault(other, CVM_DB_READ, &vault, ERR));
+    assert_string_equal(cvm_vault_id(vault), id);
+    assert_int_equal(unseal(vault, arena, place_of(5), blob, &text), CVM_OK);
+    assert_string_equal(text.data, secret);
+    assert_int_equal(unseal(vault, arena, place_of(2), blob, &text), CVM_OK);
+    assert_null(text.data); /* erased it stays */
+    cvm_vault_close(vault);
+    cvm_arena_destroy(arena);
+}
+
+/* The bytes of a file, or of nothing. */
+static size_t slurp(const char *file, char *bytes, size_t size)
+{
+    FILE *stream = fopen(file, "rb");
+    size_t length = stream == NULL ? 0 : fread(bytes, 1, size, stream);
+    if (stream != NULL) {
+        (void)fclose(stream);
+    }
+    return length;
+}
+
+static enum cvm_status keep_wrapped(void *state, const struct cvm_db_value *columns,
+                                    size_t column_count, struct cvm_error *err)
+{
+    (void)column_count;
+    (void)err;
+    memcpy(state, columns[0].bytes.data, 72);
+    return CVM_OK;
+}
+
+static void no_file_holds_the_old_wrapping_afterwards(void **state)
+{
+    struct cvm_arena *arena = cvm_arena_create(1 << 20);
+    struct cvm_slice blob = {0};
+    static char bytes[1 << 22];
+    char wrapped[72];
+    char other[320];
+    char file[900];
+    int64_t keys = 0;
+    (void)state;
+    fresh_files("remnants");
+    new_master_key(other);
+    struct cvm_vault *vault = filled(arena, 50, &blob);
+    ASSERT_OK(cvm_db_query(cvm_vault_db(vault),
+                           "SELECT wrapped FROM data_key WHERE customer_key = 5", NULL, 0,
+                           keep_wrapped, wrapped, ERR));
+    ASSERT_OK(cvm_vault_rewrap(vault, other, &keys, ERR));
+    static const char *const endings[] = {"", "-wal", "-journal"};
+    for (size_t i = 0; i < 3; i++) {
+        (void)snprintf(file, sizeof(file), "%s%s", url + strlen("sqlite:"), endings[i]);
+        size_t length = slurp(file, bytes, sizeof(bytes));
+        assert_true(i > 0 || length > 0);
+        assert_null(memmem(bytes, length, wrapped, sizeof(wrapped)));
+    }
+    cvm_vault_close(vault);
+    cvm_arena_destroy(arena);
+}
+
+static void a_key_under_a_third_master_key_stops_the_change_and_nothing_has_changed(void **state)
+{
+    struct cvm_arena *arena = cvm_arena_create(1 << 20);
+    struct cvm_slice blob = {0};
+    struct cvm_slice text = {0};
+    struct cvm_error err = {0};
+    char other[320];
+    int64_t keys = -1;
+    (void)state;
+    fresh_files("third");
+    new_master_key(other);
+    struct cvm_vault *vault = filled(arena, 600, &blob);
+    support_exec(cvm_vault_db(vault), "UPDATE data_key SET master_id = 7 WHERE customer_key = 599");
+    assert_int_equal(cvm_vault_rewrap(vault, other, &keys, &err), CVM_E_DENIED);
+    assert_int_equal(keys, -1);
+    assert_int_equal(unseal(vault, arena, place_of(5), blob, &text), CVM_OK);
+    assert_string_equal(text.data, secret);
+    cvm_vault_close(vault);
+    ASSERT_OK(open_vault(path, CVM_DB_READ, &vault, ERR));
+    cvm_vault_close(vault);
+    cvm_arena_destroy(arena);
+}
+
+/* ---- copies of keys ---- */
+
+static void keys_that_were_copied_open_and_what_was_erased_in_either_stays_erased(void **state)
+{
+    struct cvm_arena *arena = cvm_arena_create(1 << 20);
+    struct cvm_slice blob = {0};
+    struct cvm_slice text = {0};
+    char from[800];
+    int64_t keys = 0;
+    (void)state;
+    fresh_files("from");
+    struct cvm_vault *vault = filled(arena, 10, &blob);
+    (void)snprintf(from, sizeof(from), "%s", url);
+    (void)snprintf(url, sizeof(url), "%s", support_file_url("to"));
+    ASSERT_OK(cvm_vault_copy(from, url, SUPPORT_NOW_MS, &keys, ERR));
+    struct cvm_vault *copy = writer();
+    assert_string_equal(cvm_vault_id(copy), cvm_vault_id(vault));
+    assert_int_equal(unseal(copy, arena, place_of(5), blob, &text), CVM_OK);
+    assert_string_equal(text.data, secret);
+    assert_int_equal(unseal(copy, arena, place_of(2), blob, &text), CVM_OK);
+    assert_null(text.data);
+    /* Once more, after one was erased here and one there. */
+    ASSERT_OK(cvm_vault_erase(copy, 5, ERR));
+    ASSERT_OK(cvm_vault_erase(vault, 6, ERR));
+    cvm_vault_close(copy);
+    ASSERT_OK(cvm_vault_copy(from, url, SUPPORT_NOW_MS, &keys, ERR));
+    copy = writer();
+    for (uint64_t key = 5; key <= 6; key++) {
+        assert_int_equal(unseal(copy, arena, place_of(key), blob, &text), CVM_OK);
+        assert_null(text.data);
+    }
+    cvm_vault_close(copy);
+    cvm_vault_close(vault);
+    cvm_arena_destroy(arena);
+}
+
+static void keys_of_another_vault_are_not_written_over(void **state)
+{
+    struct cvm_error err = {0};
+    char from[800];
+    int64_t keys = -1;
+    (void)state;
+    fresh_files("one");
+    cvm_vault_close(writer());
+    (void)snprintf(from, sizeof(from), "%s", url);
+    (void)snprintf(url, sizeof(url), "%s", support_file_url("two"));
+    struct cvm_vault *other = writer(); /* the same master key, and another vault */
+    char id[CVM_VAULT_ID_SIZE];
+    (void)snprintf(id, sizeof(id), "%s", cvm_vault_id(other));
+    cvm_vault_close(other);
+    assert_int_equal(cvm_vault_copy(from, url, SUPPORT_NOW_MS, &keys, &err), CVM_E_CONFLICT);
+    assert_int_equal(keys, -1);
+    other = writer();
+    assert_string_equal(cvm_vault_id(other), id);
+    cvm_vault_close(other);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -402,6 +585,11 @@ int main(void)
         cmocka_unit_test(a_key_that_never_was_is_an_error_and_no_empty_text),
         cmocka_unit_test(more_customers_than_fit_at_once_keep_their_keys),
         cmocka_unit_test(a_store_takes_the_keys_of_no_other_store),
+        cmocka_unit_test(every_key_is_wrapped_by_the_new_master_key_and_by_no_other),
+        cmocka_unit_test(no_file_holds_the_old_wrapping_afterwards),
+        cmocka_unit_test(a_key_under_a_third_master_key_stops_the_change_and_nothing_has_changed),
+        cmocka_unit_test(keys_that_were_copied_open_and_what_was_erased_in_either_stays_erased),
+        cmocka_unit_test(keys_of_another_vault_are_not_written_over),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

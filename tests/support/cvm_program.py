@@ -4,9 +4,11 @@ Used by bench/, tests/soak/ and tests/cli/. Keep this small and free of large im
 reports for a child is never below what this process had when it started the child.
 """
 
+import functools
 import hashlib
 import json
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -93,9 +95,26 @@ def wait(child, timeout=3600):
         pause = min(pause * 1.5, 0.005)
 
 
-def psql(url, sql):
-    """What psql prints, unaligned; the server is the one of STORE_URL."""
-    return run(["psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", url, "-c", sql]).out
+def psql(url, *statements):
+    """What psql prints, unaligned; the server is the one of STORE_URL. Each statement is a transaction of its own."""
+    asked = [word for sql in statements for word in ("-c", sql)]
+    return run(["psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", url, *asked]).out
+
+
+@functools.lru_cache
+def quick_copy():
+    """From PostgreSQL 15 on a server logs each page that it copies unless told otherwise, which takes twice as long."""
+    return " STRATEGY file_copy" if int(psql(SERVER, "SHOW server_version_num")) >= 150000 else ""
+
+
+def for_psql(sql, parameters=()):
+    """SQL of a test, written for SQLite: what PostgreSQL calls otherwise, and values in the place of question marks."""
+    sql = re.sub(r"""json_extract\((\w+), '\$\."([^"]+)"'\)""", r"(\1::json ->> '\2')", sql)
+    sql = re.sub(r"printf\('%016x', (\w+)\)", r"lpad(to_hex(\1), 16, '0')", sql)
+    for value in parameters:
+        text = str(value).replace("'", "''")
+        sql = sql.replace("?", str(value) if isinstance(value, (int, float)) else f"'{text}'", 1)
+    return sql
 
 
 class Deployment:
@@ -125,8 +144,8 @@ class Deployment:
         return SERVER.replace("/cvm?", f"/{self.database}?") if SERVER else f"sqlite:{self.databases[0]}"
 
     def make_database(self, template="template1"):
-        psql(SERVER, f"DROP DATABASE IF EXISTS {self.database} WITH (FORCE)")
-        psql(SERVER, f"CREATE DATABASE {self.database} TEMPLATE {template}")
+        create = f"CREATE DATABASE {self.database} TEMPLATE {template}{quick_copy()}"
+        psql(SERVER, f"DROP DATABASE IF EXISTS {self.database} WITH (FORCE)", create)
 
     def copy(self, folder):
         """The same deployment elsewhere; nobody may have the store open."""
@@ -144,6 +163,23 @@ class Deployment:
 
     def remove(self):
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def remove_store(self):
+        if SERVER:
+            psql(SERVER, f"DROP DATABASE {self.database} WITH (FORCE)")
+            return
+        for path in self.databases:
+            os.unlink(path)
+
+    def is_written(self):
+        """Somebody is at work in it, or has been: an SQLite store's lock file stays."""
+        if SERVER:
+            return psql(self.url, "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND granted LIMIT 1") != ""
+        return os.path.exists(self.databases[0] + ".lock")
+
+    def dump(self):
+        """Every row that the server has of it, as bytes; what is binary in hex."""
+        return run(["pg_dump", "--data-only", "--dbname", self.url]).out.encode()
 
     def command(self, *arguments):
         return [self.program, *[str(a) for a in arguments], "--config", os.path.join(self.folder, "cvm.yaml")]
@@ -167,14 +203,24 @@ class Deployment:
     def query(self, sql, parameters=(), database=0):
         """Rows of a read-only look into the store."""
         if SERVER:
-            for value in parameters:
-                text = str(value).replace("'", "''")
-                sql = sql.replace("?", str(value) if isinstance(value, (int, float)) else f"'{text}'", 1)
-            rows = psql(self.url, f"SELECT row_to_json(t) FROM ({sql}) t").splitlines()
+            rows = psql(self.url, f"SELECT row_to_json(t) FROM ({for_psql(sql, parameters)}) t").splitlines()
             return [json.loads(row, object_pairs_hook=lambda pairs: tuple(v for _, v in pairs)) for row in rows]
         connection = sqlite3.connect(f"file:{self.databases[database]}?mode=ro", uri=True)
         try:
             return connection.execute(sql, parameters).fetchall()
+        finally:
+            connection.close()
+
+    def change(self, *statements, parameters=()):
+        """What somebody with an SQL prompt does to the store; cvm takes no part."""
+        if SERVER:
+            psql(self.url, ";".join(for_psql(sql, parameters) for sql in statements))
+            return
+        connection = sqlite3.connect(self.databases[0])
+        try:
+            with connection:
+                for sql in statements:
+                    connection.execute(sql, parameters)
         finally:
             connection.close()
 
@@ -249,12 +295,21 @@ class World:
     def query(self, sql, parameters=(), database=0):
         return self.deployment.query(sql, parameters, database)
 
+    def change(self, *statements, parameters=()):
+        self.deployment.change(*statements, parameters=parameters)
+
     def path(self, *names):
         return os.path.join(self.folder, *names)
 
 
 class Skip(Exception):
     """A rule that this machine can not check; its text says why."""
+
+
+def only_on_sqlite(why):
+    """The beginning of a rule about what only an SQLite store has: files that can be copied, cut or filled up."""
+    if SERVER:
+        raise Skip(f"of SQLite: {why}")
 
 
 def rules_of(names, but):

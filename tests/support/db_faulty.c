@@ -150,6 +150,15 @@ static enum cvm_status faulty_scan(struct cvm_db *base, const char *sql,
     return CVM_OK;
 }
 
+static enum cvm_status faulty_describe(struct cvm_db *base, const char *sql,
+                                       struct cvm_db_column *columns, size_t *out_count,
+                                       struct cvm_error *err)
+{
+    enum cvm_status status = pass(base, err);
+    return status == CVM_OK ? cvm_db_describe(inner_of(base), sql, columns, out_count, err)
+                            : status;
+}
+
 static enum cvm_status faulty_checkpoint(struct cvm_db *base, struct cvm_error *err)
 {
     enum cvm_status status = pass(base, err);
@@ -182,6 +191,7 @@ static const struct cvm_db_backend faulty = {
     .query = faulty_query,
     .bulk_load = faulty_bulk_load,
     .scan = faulty_scan,
+    .describe = faulty_describe,
     .checkpoint = faulty_checkpoint,
     .scrub = faulty_scrub,
 };
@@ -199,5 +209,8 @@ void db_faulty_wrap(struct cvm_store *store, bool journeys, struct db_faults *fa
     db->base.access = (*place)->access;
     db->inner = *place;
     db->faults = faults;
+    if (store->db == store->journeys) { /* a reader of a server has one connection for both */
+        store->db = store->journeys = &db->base;
+    }
     *place = &db->base;
 }

@@ -148,6 +148,8 @@ enum cvm_status import_try(struct cvm_store *store, const struct import_settings
         .memory_bytes = settings->memory_bytes,
         .block_bytes = settings->block_bytes,
         .key_bits = settings->key_bits,
+        .window = settings->window,
+        .queue_blocks = settings->queue_blocks,
         .on_progress = settings->on_progress,
         .progress_state = settings->progress_state,
         .today = 19802, /* 2024-03-20 */
@@ -159,7 +161,9 @@ enum cvm_status import_try(struct cvm_store *store, const struct import_settings
     ASSERT_OK(cvm_pool_create(settings->threads == 0 ? 1 : settings->threads, &pool, ERR));
     struct cvm_import_work work = {store, catalogue, &options, pool, &context};
     struct cvm_import_paths paths = {&path, 1, settings->mapping, NULL};
-    enum cvm_status status = cvm_import_files(&work, &paths, arena, out_report, err);
+    enum cvm_status status = settings->table == NULL
+                                 ? cvm_import_files(&work, &paths, arena, out_report, err)
+                                 : cvm_import_rows(&work, settings->table, arena, out_report, err);
     cvm_pool_destroy(pool);
     return status;
 }
@@ -168,7 +172,8 @@ struct cvm_import_report import_run(struct cvm_store *store, const struct import
 {
     struct cvm_import_report report = {0};
     ASSERT_OK(import_try(store, settings, &report, ERR));
-    assert_int_equal(report.read, report.stored + report.duplicate + report.rejected);
+    assert_int_equal(report.read,
+                     report.stored + report.duplicate + report.rejected + report.outside);
     bool is_current = false;
     int64_t last_batch = 0;
     ASSERT_OK(cvm_batch_last(store, &last_batch, ERR));

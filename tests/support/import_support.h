@@ -23,7 +23,10 @@ void import_write(const char *name, const char *text, size_t length);
 void import_text(const char *name, const char *text);
 
 struct import_settings {
-    const char *path; /* NULL = the folder */
+    const char *path;                     /* NULL = the folder */
+    const struct cvm_import_table *table; /* instead of files */
+    const struct cvm_import_window *window;
+    size_t queue_blocks;
     const char *mapping;
     size_t threads; /* 0 = 1 */
     size_t record_bytes_max;

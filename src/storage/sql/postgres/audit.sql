@@ -31,6 +31,10 @@ SELECT count(*)
 FROM audit
 WHERE audit_id > (SELECT coalesce(max(audit_id), 0) FROM audit_chain)
 
+-- name: audit_row_count
+SELECT count(*)
+FROM audit
+
 -- The first row that stands before sealed ones and has no link: it was put in later.
 -- name: audit_inserted
 SELECT a.audit_id
@@ -55,7 +59,13 @@ SELECT c.position, c.audit_id, c.salt, c.content, c.hash, a.audit_id, a.at, a.wh
     a.after
 FROM audit_chain c
 LEFT JOIN audit a ON a.audit_id = c.audit_id
+WHERE c.position > $1
 ORDER BY c.position
+
+-- name: audit_chain_at
+SELECT audit_id, hash
+FROM audit_chain
+WHERE position = $1
 
 -- name: audit_checkpoint_last
 SELECT checkpoint, rows
@@ -100,3 +110,8 @@ SELECT a.after
 FROM audit_erasure e
 JOIN audit a ON a.audit_id = e.erasure
 WHERE e.audit_id = $1 AND e.erasure > e.audit_id AND a.action = 'erasure'
+
+-- name: audit_count
+SELECT count(*)
+FROM audit
+WHERE action = $1 AND object = $2

@@ -48,7 +48,7 @@ WHERE r.run_id = (
     LIMIT 1
 )
 
--- A run of single decisions grows during its day, so what its plan holds is counted.
+-- A run of single decisions grows during its day, so what its plan holds is counted. ?2 = '': from the newest.
 -- name: run_list
 SELECT r.run_id, r.request, r.state, p.state, r.epoch, r.as_of_day, r.seed, r.catalogue_version,
     r.last_batch, r.options, r.created_at, r.finished_at, r.summary, p.plan_digest,
@@ -58,6 +58,7 @@ SELECT r.run_id, r.request, r.state, p.state, r.epoch, r.as_of_day, r.seed, r.ca
     p.dual_bound, p.spend_micro, r.created_by, r.responses, p.hold_reasons
 FROM run r
 JOIN plan p ON p.run_id = r.run_id
+WHERE ?2 = '' OR (r.created_at, r.run_id) < (SELECT o.created_at, o.run_id FROM run o WHERE o.run_id = ?2)
 ORDER BY r.created_at DESC, r.run_id DESC
 LIMIT ?1
 

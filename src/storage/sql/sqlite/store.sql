@@ -21,3 +21,10 @@ INSERT INTO migration (number, name, checksum, applied_at) VALUES (?1, ?2, ?3, ?
 
 -- name: store_created
 SELECT min(applied_at) FROM migration
+
+-- Is the connection still there?
+-- name: store_check
+SELECT 1
+
+-- name: store_server
+SELECT 'SQLite ' || sqlite_version(), 0, 0, 0
