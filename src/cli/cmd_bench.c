@@ -506,8 +506,7 @@ static enum cvm_status run_bench(struct cvm_session *session, const struct cvm_a
 }
 
 static const struct cvm_option bench_options[] = {
-    {"--customers", "N",
-     "size of the base (default 10000; allocate 1000000; workflow 3000)"},
+    {"--customers", "N", "size of the base (default 10000; allocate 1000000; workflow 3000)"},
     {"--events", "M", "dated events per customer (default 25)"},
     {"--repeat", "K", "how often (default 5; allocate 7); best, median and worst are told"},
     {"--threads", "N", "threads (default: as configured; 0 = one per core)"},
