@@ -32,6 +32,8 @@ struct root_item {
 static const struct cvm_schema_field root_fields[] = {
     KEY(struct root_item, "store", config.store_url, CVM_SCHEMA_TEXT),
     KEY(struct root_item, "cache", config.cache_url, CVM_SCHEMA_TEXT),
+    KEY(struct root_item, "broker", config.broker_url, CVM_SCHEMA_TEXT),
+    KEY(struct root_item, "state", config.state_url, CVM_SCHEMA_TEXT),
     KEY(struct root_item, "catalogue", config.catalogue_folder, CVM_SCHEMA_TEXT),
     KEY(struct root_item, "time_zone", config.time_zone, CVM_SCHEMA_TEXT),
     KEY(struct root_item, "currency", config.currency, CVM_SCHEMA_TEXT),
@@ -111,6 +113,8 @@ struct cvm_config cvm_config_default(void)
 {
     return (struct cvm_config){
         .cache_url = "memory:",
+        .broker_url = "local:",
+        .state_url = "memory:",
         .time_zone = "UTC",
         .currency = "GBP",
         .release = "auto",

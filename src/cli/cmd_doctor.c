@@ -10,6 +10,7 @@
 #include "cli/paths.h"
 #include "cli/work.h"
 #include "engine/doctor.h"
+#include "messaging/broker.h"
 #include "storage/cache.h"
 #include "storage/catalogue_store.h"
 
@@ -154,6 +155,32 @@ static enum cvm_status check_cache(struct cvm_session *session, struct cvm_docto
         finding.fix = "Start the server, or mend the line 'cache:' of cvm.yaml.";
     }
     cvm_cache_close(cache);
+    return status == CVM_OK ? CVM_OK
+                            : cvm_doctor_find(doctor, &finding, err, "%.200s", found.message);
+}
+
+/* ---- the broker ---- */
+
+static enum cvm_status check_broker(struct cvm_session *session, struct cvm_doctor *doctor,
+                                    struct cvm_error *err)
+{
+    struct cvm_broker *broker = NULL;
+    struct cvm_error found;
+    struct cvm_finding finding = {
+        .severity = CVM_SEVERITY_PROBLEM,
+        .topic = "broker",
+        .why = "No agent starts with this line of cvm.yaml.",
+        .fix = "Mend the line 'broker:' of cvm.yaml, or leave it out.",
+    };
+    struct cvm_broker_options options = {.context = session->context};
+    enum cvm_status status = cvm_broker_open(session->config.broker_url, &options, &broker, &found);
+    if (status == CVM_OK) {
+        status = cvm_broker_check(broker, &found);
+        finding.severity = CVM_SEVERITY_WARNING;
+        finding.why = "Work waits in the store until the broker is back.";
+        finding.fix = "Start the server, or mend the line 'broker:' of cvm.yaml.";
+    }
+    cvm_broker_close(broker);
     return status == CVM_OK ? CVM_OK
                             : cvm_doctor_find(doctor, &finding, err, "%.200s", found.message);
 }
@@ -370,6 +397,9 @@ static enum cvm_status run_doctor(struct cvm_session *session,
     }
     if (status == CVM_OK) {
         status = check_cache(session, &doctor, err);
+    }
+    if (status == CVM_OK) {
+        status = check_broker(session, &doctor, err);
     }
     cvm_work_close(&work);
     return status == CVM_OK ? report(session, &doctor, &server, err) : status;

@@ -29,6 +29,8 @@ struct cvm_config {
     const char *catalogue_folder;     /* the same */
     struct cvm_store_privacy privacy; /* paths and URL the same */
     const char *cache_url;            /* storage/cache.h */
+    const char *state_url;            /* storage/state.h */
+    const char *broker_url;           /* messaging/broker.h */
     const char *audit_key;            /* signs the audit log; NULL when there is no cvm.yaml */
     const char *time_zone;            /* IANA */
     const char *currency;             /* ISO 4217 */
@@ -79,6 +81,7 @@ struct cvm_session {
     bool is_cut_off;       /* exit 1 in silence: who read standard output has gone */
     bool is_usage;         /* the failure is of the command line: exit 2 */
     const char *who;       /* "cli:<user>" */
+    const char *version;   /* of the program */
     struct cvm_progress_line progress;
 };
 

@@ -14,6 +14,8 @@ const struct cvm_command *const cvm_commands[] = {
     &cvm_command_simulate,
     &cvm_command_report,
     &cvm_command_decide,
+    &cvm_command_agent,
+    &cvm_command_up,
     &cvm_command_allocate,
     &cvm_command_plan_list,
     &cvm_command_plan_show,

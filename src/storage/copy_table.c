@@ -64,6 +64,7 @@ const char *const cvm_copy_left[] = {
     "store_copy", /* the same */
     "packed",     /* derived, on a server */
     "meta",       /* the same */
+    "run_part",   /* made again by whoever decides for its run */
     NULL,
 };
 
