@@ -207,6 +207,7 @@ void sim_deliver(struct sim *sim, size_t number)
         return;
     }
     cvm_text_init(&answer, CVM_ENVELOPE_PAYLOAD_MAX);
+    uint64_t jumps = sim->jumps;
     sim_begin_turn(worker);
     struct cvm_turn_report report = cvm_runner_turn(worker->runner, &envelope, &answer);
     bool has_died = sim_end_turn(worker);
@@ -217,6 +218,11 @@ void sim_deliver(struct sim *sim, size_t number)
              has_died ? ", and it died" : "", report.err.message);
     cvm_text_finish(&answer);
     sim->counts.turns[report.end]++;
+    if (report.err.status == CVM_E_TIMEOUT && jumps == sim->jumps &&
+        sim_store_ms(sim) < envelope.deadline_ms) {
+        sim_break(sim, "%s gave a message up before its time: its own clock is off by %lld ms",
+                  worker->name, (long long)worker->skew_ms);
+    }
     if (has_died) {
         bring_back(sim, number, sim_between(sim, 1000, 8000));
     } else {

@@ -128,7 +128,8 @@ static enum db_fate choose_fate(void *state, enum db_call call, bool in_transact
                         fault == SIM_FAULT_COMMIT_LAST;
     bool is_of_call = fault == SIM_FAULT_CALL || fault == SIM_FAULT_DIE;
     bool is_one = is_of_call || (is_of_commit && call == DB_CALL_COMMIT) ||
-                  (fault == SIM_FAULT_SLEEP && !in_transaction);
+                  (fault == SIM_FAULT_SLEEP && call == DB_CALL_BEGIN) ||
+                  (fault == SIM_FAULT_SLEEP && !in_transaction && !process->orchestrates);
     if (!is_one || --process->calls_left > 0) {
         return DB_PASSES;
     }
@@ -143,21 +144,32 @@ static enum db_fate choose_fate(void *state, enum db_call call, bool in_transact
     return is_kept ? DB_FAILS_KEPT : DB_FAILS;
 }
 
+/* Is there anything for an orchestrator to do? A fault is worth most there. */
+static bool has_work(struct sim *sim)
+{
+    return sim_number(sim, "SELECT count(*) FROM step WHERE is_news = 1", NULL) > 0;
+}
+
 void sim_begin_turn(struct sim_process *process)
 {
     struct sim *sim = process->sim;
+    bool orchestrates = process->orchestrates;
     process->is_busy = true;
     process->fault = SIM_FAULT_NONE;
-    if (sim->options.is_clean || sim->is_calm ||
-        !sim_chance(sim, process->orchestrates ? 12 : 30)) {
+    if (sim->options.is_clean || sim->is_calm) {
+        return;
+    }
+    bool is_at_work = orchestrates && has_work(sim);
+    if (!sim_chance(sim, orchestrates && !is_at_work ? 10 : 30)) {
         return;
     }
     process->fault = (enum sim_fault)sim_between(sim, 1, SIM_FAULTS - 1);
     process->sleep_ms = sim_between(sim, 100, 3 * LEASE_MS);
     bool is_of_commit =
         process->fault >= SIM_FAULT_COMMIT_LOST && process->fault <= SIM_FAULT_COMMIT_LAST;
-    process->calls_left = process->orchestrates ? sim_between(sim, 1, is_of_commit ? 6 : 90)
-                                                : sim_between(sim, 1, is_of_commit ? 2 : 12);
+    int64_t rare = process->fault == SIM_FAULT_SLEEP || is_of_commit ? 3 : 60;
+    process->calls_left =
+        orchestrates ? sim_between(sim, 1, rare) : sim_between(sim, 1, is_of_commit ? 2 : 12);
     sim->counts.faults[process->fault]++;
 }
 
@@ -410,6 +422,7 @@ static void jump(struct sim *sim)
     int64_t by_ms = sim_chance(sim, 50)   ? sim_between(sim, -HOUR_MS, HOUR_MS)
                     : sim_chance(sim, 50) ? HOUR_MS
                                           : -HOUR_MS;
+    sim->jumps++;
     if (sim_chance(sim, 30)) {
         sim->store_skew_ms = by_ms;
         sim_note(sim, "the store's clock is off by %" PRId64 " ms", by_ms);
@@ -424,6 +437,7 @@ static void jump(struct sim *sim)
 static void calm_down(struct sim *sim)
 {
     sim->is_calm = true;
+    sim->jumps++;
     sim->store_skew_ms = 0;
     sim_note(sim, "from now on nothing goes wrong");
     for (size_t i = 0; i < sim->process_count; i++) {
@@ -558,13 +572,15 @@ static void choose_workflows(struct sim *sim)
         sim->options.is_planned_by_agents ? 2 : 1 + cvm_random_below(&random, SIM_WORKFLOWS_MAX);
     for (size_t i = 0; i < sim->workflow_count; i++) {
         struct sim_workflow *workflow = &sim->workflows[i];
-        bool is_batch = i == 0 || cvm_random_below(&random, 2) == 0;
+        bool is_batch =
+            i == 0 || (!sim->options.is_planned_by_agents && cvm_random_below(&random, 2) == 0);
         workflow->definition = is_batch ? sim->options.batch : sim->options.selection;
         workflow->parts = is_batch ? 1 + (int64_t)cvm_random_below(&random, 5) : 0;
         (void)snprintf(workflow->key, sizeof(workflow->key), "work %zu", i);
         if (!is_batch) {
             (void)snprintf(workflow->input, sizeof(workflow->input),
-                           "{\"customer_id\":\"%s\",\"as_of\":\"2024-03-20\"}", "C000000003");
+                           "{\"customer_id\":\"%s\",\"as_of\":\"2024-03-20\"}",
+                           sim->options.customer_id);
         } else if (sim->options.is_planned_by_agents) {
             (void)snprintf(
                 workflow->input, sizeof(workflow->input),

@@ -146,6 +146,7 @@ struct sim_options {
     struct cvm_store *store;   /* borrowed; NULL = one of its own, in memory */
     const char *store_url;
     const struct cvm_zone *zone;
+    const char *customer_id; /* somebody in the store */
     const struct cvm_definition *batch;
     const struct cvm_definition *selection;
 };
@@ -179,6 +180,7 @@ struct sim {
     uint64_t trace; /* hash of all lines */
     char tail[SIM_TAIL][SIM_LINE];
     uint64_t line_count;
+    uint64_t jumps; /* of any clock */
     char breach[400]; /* what did not hold; "" = nothing */
 };
 

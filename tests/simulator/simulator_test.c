@@ -23,6 +23,7 @@ struct telling {
     const struct cvm_definition *batch;
     const struct cvm_definition *selection;
     struct cvm_zone *zone;
+    char customer_id[CVM_WORLD_ID_SIZE];
     struct sim_counts counts;
     double virtual_s;
     bool shows_story;
@@ -140,6 +141,7 @@ static bool tell_seed(struct telling *telling, uint64_t seed, bool is_twice)
     struct sim_options options = {.seed = seed,
                                   .is_clean = true,
                                   .zone = telling->zone,
+                                  .customer_id = telling->customer_id,
                                   .batch = telling->batch,
                                   .selection = telling->selection};
     uint64_t digests[SIM_WORKFLOWS_MAX];
@@ -180,6 +182,7 @@ static bool tell_real(struct telling *telling, uint64_t seed)
                                   .store = base->store,
                                   .store_url = base->url,
                                   .zone = telling->zone,
+                                  .customer_id = telling->customer_id,
                                   .batch = telling->batch,
                                   .selection = telling->selection};
     uint64_t trace = 0;
@@ -242,6 +245,7 @@ int main(int argc, char **argv)
     struct cvm_arena *arena = cvm_arena_create((size_t)4 << 20);
     telling.batch = shipped(arena, "batch");
     telling.selection = shipped(arena, "treatment_selection");
+    cvm_world_customer_id(3, telling.customer_id);
     must(cvm_zone_open("UTC", &telling.zone, &err), &err);
     double start = now_s();
     for (int64_t i = 0; i < seeds; i++) {
