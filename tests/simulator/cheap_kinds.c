@@ -63,12 +63,34 @@ static enum cvm_status count_effect(const struct cvm_turn *turn, struct cvm_stor
                        CVM_DB_COUNT(params), NULL, err);
 }
 
+/* Some messages can be handled by nobody: whoever tries is gone, now and later. */
+static bool kills(const struct sim *sim, const struct cvm_turn *turn)
+{
+    const struct cvm_envelope *message = turn->message;
+    int64_t step_no = cvm_json_member(turn->payload, "step_no")->integer;
+    for (size_t i = 0; i < sim->workflow_count; i++) {
+        const struct sim_workflow *workflow = &sim->workflows[i];
+        if (cvm_slice_equals(message->workflow_id, workflow->id) &&
+            step_no == (int64_t)workflow->killer) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Before it is done it may stand still until long after it was given up, or fail. */
 static enum cvm_status suffer(const struct cvm_turn *turn, struct cvm_error *err)
 {
     struct sim_process *process = process_of(turn);
     struct sim *sim = process->sim;
-    if (sim->options.is_clean || sim->is_calm) {
+    if (sim->options.is_clean) {
+        return CVM_OK;
+    }
+    if (kills(sim, turn)) {
+        process->is_dead = true;
+        return CVM_FAIL(err, CVM_E_INTERNAL, "it is gone");
+    }
+    if (sim->is_calm) {
         return CVM_OK;
     }
     if (sim_chance(sim, 25)) {

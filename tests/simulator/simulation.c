@@ -117,6 +117,23 @@ static int64_t store_steady_ns(void *state)
     return ((const struct sim *)state)->now_ms * 1000000;
 }
 
+const char *sim_fault_name(enum sim_fault fault)
+{
+    static const char *const names[SIM_FAULTS] = {
+        [SIM_FAULT_NONE] = "nothing",
+        [SIM_FAULT_CALL] = "a call of the store fails",
+        [SIM_FAULT_DIE] = "it dies at a call of the store",
+        [SIM_FAULT_COMMIT_LOST] = "a commit fails",
+        [SIM_FAULT_COMMIT_KEPT] = "the reply of a commit is lost",
+        [SIM_FAULT_COMMIT_LAST] = "it dies after a commit",
+        [SIM_FAULT_SLEEP] = "it stands still",
+        [SIM_FAULT_DIE_AT_END] = "it dies before its acknowledgement",
+        [SIM_FAULT_DIE_SENDING] = "it dies when it has sent",
+        [SIM_FAULT_SLEEP_SENDING] = "it stands still when it has sent",
+    };
+    return names[fault];
+}
+
 static enum db_fate choose_fate(void *state, enum db_call call, bool in_transaction)
 {
     struct sim_process *process = state;
@@ -135,7 +152,7 @@ static enum db_fate choose_fate(void *state, enum db_call call, bool in_transact
     }
     process->fault = SIM_FAULT_NONE;
     process->is_dead = fault == SIM_FAULT_DIE || fault == SIM_FAULT_COMMIT_LAST;
-    sim_note(process->sim, "%s: fault %d", process->name, (int)fault);
+    sim_note(process->sim, "%s: %s", process->name, sim_fault_name(fault));
     if (fault == SIM_FAULT_SLEEP) {
         sim_sleep(process, process->sleep_ms);
         return DB_PASSES;
@@ -576,6 +593,7 @@ static void choose_workflows(struct sim *sim)
             i == 0 || (!sim->options.is_planned_by_agents && cvm_random_below(&random, 2) == 0);
         workflow->definition = is_batch ? sim->options.batch : sim->options.selection;
         workflow->parts = is_batch ? 1 + (int64_t)cvm_random_below(&random, 5) : 0;
+        workflow->killer = (size_t)cvm_random_below(&random, 60); /* most have not so many steps */
         (void)snprintf(workflow->key, sizeof(workflow->key), "work %zu", i);
         if (!is_batch) {
             (void)snprintf(workflow->input, sizeof(workflow->input),

@@ -108,6 +108,7 @@ struct sim_workflow {
     int64_t parts;                    /* 0 = about one customer */
     uint64_t digest;                  /* of what was decided, at the end */
     enum cvm_workflow_state state;
+    size_t killer;     /* step that kills whoever handles it; the count of steps = none */
     bool was_reopened; /* by a person, since it was looked at */
 };
 
@@ -154,9 +155,8 @@ struct sim_options {
 struct sim {
     struct sim_options options;
     struct cvm_random random;
-    struct cvm_random kinds_random; /* what agents do to themselves */
-    int64_t now_ms;                 /* never goes back */
-    int64_t store_skew_ms;          /* of the store's clock */
+    int64_t now_ms;        /* never goes back */
+    int64_t store_skew_ms; /* of the store's clock */
     int64_t start_ms;
     bool is_calm;
     struct cvm_store *store;
@@ -180,7 +180,7 @@ struct sim {
     uint64_t trace; /* hash of all lines */
     char tail[SIM_TAIL][SIM_LINE];
     uint64_t line_count;
-    uint64_t jumps; /* of any clock */
+    uint64_t jumps;   /* of any clock */
     char breach[400]; /* what did not hold; "" = nothing */
 };
 
@@ -199,6 +199,8 @@ void sim_plan(struct sim *sim, int64_t at_ms, enum sim_event_type type, size_t s
 /* The process stands still; all others go on. */
 void sim_sleep(struct sim_process *process, int64_t ms);
 int64_t sim_store_ms(const struct sim *sim);
+
+const char *sim_fault_name(enum sim_fault fault);
 
 /* network.c */
 void sim_network_init(struct sim *sim);
