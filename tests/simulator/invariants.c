@@ -2,6 +2,7 @@
 #include "simulation.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "storage/db_sql.h"
@@ -59,15 +60,16 @@ static enum cvm_status see_lease(void *state, const struct cvm_db_value *columns
     (void)column_count;
     (void)err;
     const char *resource = cvm_db_string(&columns[0]);
-    for (int64_t p = 0; p < CVM_FLOW_PARTITIONS; p++) {
-        char name[CVM_FLOW_RESOURCE_SIZE];
-        if (strcmp(cvm_flow_resource(p, name), resource) == 0) {
-            if (columns[1].integer < sim->seen.lease_epochs[p]) {
-                sim_break(sim, "the epoch of '%s' went back", resource);
-            }
-            sim->seen.lease_epochs[p] = columns[1].integer;
-        }
+    const char *slash = strchr(resource, '/');
+    int64_t partition = slash == NULL ? -1 : strtoll(slash + 1, NULL, 10);
+    if (partition < 0 || partition >= CVM_FLOW_PARTITIONS) {
+        sim_break(sim, "'%s' is no lease of a partition", resource);
+        return CVM_OK;
     }
+    if (columns[1].integer < sim->seen.lease_epochs[partition]) {
+        sim_break(sim, "the epoch of '%s' went back", resource);
+    }
+    sim->seen.lease_epochs[partition] = columns[1].integer;
     return CVM_OK;
 }
 

@@ -248,6 +248,7 @@ int main(int argc, char **argv)
             return 2;
         }
     }
+    (void)setvbuf(stdout, NULL, _IOLBF, 0); /* a long run shows what it has found */
     struct cvm_arena *arena = cvm_arena_create((size_t)4 << 20);
     telling.batch = shipped(arena, "batch");
     telling.selection = shipped(arena, "treatment_selection");
