@@ -84,13 +84,14 @@ cover: packages-check
 bench: packages-bench all
 	@bench/run_all.sh $(BUILD)
 
-# The long figures: 200 kills, every commit cut off, ten minutes of fuzzing per target, many seeds, 200 allocations, thirty nights.
+# The long figures: 200 kills, every commit cut off, ten minutes of fuzzing per target, many seeds, 200 allocations, 2000 simulated stories, thirty nights.
 soak: packages-check all postgres
 	@tests/soak/kill_loop.sh $(BUILD)/cvm 200
 	@tests/soak/postgres_faults.sh $(BUILD)/cvm 2000
 	@$(MAKE) --no-print-directory fuzz FUZZ_SECONDS=600
 	@tests/soak/digest_matrix.sh $(BUILD)/cvm 20000 5
 	@tests/soak/allocation.sh $(BUILD) 200
+	@$(BUILD)/tests/simulator/simulator_test --seeds 2000 --from 1000
 	@tests/soak/thirty_nights.sh $(BUILD)/cvm 20000 --picture docs/pictures/thirty_nights.svg
 
 install: all

@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "base/metrics.h"
+#include "storage/lease.h"
 #include "storage/step_store.h"
 #include "storage/turn.h"
 #include "workflows/progress.h"
@@ -112,6 +113,20 @@ static enum cvm_status read_payload(struct turning *turning, struct cvm_error *e
     return CVM_OK;
 }
 
+/* A workflow's deadline is a moment by the store's clock, which this process need not share. */
+static enum cvm_status set_deadline(struct turning *turning, struct cvm_store *store,
+                                    struct cvm_error *err)
+{
+    int64_t deadline_ms = turning->turn.message->deadline_ms;
+    int64_t store_ms = 0;
+    enum cvm_status status = deadline_ms == 0 ? CVM_OK : cvm_lease_now(store, &store_ms, err);
+    if (status == CVM_OK && deadline_ms != 0) {
+        turning->context.deadline_ms =
+            cvm_context_now_ms(&turning->context) + (deadline_ms - store_ms);
+    }
+    return status;
+}
+
 /* Before the work, so that it is not done in vain; the transaction asks again. */
 static enum cvm_status is_wanted(struct turning *turning, bool *out_is_wanted,
                                  struct cvm_error *err)
@@ -127,6 +142,9 @@ static enum cvm_status is_wanted(struct turning *turning, bool *out_is_wanted,
         status = cvm_step_get(store, turning->turn.arena, &turning->step, &step, err);
         *out_is_wanted = status == CVM_OK && step.state == CVM_STEP_RUNNING &&
                          step.attempt == turning->step.attempt;
+        if (*out_is_wanted) {
+            status = set_deadline(turning, store, err);
+        }
     } else {
         status = cvm_turn_was_kept(store, &key, &was_kept, err);
         *out_is_wanted = !was_kept;

@@ -18,13 +18,25 @@ struct faulty_cursor {
     struct cvm_db_cursor *inner;
 };
 
-static enum cvm_status pass(struct cvm_db *base, struct cvm_error *err)
+static enum db_fate fate_of(struct faulty_db *db, enum db_call call)
+{
+    struct db_faults *faults = db->faults;
+    bool is_counted = ++faults->calls == faults->fail_at;
+    if (faults->choose != NULL && !is_counted) {
+        return faults->choose(faults->choose_state, call, cvm_db_in_transaction(db->inner));
+    }
+    return is_counted ? DB_FAILS : DB_PASSES;
+}
+
+static enum cvm_status pass_call(struct cvm_db *base, enum db_call call, enum db_fate *out_fate,
+                                 struct cvm_error *err)
 {
     struct faulty_db *db = (struct faulty_db *)base;
     if (db->is_lost) {
         return CVM_FAIL(err, CVM_E_UNAVAILABLE, "the transaction was given up");
     }
-    if (++db->faults->calls != db->faults->fail_at) {
+    *out_fate = fate_of(db, call);
+    if (*out_fate != DB_FAILS) {
         return CVM_OK;
     }
     if (db->faults->loses_transaction) {
@@ -32,7 +44,13 @@ static enum cvm_status pass(struct cvm_db *base, struct cvm_error *err)
         cvm_db_rollback(db->inner);
     }
     return CVM_FAIL(err, CVM_E_UNAVAILABLE, "call %lld was made to fail",
-                    (long long)db->faults->fail_at);
+                    (long long)db->faults->calls);
+}
+
+static enum cvm_status pass(struct cvm_db *base, struct cvm_error *err)
+{
+    enum db_fate fate = DB_PASSES;
+    return pass_call(base, DB_CALL_OTHER, &fate, err);
 }
 
 static struct cvm_db *inner_of(struct cvm_db *base)
@@ -48,14 +66,19 @@ static void faulty_close(struct cvm_db *base)
 
 static enum cvm_status faulty_begin(struct cvm_db *base, struct cvm_error *err)
 {
-    enum cvm_status status = pass(base, err);
+    enum db_fate fate = DB_PASSES;
+    enum cvm_status status = pass_call(base, DB_CALL_BEGIN, &fate, err);
     return status == CVM_OK ? cvm_db_begin(inner_of(base), err) : status;
 }
 
 static enum cvm_status faulty_commit(struct cvm_db *base, struct cvm_error *err)
 {
-    enum cvm_status status = pass(base, err);
-    return status == CVM_OK ? cvm_db_commit(inner_of(base), err) : status;
+    enum db_fate fate = DB_PASSES;
+    enum cvm_status status = pass_call(base, DB_CALL_COMMIT, &fate, err);
+    status = status == CVM_OK ? cvm_db_commit(inner_of(base), err) : status;
+    return status == CVM_OK && fate == DB_FAILS_KEPT
+               ? CVM_FAIL(err, CVM_E_UNAVAILABLE, "the reply of a commit was lost")
+               : status;
 }
 
 static void faulty_rollback(struct cvm_db *base)
@@ -213,4 +236,15 @@ void db_faulty_wrap(struct cvm_store *store, bool journeys, struct db_faults *fa
         store->db = store->journeys = &db->base;
     }
     *place = &db->base;
+}
+
+void db_faulty_unwrap(struct cvm_store *store)
+{
+    struct faulty_db *db = (struct faulty_db *)store->db;
+    bool is_both = store->db == store->journeys;
+    store->db = db->inner;
+    if (is_both) {
+        store->journeys = db->inner;
+    }
+    free(db);
 }
