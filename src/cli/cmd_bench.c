@@ -524,7 +524,8 @@ static const struct cvm_option bench_options[] = {
 const struct cvm_command cvm_command_bench = {
     .name = "bench",
     .arguments = "NAME",
-    .summary = "Measure ingest, journey, read, rules, recommend, allocate, run, cache or workflow here",
+    .summary =
+        "Measure ingest, journey, read, rules, recommend, allocate, run, cache or workflow here",
     .details =
         "Makes a base in a temporary folder, which is removed afterwards; with --store the\n"
         "named store is measured instead (not for ingest, read, rules and allocate; run adds\n"
