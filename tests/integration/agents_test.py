@@ -108,7 +108,7 @@ def agents_of_a_kind_share_the_work_in_proportion_to_their_workers(world):
         three = agents.start("treatment", 3)
         with Lock(agents.deployment, "run_part"):  # nobody finishes: each takes what it has room for
             run_in_background(agents)
-            wait_until(lambda: len(one_turn_each(agents)) >= 4, "four workers are at work")
+            wait_until(lambda: len(turns_held_up(agents)) >= 2, "both processes are at work")
         world.check(agents, agents.end_run())
         agents.stop()
         counts = (one.ends("done"), three.ends("done"))
@@ -142,7 +142,7 @@ def another_orchestrator_takes_over_from_one_that_is_killed(world):
         second = agents.start("orchestration")
         with Lock(agents.deployment, "run_part"):
             run_in_background(agents)
-            wait_until(lambda: one_turn_each(agents), "a part is being valued")
+            wait_until(lambda: turns_held_up(agents), "a part is being valued")
             owner = owner_of(agents, (first, second))
             owner.kill()
         start = time.monotonic()
@@ -199,7 +199,7 @@ def redis_that_is_flushed_and_stopped_changes_no_plan(world):
         agents.start_set()
         with Lock(agents.deployment, "run_part"):
             run_in_background(agents)
-            wait_until(lambda: one_turn_each(agents), "a part is being valued")
+            wait_until(lambda: turns_held_up(agents), "a part is being valued")
             server.tell("FLUSHALL")
             wait_until(lambda: len(members(server)) == 4, "they say again that they are there")
             server.stop()
@@ -215,7 +215,7 @@ def a_broker_that_stands_still_holds_up_a_run_and_loses_nothing(world):
         agents.start_set()
         with Lock(agents.deployment, "run_part"):
             run_in_background(agents)
-            wait_until(lambda: one_turn_each(agents), "a part is being valued")
+            wait_until(lambda: turns_held_up(agents), "a part is being valued")
             control_broker("pause")
             paused = time.monotonic()
         try:
@@ -233,7 +233,7 @@ def a_broker_that_is_killed_holds_up_a_run_and_loses_nothing(world):
         control_broker("settle")
         with Lock(agents.deployment, "run_part"):
             run_in_background(agents)
-            wait_until(lambda: one_turn_each(agents), "a part is being valued")
+            wait_until(lambda: turns_held_up(agents), "a part is being valued")
             control_broker("kill")
         control_broker("start")
         world.check(agents, agents.end_run())
@@ -249,13 +249,25 @@ def redis():
     return redis_server.RedisServer()
 
 
+ALIVE = """
+    local names, now = {}, redis.call('TIME')[1] * 1000
+    for _, key in ipairs(redis.call('KEYS', '*agents*')) do
+        local member = redis.call('HGETALL', key)
+        for i = 1, #member, 2 do
+            if tonumber(string.match(member[i + 1], '^%d+')) > now then names[#names + 1] = member[i] end
+        end
+    end
+    return table.concat(names, ' ')
+"""
+
+
 def members(server):
-    """Keys of processes that say that they are there."""
-    return server.tell("EVAL", "return table.concat(redis.call('keys', '*agents*'), ' ')", "0").split()
+    """Processes that say on Redis that they are there."""
+    return server.tell("EVAL", ALIVE, "0").split()
 
 
-def one_turn_each(agents):
-    """Sessions that wait for the lock of a test."""
+def turns_held_up(agents):
+    """Sessions that wait for the lock of a test: turns that are under way."""
     rows = agents.deployment.query(
         "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
     )
@@ -280,7 +292,7 @@ def kill_and_finish(world, agents, victims):
 
 
 HELPERS = {
-    "same", "expect", "run_in_background", "redis", "members", "one_turn_each", "owner_of", "kill_and_finish", "control_broker",
+    "same", "expect", "run_in_background", "redis", "members", "turns_held_up", "owner_of", "kill_and_finish", "control_broker",
     "wait_until", "main", "World", "Agents", "Lock", "Skip",
 }  # fmt: skip
 

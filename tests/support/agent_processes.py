@@ -13,7 +13,7 @@ import cvm_program
 import store_check
 from cvm_program import expect
 
-PATIENCE = 180  # seconds; a busy machine is no failure
+PATIENCE = int(os.environ.get("CVM_PATIENCE", "120"))  # seconds; a busy machine is no failure
 BROKER = os.environ.get("BROKER_URL", "")
 CONTROL = os.environ.get("BROKER_CONTROL", "")
 REST = "orchestration,data,trigger,journey,allocation,evaluation"
