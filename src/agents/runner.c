@@ -333,6 +333,7 @@ struct cvm_turn_report cvm_runner_turn(struct cvm_runner *runner,
             CVM_TEXT("agent", runner->options.name),
             CVM_TEXT("message", cvm_message_type_name(message->type)),
             CVM_TEXT("end", cvm_turn_end_name(report.end)), CVM_INT("attempt", message->attempt),
-            CVM_DOUBLE("seconds", report.seconds), CVM_TEXT("why", report.err.message));
+            CVM_DOUBLE("seconds", report.seconds),
+            CVM_TEXT("why", report.end == CVM_TURN_DONE ? "" : report.err.message));
     return report;
 }
