@@ -116,6 +116,44 @@ def agents_of_a_kind_share_the_work_in_proportion_to_their_workers(world):
         expect(counts[0] >= 1 and counts[1] >= 3, f"turns of one worker and of three: {counts}")
 
 
+def two_versions_side_by_side_share_a_run(world):
+    """The other version is this program under another number: what is tried is that both are told apart and work together."""
+    version = cvm_program.run([world.base.program, "--version"]).out.split()[1]
+    other = version[:-1] + ("8" if version[-1] == "9" else "9")
+    with redis() as server, world.agents(state=server.url) as agents:
+        program = os.path.join(agents.deployment.folder, "cvm-other")
+        with open(world.base.program, "rb") as built, open(program, "wb") as copy:
+            copy.write(built.read().replace(version.encode() + b"\0", other.encode() + b"\0"))
+        os.chmod(program, 0o755)
+        agents.start(REST)
+        pair = agents.start("treatment"), agents.start("treatment", program=program)
+        found = wait_until(lambda: len(members(server)) == 3 and server.tell("EVAL", VALUES, "0"), "they are there")
+        expect(f'"{version}"' in found and f'"{other}"' in found, f"versions: {found}")
+        with Lock(agents.deployment, "run_part"):
+            run_in_background(agents)
+            wait_until(lambda: len(turns_held_up(agents)) == 2, "both versions are at work")
+        world.check(agents, agents.end_run())
+        agents.stop()
+        expect(all(agent.ends("done") for agent in pair), f"turns: {[agent.turns() for agent in pair]}")
+
+
+def a_message_that_nobody_can_handle_is_dead_and_the_agents_stay_up(world):
+    with world.agents() as agents:
+        agents.start_set(1)
+        with Lock(agents.deployment, "run_part"):
+            run_in_background(agents)
+            wait_until(lambda: turns_held_up(agents), "a part is being valued")
+            agents.deployment.change(MISSENT)
+        wait_until(lambda: agents.ends("poison"), "it is refused")
+        world.check(agents, agents.end_run())
+        same(len(agents.running()), 2, "processes")
+        agents.stop()
+        same(agents.ends("poison"), 1, "turns that ended as poison")
+        if IS_RABBITMQ:
+            dead = [line.split() for line in control_broker("queues").splitlines() if ".dead" in line]
+            expect(["1"] in [counts for _, *counts in dead], f"queues of the dead: {dead}")
+
+
 # ---- kills ----
 
 
@@ -257,6 +295,20 @@ ALIVE = """
         end
     end
     return table.concat(names, ' ')
+"""
+
+
+VALUES = """
+    local values = ''
+    for _, key in ipairs(redis.call('KEYS', '*agents*')) do
+        values = values .. table.concat(redis.call('HVALS', key), ' ')
+    end
+    return values
+"""
+# What is for data goes to treatment as well.
+MISSENT = """
+    INSERT INTO outbox (shard, message_id, destination, envelope, not_before, created_at)
+    SELECT shard, message_id, 'treatment', envelope, 0, created_at FROM outbox WHERE destination = 'data' LIMIT 1
 """
 
 
