@@ -39,12 +39,13 @@ static void tell_turns(struct cvm_session *session, const struct cvm_agent_proce
     fputc('\n', session->err);
 }
 
-static enum cvm_status run_agent(struct cvm_session *session,
-                                 const struct cvm_arguments *arguments, struct cvm_error *err)
+static enum cvm_status run_agent(struct cvm_session *session, const struct cvm_arguments *arguments,
+                                 struct cvm_error *err)
 {
     struct cvm_agent_process_options options = {.types = arguments->positional[0]};
     struct cvm_agent_process process;
-    enum cvm_status status = cvm_argument_int(arguments, "--workers", 1, 256, &options.workers, err);
+    enum cvm_status status =
+        cvm_argument_int(arguments, "--workers", 1, 256, &options.workers, err);
     if (status == CVM_OK) {
         status = cvm_session_threads(session, arguments, &options.threads, err);
     }
@@ -74,19 +75,21 @@ const struct cvm_command cvm_command_agent = {
     .name = "agent",
     .arguments = "TYPE[,TYPE...]",
     .summary = "Run agents of some types until SIGTERM",
-    .details = "Agents take messages from the broker of cvm.yaml, work on the store, and stop when they\n"
-               "are told to, after the turn that they are at. Start as many processes as you like; each\n"
-               "needs a store that several may write (postgresql://) and a broker between them.\n\n"
-               "  data           pins what a run sees and cuts the base into parts\n"
-               "  trigger        says which triggers find a customer\n"
-               "  journey        reads a customer's journey\n"
-               "  treatment      values every permitted treatment; treatment.NAME for specialists\n"
-               "  allocation     decides who gets what\n"
-               "  evaluation     says what became of a run\n"
-               "  orchestration  moves workflows on\n"
-               "  all            every one of them\n\n"
-               "  cvm agent treatment --workers 8\n"
-               "  cvm agent orchestration,data,allocation",
+    .details =
+        "Agents take messages from the broker of cvm.yaml, work on the store, and stop\n"
+        "when they are told to, after the turn that they are at. Start as many processes as\n"
+        "you like: they need a store that several may write (postgresql://) and a broker\n"
+        "between them.\n\n"
+        "  data           pins what a run sees and cuts the base into parts\n"
+        "  trigger        says which triggers find a customer\n"
+        "  journey        reads a customer's journey\n"
+        "  treatment      values every permitted treatment; treatment.NAME for specialists\n"
+        "  allocation     decides who gets what\n"
+        "  evaluation     says what became of a run\n"
+        "  orchestration  moves workflows on\n"
+        "  all            every one of them\n\n"
+        "  cvm agent treatment --workers 8\n"
+        "  cvm agent orchestration,data,allocation",
     .positional_min = 1,
     .positional_max = 1,
     .options = agent_options,

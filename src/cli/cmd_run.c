@@ -3,11 +3,11 @@
 
 #include "base/date.h"
 #include "base/file.h"
+#include "cli/agent_process.h"
 #include "cli/commands.h"
 #include "cli/document.h"
 #include "cli/paths.h"
 #include "cli/run_refused.h"
-#include "cli/agent_process.h"
 #include "cli/run_report.h"
 #include "cli/run_workflow.h"
 #include "cli/work.h"
@@ -105,7 +105,7 @@ static void fill_request(struct run_job *job)
     job->request.progress_state = session;
     /* Agents behind a broker do it, and this command waits; else it is the only writer itself. */
     job->is_by_agents = !job->request.is_dry && !cvm_session_broker_is_local(session);
-    job->work_options.access = job->request.is_dry  ? CVM_DB_READ
+    job->work_options.access = job->request.is_dry ? CVM_DB_READ
                                : job->is_by_agents ? CVM_DB_SHARED
                                                    : CVM_DB_WRITE;
     job->work_options.needs_engine = true;
@@ -233,10 +233,9 @@ static enum cvm_status decide_everybody(struct run_job *job, struct cvm_error *e
     if (status != CVM_OK) {
         return status;
     }
-    status = job->is_by_agents
-                 ? cvm_run_by_workflow(&job->work, &job->request, &job->result, err)
-                 : cvm_run(job->work.engine, writer, &job->request, session->arena, &job->result,
-                           err);
+    status = job->is_by_agents ? cvm_run_by_workflow(&job->work, &job->request, &job->result, err)
+                               : cvm_run(job->work.engine, writer, &job->request, session->arena,
+                                         &job->result, err);
     if (status == CVM_OK && !job->result->was_done_before) {
         status = cvm_work_warn_of_gone(&job->work, job->request.as_of_day, err);
     }

@@ -16,8 +16,8 @@ static const struct group {
     {"Catalogue",
      {"treatment", "trigger", "rule", "apply", "catalogue", "history", "diff", "rollback", NULL}},
     {"Operate",
-     {"up", "agent", "workflow", "schedule", "dead-letter", "doctor", "audit", "export", "backup",
-      "restore", "migrate", "copy", "key", "bench", "completion", NULL}},
+     {"workflow", "schedule", "dead-letter", "doctor", "audit", "export", "backup", "restore",
+      "migrate", "copy", "key", "bench", "completion", NULL}},
 };
 #define GROUP_COUNT (sizeof(groups) / sizeof(groups[0]))
 #define OTHER       "More"

@@ -35,12 +35,11 @@ static enum cvm_status write_input(struct asking *asking, struct cvm_error *err)
     cvm_json_key(&json, "request");
     cvm_run_request_write(asking->request, asking->work->catalogue, &json);
     cvm_json_object_end(&json);
-    asking->input = text.failed ? NULL
-                                : cvm_arena_copy(asking->session->arena, cvm_text_string(&text),
-                                                 text.length);
+    asking->input =
+        text.failed ? NULL
+                    : cvm_arena_copy(asking->session->arena, cvm_text_string(&text), text.length);
     cvm_text_finish(&text);
-    return asking->input != NULL ? CVM_OK
-                                 : CVM_FAIL(err, CVM_E_LIMIT, "no memory for a request");
+    return asking->input != NULL ? CVM_OK : CVM_FAIL(err, CVM_E_LIMIT, "no memory for a request");
 }
 
 /* The run's id is the key of its workflow, so that a command that is given again finds the one that

@@ -355,7 +355,6 @@ static void a_target_that_holds_anything_else_is_refused_and_left_alone(void **s
     cvm_store_close(source);
 }
 
-/* As made by the program before there were copies. */
 /* Without what the newest schema change made. */
 static void make_older(struct cvm_store *store)
 {
