@@ -84,10 +84,11 @@ cover: packages-check
 bench: packages-bench all
 	@bench/run_all.sh $(BUILD)
 
-# The long figures: 200 kills, every commit cut off, ten minutes of fuzzing per target, many seeds, 200 allocations, thirty nights.
+# The long figures: 200 kills of commands, and of agents, every commit cut off, ten minutes of fuzzing per target, many seeds, 200 allocations, thirty nights.
 soak: packages-check all postgres
 	@tests/soak/kill_loop.sh $(BUILD)/cvm 200
 	@tests/soak/postgres_faults.sh $(BUILD)/cvm 2000
+	@tests/soak/agent_kills.sh $(BUILD)/cvm 200
 	@$(MAKE) --no-print-directory fuzz FUZZ_SECONDS=600
 	@tests/soak/digest_matrix.sh $(BUILD)/cvm 20000 5
 	@tests/soak/allocation.sh $(BUILD) 200
