@@ -115,11 +115,10 @@ static enum cvm_status await(struct kafka_broker *broker, const char *name, stru
 {
     int64_t until_ns = kafka_now_ns() + (int64_t)broker->base.options.timeout_ms * 1000000;
     struct cvm_error found = {.message = ""};
-    enum cvm_status status = CVM_E_NOT_FOUND;
+    enum cvm_status status = look(broker, name, broker->base.options.timeout_ms, &found);
     while ((status == CVM_E_NOT_FOUND || status == CVM_E_TIMEOUT) && kafka_now_ns() < until_ns) {
-        if (found.message[0] != '\0' || status == CVM_E_TIMEOUT) { /* nothing tells when */
-            (void)nanosleep(&(struct timespec){.tv_nsec = LOOK_MS * 1000000}, NULL);
-        }
+        /* Nothing tells when: a moment, then again. */
+        (void)nanosleep(&(struct timespec){.tv_nsec = LOOK_MS * 1000000}, NULL);
         status = look(broker, name, broker->base.options.timeout_ms, &found);
     }
     if (status == CVM_E_TIMEOUT) {
