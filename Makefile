@@ -58,7 +58,7 @@ asan: packages-check
 	@meson test -C $(BUILD)-asan --no-rebuild --quiet --print-errorlogs --suite cvm --no-suite servers -t $(PATIENCE)
 
 # What starts threads.
-THREADED_TESTS := 'base threads' 'storage cache' 'storage store_pool' 'storage import_table' 'base metrics' 'base log' 'engine run' 'storage import' 'allocation solver'
+THREADED_TESTS := 'base threads' 'messaging broker' 'storage cache' 'storage store_pool' 'storage import_table' 'base metrics' 'base log' 'engine run' 'storage import' 'allocation solver'
 tsan: packages-check
 	@tools/build_variant.sh $(BUILD)-tsan gcc "-Db_sanitize=thread -Doptimization=1"
 	@meson test -C $(BUILD)-tsan --no-rebuild --quiet --print-errorlogs -t $(PATIENCE) $(THREADED_TESTS)
@@ -84,10 +84,12 @@ cover: packages-check
 bench: packages-bench all
 	@bench/run_all.sh $(BUILD)
 
-# The long figures: 200 kills, every commit cut off, ten minutes of fuzzing per target, many seeds, 200 allocations, 2000 simulated stories, thirty nights.
+# The long figures: kills of commands and of agents, every commit cut off, ten minutes of fuzzing per target, many seeds, 200
+# allocations, 2000 simulated stories, thirty nights.
 soak: packages-check all postgres
 	@tests/soak/kill_loop.sh $(BUILD)/cvm 200
 	@tests/soak/postgres_faults.sh $(BUILD)/cvm 2000
+	@tests/soak/agent_kills.sh $(BUILD)/cvm 200
 	@$(MAKE) --no-print-directory fuzz FUZZ_SECONDS=600
 	@tests/soak/digest_matrix.sh $(BUILD)/cvm 20000 5
 	@tests/soak/allocation.sh $(BUILD) 200

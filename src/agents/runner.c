@@ -258,6 +258,21 @@ static bool was_kept_after_all(struct turning *turning)
     return status == CVM_OK && was_kept;
 }
 
+/* Of a step that is done: by another, who took it over from us? */
+static bool was_replaced(struct turning *turning)
+{
+    struct cvm_step step;
+    struct cvm_agent_writer *writer = turning->runner->options.site->writer;
+    if (turning->workflow_id == NULL) {
+        return false;
+    }
+    struct cvm_store *store = cvm_agent_writer_lock(writer);
+    enum cvm_status status = cvm_step_get(store, turning->turn.arena, &turning->step, &step, NULL);
+    cvm_agent_writer_unlock(writer);
+    return status == CVM_OK && step.worker != NULL &&
+           strcmp(step.worker, turning->runner->options.name) != 0;
+}
+
 static enum cvm_turn_end end_failed(struct turning *turning, enum cvm_status failure,
                                     struct cvm_turn_report *report)
 {
@@ -266,7 +281,7 @@ static enum cvm_turn_end end_failed(struct turning *turning, enum cvm_status fai
         return CVM_TURN_POISON;
     }
     if (was_kept_after_all(turning)) {
-        return CVM_TURN_DONE;
+        return was_replaced(turning) ? CVM_TURN_STALE : CVM_TURN_DONE;
     }
     if (turning->workflow_id == NULL) {
         bool is_hopeless = failure == CVM_E_UNAVAILABLE;
@@ -351,6 +366,7 @@ struct cvm_turn_report cvm_runner_turn(struct cvm_runner *runner,
             CVM_TEXT("agent", runner->options.name),
             CVM_TEXT("message", cvm_message_type_name(message->type)),
             CVM_TEXT("end", cvm_turn_end_name(report.end)), CVM_INT("attempt", message->attempt),
-            CVM_DOUBLE("seconds", report.seconds), CVM_TEXT("why", report.err.message));
+            CVM_DOUBLE("seconds", report.seconds),
+            CVM_TEXT("why", report.end == CVM_TURN_DONE ? "" : report.err.message));
     return report;
 }

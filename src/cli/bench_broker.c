@@ -29,9 +29,11 @@ struct load {
     struct cvm_bench *bench;
     struct cvm_bench_sample *sample;
     struct cvm_broker *broker;
-    size_t count;       /* messages of each sender */
-    size_t threads;     /* that send, and as many that receive */
-    atomic_size_t left; /* to be received by all */
+    size_t count;   /* messages of each sender */
+    size_t threads; /* that send, and as many that receive */
+    /* To be received by all; below 0 when a server brought some twice: the last acknowledgements
+     * before the end of a link may be lost. */
+    atomic_llong left;
     atomic_bool has_ended;
     int64_t *trips; /* ns */
 };
@@ -152,7 +154,7 @@ static enum cvm_status receive_work(struct load *load, double *out_seconds, stru
             status = cvm_broker_ack(link, deliveries[i].tag, err);
         }
         if (count > 0) {
-            (void)atomic_fetch_sub_explicit(&load->left, count, memory_order_relaxed);
+            (void)atomic_fetch_sub_explicit(&load->left, (long long)count, memory_order_relaxed);
         }
     }
     *out_seconds = seconds(load) - start;
@@ -205,7 +207,7 @@ static enum cvm_status bench_threads(struct load *load, size_t threads, const ch
     load->threads = threads;
     load->count = LOCAL_COUNT / threads;
     for (size_t i = 0; status == CVM_OK && i < repeats_of(load); i++) {
-        load->left = load->count * threads;
+        load->left = (long long)(load->count * threads);
         double start = seconds(load);
         status = cvm_pool_run(pool, 2 * threads, do_traffic, load, err);
         rates[i] = (double)LOCAL_COUNT / (seconds(load) - start);
@@ -381,7 +383,7 @@ static enum cvm_status one_round(struct load *load, const struct peer *peer,
         status = peer->send(bare, &taken, err);
         pairs[0].bare[round] = taken;
     }
-    load->left = load->count;
+    load->left = (long long)load->count;
     if (status == CVM_OK) {
         status = receive_work(load, &taken, err);
         pairs[1].ours[round] = taken;

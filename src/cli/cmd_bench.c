@@ -43,6 +43,7 @@ static const struct bench_kind {
     {"read", cvm_bench_fill_store, cvm_bench_read, true, true, false, 0},
     {"run", cvm_bench_fill_store, cvm_bench_run, false, false, false, 0},
     {"cache", cvm_bench_fill_store, cvm_bench_cache, false, true, false, 0},
+    {"agents", cvm_bench_fill_store, cvm_bench_agents, true, true, false, 0},
     {"broker", NULL, cvm_bench_broker, true, true, false, 0},
     {"workflow", NULL, cvm_bench_workflow, false, true, false, WORKFLOWS_DEFAULT},
 };
@@ -70,7 +71,7 @@ static enum cvm_status find_kind(struct bench_job *job, struct cvm_error *err)
     return CVM_FAIL(
         err, CVM_E_INVALID,
         "there is no bench '%s': ingest, journey, read, rules, recommend, allocate, run, cache, "
-        "broker and workflow are there",
+        "broker, agents and workflow are there",
         name);
 }
 
@@ -518,7 +519,7 @@ static const struct cvm_option bench_options[] = {
     {"--readers", "N", "read: how many processes read at once (default 8)"},
     {"--postgres", "URL", "on a schema of its own in this database, dropped at the end"},
     {"--cache", "URL", "cache: redis://host:port of a server to measure too"},
-    {"--broker", "URL", "broker: amqp://... or kafka://... of a server to measure too"},
+    {"--broker", "URL", "broker, agents: amqp://... or kafka://... of a server to measure with"},
     {"--write", "FOLDER", "allocate: the problem as files for 'cvm allocate' too"},
     {NULL, NULL, NULL},
 };
@@ -540,6 +541,8 @@ const struct cvm_command cvm_command_bench = {
         "base: cold, warm, and after changes, beside a plain pass over the values and a bare\n"
         "memory read. cache is gets and puts in memory and, with --cache, on a Redis server\n"
         "beside a bare loop of its client library, and one customer read with and without.\n"
+        "agents is single customers that an agent values and decides, asked by send and wait,\n"
+        "and the turns of a run, all in one process, with --broker over a server.\n"
         "broker is messages between threads and, with --broker, over a server beside bare\n"
         "loops of its client library with the same settings.\n"
         "workflow is durable workflows of three steps, many at once and one at a time,\n"

@@ -172,7 +172,8 @@ static enum cvm_status check_broker(struct cvm_session *session, struct cvm_doct
         .why = "No agent starts with this line of cvm.yaml.",
         .fix = "Mend the line 'broker:' of cvm.yaml, or leave it out.",
     };
-    struct cvm_broker_options options = {.context = session->context};
+    /* What is found is said, not logged. */
+    struct cvm_broker_options options = {.context.clock = session->context.clock};
     enum cvm_status status = cvm_broker_open(session->config.broker_url, &options, &broker, &found);
     if (status == CVM_OK) {
         status = cvm_broker_check(broker, &found);

@@ -346,15 +346,20 @@ enum cvm_status cvm_broker_publish(struct cvm_broker_link *link, const char *que
     return link->broker->backend->publish(link, queue, sendings, count, err);
 }
 
-static enum cvm_status judge_sendings(const struct cvm_broker_link *link, enum cvm_status reason,
-                                      struct cvm_error *err)
+/* `reason` is why the wait ended, if not because all was confirmed. */
+static enum cvm_status judge_sendings(const struct cvm_broker_link *link,
+                                      const struct cvm_error *reason, struct cvm_error *err)
 {
     const uint64_t *ended = link->ended;
+    if (ended[CVM_SENDING_UNKNOWN] > 0 && reason->status != CVM_OK) {
+        if (err != NULL) {
+            *err = *reason;
+        }
+        return reason->status;
+    }
     if (ended[CVM_SENDING_UNKNOWN] > 0) {
-        return reason != CVM_OK ? reason
-                                : CVM_FAIL(err, CVM_E_UNAVAILABLE,
-                                           "%llu envelopes were not confirmed by the broker",
-                                           (unsigned long long)ended[CVM_SENDING_UNKNOWN]);
+        return CVM_FAIL(err, CVM_E_UNAVAILABLE, "%llu envelopes were not confirmed by the broker",
+                        (unsigned long long)ended[CVM_SENDING_UNKNOWN]);
     }
     if (ended[CVM_SENDING_NO_QUEUE] > 0) {
         return CVM_FAIL(err, CVM_E_NOT_FOUND, "%llu envelopes were for a queue that is not there",
@@ -370,13 +375,10 @@ static enum cvm_status judge_sendings(const struct cvm_broker_link *link, enum c
 enum cvm_status cvm_broker_confirm(struct cvm_broker_link *link, int timeout_ms,
                                    struct cvm_error *err)
 {
-    struct cvm_error found = {.message = ""};
+    struct cvm_error reason = {.message = ""};
     struct cvm_broker *broker = link->broker;
-    enum cvm_status reason = broker->backend->confirm(link, timeout_ms, &found);
-    if (reason != CVM_OK && err != NULL) {
-        *err = found;
-    }
-    enum cvm_status status = judge_sendings(link, reason, err);
+    (void)broker->backend->confirm(link, timeout_ms, &reason);
+    enum cvm_status status = judge_sendings(link, &reason, err);
     cvm_broker_count(broker, CVM_BROKER_COUNT_confirmed, link->ended[CVM_SENDING_CONFIRMED]);
     cvm_broker_count(broker, CVM_BROKER_COUNT_refused, link->ended[CVM_SENDING_REFUSED]);
     cvm_broker_count(broker, CVM_BROKER_COUNT_returned, link->ended[CVM_SENDING_NO_QUEUE]);

@@ -77,8 +77,9 @@ CVM_MUST_CHECK enum cvm_status cvm_broker_check(struct cvm_broker *broker, struc
 CVM_MUST_CHECK enum cvm_status cvm_broker_link_open(struct cvm_broker *broker,
                                                     struct cvm_broker_link **out_link,
                                                     struct cvm_error *err);
-/* Waits for nothing: what is not confirmed stays so, what is not acknowledged comes again to
- * another link. NULL is fine. */
+/* What is not confirmed stays so, what is not acknowledged comes again to another link; the last
+ * acknowledgements may not have arrived, and their envelopes come again too. A server gets a few
+ * seconds for an orderly end. NULL is fine. */
 void cvm_broker_link_close(struct cvm_broker_link *link);
 
 /* See to it that a queue is there. Who publishes declares, so that work may wait for its agents.

@@ -545,7 +545,8 @@ static void cut_batch(struct kafka_batch *batch, size_t sent)
     (void)pthread_mutex_unlock(&broker->lock);
 }
 
-/* The library frees the bytes once it has taken them. */
+/* The library frees the bytes once it has taken them. No headers: librdkafka before 2.12 may free
+ * them twice. */
 static rd_kafka_resp_err_t produce(rd_kafka_topic_t *topic, const struct cvm_envelope *envelope,
                                    void *ticket)
 {
@@ -631,11 +632,15 @@ enum cvm_status kafka_publish(struct cvm_broker_link *base, const char *queue,
     int64_t until_ns = kafka_now_ns() + (int64_t)base->broker->options.timeout_ms * 1000000;
     rd_kafka_resp_err_t code = RD_KAFKA_RESP_ERR_NO_ERROR;
     size_t done = 0;
-    enum cvm_status status = kafka_make_producer(broker, err);
+    struct cvm_error found = {.message = ""};
+    enum cvm_status status = kafka_make_producer(broker, &found);
     if (status == CVM_OK) {
-        status = find_topics(broker, queue, sendings, count, err);
+        status = find_topics(broker, queue, sendings, count, &found);
     }
     if (status != CVM_OK && status != CVM_E_NOT_FOUND) {
+        if (err != NULL) {
+            *err = found;
+        }
         return status;
     }
     code = status == CVM_OK ? code : RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC;

@@ -114,18 +114,23 @@ enum cvm_status kafka_find_topic(struct kafka_broker *broker, const char *name,
 static enum cvm_status await(struct kafka_broker *broker, const char *name, struct cvm_error *err)
 {
     int64_t until_ns = kafka_now_ns() + (int64_t)broker->base.options.timeout_ms * 1000000;
-    enum cvm_status status = CVM_E_NOT_FOUND;
+    struct cvm_error found = {.message = ""};
+    enum cvm_status status = look(broker, name, broker->base.options.timeout_ms, &found);
     while ((status == CVM_E_NOT_FOUND || status == CVM_E_TIMEOUT) && kafka_now_ns() < until_ns) {
-        if (status == CVM_E_TIMEOUT) { /* nothing tells when: a moment, then again */
-            (void)nanosleep(&(struct timespec){.tv_nsec = LOOK_MS * 1000000}, NULL);
-        }
-        status = look(broker, name, broker->base.options.timeout_ms, err);
+        /* Nothing tells when: a moment, then again. */
+        (void)nanosleep(&(struct timespec){.tv_nsec = LOOK_MS * 1000000}, NULL);
+        status = look(broker, name, broker->base.options.timeout_ms, &found);
     }
     if (status == CVM_E_TIMEOUT) {
         return CVM_FAIL(err, CVM_E_UNAVAILABLE, "kafka: the topic '%s' has no leader", name);
     }
+    if (status == CVM_E_NOT_FOUND) { /* a busy server: who asked tries again */
+        return CVM_FAIL(err, CVM_E_UNAVAILABLE, "kafka: the topic '%s' is not there yet", name);
+    }
     if (status == CVM_OK) {
         remember(broker, name);
+    } else if (err != NULL) {
+        *err = found;
     }
     return status;
 }
@@ -213,9 +218,12 @@ enum cvm_status kafka_declare(struct kafka_broker *broker, const char *queue, bo
     for (int p = 0; status == CVM_OK && p < kafka_topic_count(queue); p++) {
         char name[CVM_BROKER_FULL_NAME_SIZE];
         cvm_broker_full_name(&broker->base, queue, (enum cvm_priority)p, name);
-        status = is_new ? CVM_E_NOT_FOUND : kafka_find_topic(broker, name, err);
+        struct cvm_error found = {.message = ""};
+        status = is_new ? CVM_E_NOT_FOUND : kafka_find_topic(broker, name, &found);
         if (status == CVM_E_NOT_FOUND) {
             status = make_topic(broker, name, partitions, is_new, err);
+        } else if (status != CVM_OK && err != NULL) {
+            *err = found;
         }
     }
     return status;

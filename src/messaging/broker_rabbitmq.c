@@ -611,9 +611,10 @@ static enum cvm_status rabbitmq_receive(struct cvm_broker_link *base,
         bool has_some = link->ready[CVM_PRIORITY_NORMAL].first != NULL ||
                         link->ready[CVM_PRIORITY_HIGH].first != NULL;
         int64_t left_ms = milliseconds_to(until_ns);
-        enum cvm_status status = rabbitmq_connect(link, err);
+        struct cvm_error found = {.message = ""};
+        enum cvm_status status = rabbitmq_connect(link, &found);
         if (status == CVM_OK) {
-            status = hear(link, has_some ? 0 : left_ms, err);
+            status = hear(link, has_some ? 0 : left_ms, &found);
         }
         size_t count = status == CVM_OK ? hand_out(link, deliveries, max) : 0;
         if (count > 0 || (status == CVM_OK && milliseconds_to(until_ns) == 0)) {
@@ -621,6 +622,9 @@ static enum cvm_status rabbitmq_receive(struct cvm_broker_link *base,
             return CVM_OK;
         }
         if (status != CVM_OK && (status != CVM_E_UNAVAILABLE || milliseconds_to(until_ns) == 0)) {
+            if (err != NULL) {
+                *err = found;
+            }
             return status;
         }
         if (status != CVM_OK) {

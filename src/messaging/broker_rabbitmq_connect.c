@@ -78,7 +78,11 @@ enum cvm_status rabbitmq_open(const char *url, const struct cvm_broker_options *
     }
     /* On Linux these only fill their structs. */
     (void)pthread_mutex_init(&broker->lock, NULL);
-    (void)pthread_cond_init(&broker->changed, NULL);
+    pthread_condattr_t attributes;
+    (void)pthread_condattr_init(&attributes);
+    (void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    (void)pthread_cond_init(&broker->changed, &attributes);
+    (void)pthread_condattr_destroy(&attributes);
     *out_broker = &broker->base;
     return CVM_OK;
 }
@@ -123,7 +127,7 @@ static void *guard_calls(void *state)
     (void)pthread_mutex_lock(&broker->lock);
     while (!broker->is_closing) {
         struct timespec until;
-        (void)clock_gettime(CLOCK_REALTIME, &until);
+        (void)clock_gettime(CLOCK_MONOTONIC, &until);
         until.tv_nsec += GUARD_TICK_MS * 1000000;
         until.tv_sec += until.tv_nsec / 1000000000;
         until.tv_nsec %= 1000000000;

@@ -261,6 +261,11 @@ static enum cvm_status set_up(struct postgres_db *db, struct cvm_error *err)
     if (status == CVM_OK) {
         status = postgres_run(db, defaults_sql, err);
     }
+    /* What an agent that was stopped in the middle of a transaction holds, others wait for: it gets
+     * no longer than its lease. None works out anything in there. */
+    if (status == CVM_OK && db->base.access == CVM_DB_SHARED) {
+        status = postgres_run(db, "SET idle_in_transaction_session_timeout = '10s'", err);
+    }
     if (status == CVM_OK) {
         status = check_server(db, err);
     }

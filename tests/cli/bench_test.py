@@ -91,6 +91,22 @@ def durable_workflows_are_measured_many_at_once_and_alone_beside_the_disk(progra
         expect(values[name] > 0, name)
 
 
+def the_broker_is_measured_in_the_process(program, folder):
+    result = cvm_program.run([program, "bench", "broker", "--repeat", 1, "--json"])
+    values = {r["name"]: r["value"] for r in result.document["results"]}
+    for name in ("local_1p1c", "local_2p2c"):
+        expect(0 < values[f"{name}_median"] <= values[f"{name}_best"], name)
+    expect(0 < values["local_round_trip_p50"] <= values["local_round_trip_p99"], "there and back")
+    expect("rabbitmq_send_rate" not in values and "kafka_send_rate" not in values, "a server without --broker")
+
+
+def agents_are_measured_by_single_questions_and_by_a_run(program, folder):
+    values = store_bench(program, "agents")
+    for name in ("treatment", "allocation", "run_shard_turn"):
+        expect(0 < values[f"{name}_p50"] <= values[f"{name}_p99"], name)
+    expect(values["run_shards"] >= 1 and values["run"] > 0, "the run")
+
+
 def store_bench(program, *arguments):
     result = cvm_program.run([program, "bench", *arguments, "--customers", 200, "--repeat", 1, "--as-of", "2024-03-20", "--json"])
     document = result.document

@@ -409,6 +409,18 @@ static void limits_that_would_end_a_session_that_waits_for_us_do_not_count(void 
     cvm_store_close(store);
 }
 
+static void what_a_sleeping_agent_holds_is_free_after_the_time_of_a_lease(void **state)
+{
+    (void)state;
+    cvm_store_close(support_fresh());
+    struct cvm_store *store = support_open(CVM_DB_SHARED);
+    struct cvm_db *db = cvm_store_db(store);
+    assert_int_equal(support_number(db, "SELECT CAST(setting AS BIGINT) FROM pg_settings WHERE "
+                                        "name = 'idle_in_transaction_session_timeout'"),
+                     10000);
+    cvm_store_close(store);
+}
+
 /* ---- restarts ---- */
 
 static void a_reader_finds_its_server_again(void **state)
@@ -551,6 +563,7 @@ int main(void)
         cmocka_unit_test(a_transaction_that_gave_way_is_repeated_as_a_whole),
         cmocka_unit_test(the_server_tells_its_version_and_its_connections),
         cmocka_unit_test(limits_that_would_end_a_session_that_waits_for_us_do_not_count),
+        cmocka_unit_test(what_a_sleeping_agent_holds_is_free_after_the_time_of_a_lease),
         cmocka_unit_test(a_reader_finds_its_server_again),
         cmocka_unit_test(a_writer_that_lost_its_server_ends_and_nothing_half_done_stays),
         cmocka_unit_test(a_commit_that_the_server_did_not_get_keeps_nothing),

@@ -5,7 +5,7 @@
 # epmd of its own, runs as an unprivileged user when this is root, and is stopped at the end. The command finds
 #   BROKER_URL       amqp://...
 #   BROKER_TLS_URL   amqps://...?ca=..., where openssl is there
-#   BROKER_CONTROL   a program: settle, kill (as a crash does), start, restart, pause (SIGSTOP), resume, alarm, calm
+#   BROKER_CONTROL   a program: settle, kill (as a crash does), start, restart, pause (SIGSTOP), resume, queues, alarm, calm
 # and its exit status is that of this script; 77 (skip) where the package rabbitmq-server is not installed.
 set -eu
 
@@ -92,6 +92,7 @@ settle)
     # that when its node is killed stands still afterwards. Here the register is written at once.
     exec $as "$programs/rabbitmqctl" --quiet eval '[dets:sync(Table) || Table <- dets:all()].' > /dev/null
     ;;
+queues) exec $as "$programs/rabbitmqctl" --quiet list_queues --no-table-headers name messages ;;
 alarm) exec $as "$programs/rabbitmqctl" --quiet set_vm_memory_high_watermark absolute 1MB > /dev/null ;;
 calm) exec $as "$programs/rabbitmqctl" --quiet set_vm_memory_high_watermark 0.6 > /dev/null ;;
 end)
