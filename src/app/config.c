@@ -50,6 +50,7 @@ static const struct cvm_schema_field root_fields[] = {
         .max = 1),
     KEY(struct root_item, "privacy", privacy, CVM_SCHEMA_NODE),
     KEY(struct root_item, "audit", audit, CVM_SCHEMA_NODE),
+    KEY(struct root_item, "schedule", config.schedule, CVM_SCHEMA_NODE),
     KEY(struct root_item, "log", log, CVM_SCHEMA_NODE),
     KEY(struct root_item, "import", import, CVM_SCHEMA_NODE),
     KEY(struct root_item, "run", run, CVM_SCHEMA_NODE),

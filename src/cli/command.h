@@ -14,6 +14,7 @@
 #include "base/arena.h"
 #include "base/context.h"
 #include "base/json_writer.h"
+#include "base/yaml.h"
 #include "base/zone.h"
 #include "model/catalogue.h"
 #include "storage/store.h"
@@ -48,6 +49,7 @@ struct cvm_config {
     int64_t run_memory_mb; /* for the solver's matrix; a larger one lives in a temporary file */
     int64_t keep_runs;
     double realtime_share;
+    const struct cvm_yaml_node *schedule; /* workflows/schedule.h; NULL = none */
 };
 
 /* The bar that is on the screen. */

@@ -321,6 +321,26 @@ void cvm_work_close(struct cvm_work *work)
     work->store = NULL;
 }
 
+enum cvm_status cvm_session_change(struct cvm_session *session, cvm_change_fn change, void *state,
+                                   struct cvm_error *err)
+{
+    struct cvm_store *store = NULL;
+    enum cvm_status status = cvm_session_store(session, CVM_DB_SHARED, &store, err);
+    if (status != CVM_OK) {
+        return status;
+    }
+    status = cvm_db_begin(cvm_store_db(store), err);
+    if (status == CVM_OK) {
+        status = change(state, store, err);
+    }
+    if (status == CVM_OK) {
+        status = cvm_db_commit(cvm_store_db(store), err);
+    }
+    cvm_db_rollback(cvm_store_db(store));
+    cvm_store_close(store);
+    return status;
+}
+
 enum cvm_status cvm_session_page(struct cvm_session *session, const struct cvm_arguments *arguments,
                                  int64_t *limit, int64_t *before, struct cvm_error *err)
 {
