@@ -344,7 +344,7 @@ static void add_triggers(struct cvm_table *table, const struct cvm_json_value *m
 static void add_decision(struct cvm_table *table, const struct cvm_json_value *decision)
 {
     const struct cvm_json_value *treatment =
-        decision == NULL ? NULL : cvm_json_member(decision, "treatment");
+        decision == NULL ? NULL : cvm_json_member(decision, "selected_treatment");
     if (treatment != NULL && treatment->type == CVM_JSON_STRING) {
         cvm_table_add_format(table, "%.*s", (int)treatment->string.length, treatment->string.data);
     } else {
@@ -462,7 +462,7 @@ const struct cvm_command cvm_command_event_push = {
                "customer where a trigger matches. With a store of one process (sqlite:) the agents\n"
                "run in this command until they are done.\n\n"
                "  cvm event push --source churn_score '{\"customer_id\":\"U1\",\"date\":\"2024-03-20\",\n"
-               "      \"churn_score\":0.9}'\n"
+               "      \"churn_probability\":0.9}'\n"
                "  tail -n 1 calls.ndjson | cvm event push --source call_transcripts --wait",
     .positional_max = 1,
     .options = push_options,
