@@ -113,6 +113,9 @@ extern const struct cvm_agent_kind cvm_agent_evaluation;
 extern const struct cvm_agent_kind *const cvm_agent_kinds[]; /* NULL-terminated: agent.c */
 /* NULL when there is none: of the name, or of the queue "treatment.call_center". */
 const struct cvm_agent_kind *cvm_agent_kind_find(const char *queue);
+/* The same among others than these. */
+const struct cvm_agent_kind *cvm_agent_kind_find_in(const struct cvm_agent_kind *const *kinds,
+                                                    const char *queue);
 bool cvm_agent_kind_serves(const struct cvm_agent_kind *kind, enum cvm_message_type type);
 
 #endif

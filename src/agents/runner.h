@@ -10,6 +10,7 @@
 #define CVM_AGENTS_RUNNER_H
 
 #include "agents/agent.h"
+#include "base/trace.h"
 
 struct cvm_runner;
 
@@ -42,6 +43,8 @@ struct cvm_turn_report {
     enum cvm_turn_end end;
     struct cvm_error err;    /* of what failed */
     double seconds;          /* of the handling */
+    double commit_seconds;   /* of keeping it; 0 = it was not */
+    char traceparent[CVM_TRACEPARENT_SIZE]; /* of the turn: a span of the message's trace */
     struct cvm_text *answer; /* for who waits: JSON; empty where nothing was answered */
 };
 
