@@ -64,6 +64,7 @@ enum cvm_status cvm_adjuster_create(const struct cvm_host_options *options,
         const struct cvm_host_pool *pool = &options->pools[p];
         cvm_scale_init(&adjuster->pools[p].scale, pool->workers, cvm_host_pool_most(pool),
                        pool->workers);
+        adjuster->pools[p].backlog = -1;
     }
     adjuster->looked_s = now_s(adjuster);
     *out_adjuster = adjuster;

@@ -401,7 +401,7 @@ static enum cvm_status adjust(void *state, struct cvm_error *err)
 {
     struct cvm_host *host = state;
     (void)err;
-    for (int i = 0; !must_stop(host); i++) {
+    for (int i = 1; !must_stop(host); i++) {
         struct cvm_error away = {0};
         if (i % (CVM_SCALE_EVERY_MS / PAUSE_MS) == 0 &&
             cvm_adjuster_look(host->adjuster, &away) != CVM_OK) {
