@@ -63,6 +63,7 @@ struct cvm_effects {
 
 struct cvm_turn {
     const struct cvm_envelope *message;
+    const char *queue; /* of the worker: its kind's name, or a specialist's; NULL = the kind's */
     const struct cvm_json_value *payload; /* of the message: cvm_turn_text() and its like */
     const struct cvm_agent_site *site;
     const struct cvm_context *context; /* with the deadline of the message */

@@ -242,6 +242,7 @@ static enum cvm_status work_a_while(struct worker *worker, struct cvm_error *err
     struct cvm_runner_options options = {
         .site = host->options.site,
         .kind = worker->kind,
+        .queue = worker->pool->queue,
         .context = host->options.context,
         .name = worker->name,
         .incarnation = host->options.incarnation,

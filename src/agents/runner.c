@@ -355,6 +355,7 @@ struct cvm_turn_report cvm_runner_turn(struct cvm_runner *runner,
         .turn =
             {
                 .message = message,
+                .queue = runner->options.queue,
                 .site = runner->options.site,
                 .random = &runner->random,
                 .arena = cvm_arena_create(ARENA_BYTES_MAX),

@@ -17,6 +17,7 @@ struct cvm_runner;
 struct cvm_runner_options {
     const struct cvm_agent_site *site;
     const struct cvm_agent_kind *kind;
+    const char *queue; /* NULL = the kind's */
     const struct cvm_context *context;
     const char *name; /* of this worker, "treatment-1@host.4711": what rows say who did it */
     int64_t incarnation;
