@@ -7,6 +7,8 @@ names contain one.
 
 import json
 import os
+import signal
+import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
@@ -87,6 +89,22 @@ def events_come_from_files_and_standard_input_too(world):
     same([e["workflow_id"] for e in again["events"]], [e["workflow_id"] for e in from_file["events"]], "the same")
     text = world.cvm("event", "push", "--source", "churn_score", "--as-of", DAY, world.path("events.ndjson")).out
     expect("0 stored, 2 there already" in text and customers[0] in text, text)
+
+
+def an_agent_process_writes_its_figures_whole_until_it_is_told_to_stop(world):
+    path = world.path("cvm.prom")
+    command = [world.program, "agent", "all", "--workers", "1", "--workers-max", "2", "--metrics", path,
+               "--config", world.path("cvm.yaml")]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as child:
+        while not os.path.exists(path) and child.poll() is None:
+            os.sched_yield()
+        child.send_signal(signal.SIGTERM)
+        same(child.wait(60), 0, "exit status")
+    with open(path, encoding="utf-8") as file:
+        text = file.read()
+    expect("# TYPE cvm_broker_received_total counter" in text and text.endswith("\n"), text[:200])
+    result = world.cvm("agent", "all", "--workers", 3, "--workers-max", 2, allowed=(2,))
+    expect("--workers-max" in result.err, result.err)
 
 
 HELPERS = {"expect", "same", "main", "score"}
