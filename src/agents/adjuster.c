@@ -21,10 +21,10 @@ struct pool {
     struct cvm_scale scale;
     uint64_t began;
     uint64_t ended;
-    double seconds;   /* of turns that ended */
-    size_t at_work;   /* turns */
-    double starts_s;  /* sum of when they began */
-    int64_t backlog;  /* at the last look; < 0 = unknown */
+    double seconds;  /* of turns that ended */
+    size_t at_work;  /* turns */
+    double starts_s; /* sum of when they began */
+    int64_t backlog; /* at the last look; < 0 = unknown */
 };
 
 struct cvm_adjuster {
@@ -118,7 +118,9 @@ void cvm_adjuster_began(struct cvm_adjuster *adjuster, size_t pool)
 static enum cvm_call_outcome outcome_of(const struct cvm_turn_report *report)
 {
     bool is_slow = report->commit_seconds >= CVM_ADJUSTER_COMMIT_SLOW_S;
-    return report->end == CVM_TURN_LATER ? CVM_CALL_FAILED : is_slow ? CVM_CALL_SLOW : CVM_CALL_GOOD;
+    return report->end == CVM_TURN_LATER ? CVM_CALL_FAILED
+           : is_slow                     ? CVM_CALL_SLOW
+                                         : CVM_CALL_GOOD;
 }
 
 void cvm_adjuster_ended(struct cvm_adjuster *adjuster, size_t number,
@@ -174,7 +176,8 @@ static struct cvm_scale_sample sample_of(struct cvm_adjuster *adjuster, size_t n
     double elapsed_s = now - adjuster->looked_s > 0.001 ? now - adjuster->looked_s : 0.001;
     double at_work_s = (double)pool->at_work * now - pool->starts_s;
     double turns = (double)pool->ended + (double)pool->at_work;
-    double grown = depth->ready < 0 || pool->backlog < 0 ? 0 : (double)(depth->ready - pool->backlog);
+    double grown =
+        depth->ready < 0 || pool->backlog < 0 ? 0 : (double)(depth->ready - pool->backlog);
     double arrived = (double)pool->began + grown;
     pool->backlog = depth->ready;
     struct cvm_scale_sample sample = {
@@ -198,8 +201,8 @@ static enum cvm_status read_depths(struct cvm_adjuster *adjuster, struct figures
         status = cvm_broker_link_open(options->broker, &adjuster->link, err);
     }
     for (size_t p = 0; status == CVM_OK && p < options->pool_count; p++) {
-        status = cvm_broker_depth_of(adjuster->link, options->pools[p].queue, &figures->depths[p],
-                                     err);
+        status =
+            cvm_broker_depth_of(adjuster->link, options->pools[p].queue, &figures->depths[p], err);
         if (status == CVM_E_NOT_FOUND) { /* no worker has made it yet */
             figures->depths[p] = (struct cvm_broker_depth){-1, -1, -1};
             status = CVM_OK;
@@ -291,9 +294,9 @@ static enum cvm_status note_change(const struct cvm_adjuster *adjuster, size_t n
 static void gauge(const struct cvm_adjuster *adjuster, const char *name, const char *labels,
                   const char *help, double value)
 {
-    cvm_metric_set(cvm_metrics_get(adjuster->options->context->metrics, CVM_METRIC_GAUGE, name,
-                                   labels, help),
-                   value);
+    cvm_metric_set(
+        cvm_metrics_get(adjuster->options->context->metrics, CVM_METRIC_GAUGE, name, labels, help),
+        value);
 }
 
 static void show_pools(struct cvm_adjuster *adjuster, const struct figures *figures)
@@ -306,8 +309,7 @@ static void show_pools(struct cvm_adjuster *adjuster, const struct figures *figu
         gauge(adjuster, "cvm_agent_workers", labels, "Workers that are at work or wait for it.",
               (double)cvm_adjuster_wanted(adjuster, p));
         if (depth->ready >= 0) {
-            gauge(adjuster, "cvm_queue_ready", labels, "Messages that wait.",
-                  (double)depth->ready);
+            gauge(adjuster, "cvm_queue_ready", labels, "Messages that wait.", (double)depth->ready);
         }
         if (depth->in_flight >= 0) {
             gauge(adjuster, "cvm_queue_in_flight", labels, "Messages delivered and not done with.",

@@ -20,8 +20,8 @@ struct cvm_host;
 
 struct cvm_host_pool {
     const char *queue; /* a kind, or one of its specialists: "treatment.call_center" */
-    size_t workers; /* at first, and at least */
-    size_t most;    /* at most, as busy as they are; less than `workers`: their number stays */
+    size_t workers;    /* at first, and at least */
+    size_t most;       /* at most, as busy as they are; less than `workers`: their number stays */
 };
 size_t cvm_host_pool_most(const struct cvm_host_pool *pool);
 
@@ -37,7 +37,7 @@ struct cvm_host_options {
     const struct cvm_agent_kind *const *kinds; /* ends with NULL; NULL = cvm_agent_kinds */
     bool orchestrates;
     bool is_adjusted_by_hand; /* by cvm_host_adjust() alone; else every CVM_SCALE_EVERY_MS, too */
-    bool is_alone; /* the broker is this process: what was on its way is gone with it */
+    bool is_alone;            /* the broker is this process: what was on its way is gone with it */
     uint64_t seed;
 };
 /* All are borrowed until it is stopped. CVM_E_NOT_FOUND names a queue that no kind serves. When it

@@ -45,8 +45,7 @@ static struct cvm_slice slice_of(const char *text)
 }
 
 /* The steps of a workflow are spans of one trace, also where who accepted it named none. */
-static const char *trace_of(const struct cvm_flow_message *message,
-                            char text[CVM_TRACEPARENT_SIZE])
+static const char *trace_of(const struct cvm_flow_message *message, char text[CVM_TRACEPARENT_SIZE])
 {
     struct cvm_random random;
     if (message->traceparent != NULL) {
@@ -84,9 +83,9 @@ static enum cvm_status encode(void *state, const struct cvm_flow_message *messag
     write_payload(message, &payload);
     envelope.payload = (struct cvm_slice){cvm_text_string(&payload), payload.length};
     enum cvm_status status =
-        payload.failed ? CVM_FAIL(err, CVM_E_LIMIT, "step '%s' needs to be told too much",
-                                  message->step)
-                       : cvm_envelope_check(&envelope, err);
+        payload.failed
+            ? CVM_FAIL(err, CVM_E_LIMIT, "step '%s' needs to be told too much", message->step)
+            : cvm_envelope_check(&envelope, err);
     if (status == CVM_OK) {
         size_t length = cvm_envelope_bytes(&envelope);
         status = cvm_buffer_reserve(&orchestrator->bytes, length, err);
@@ -268,8 +267,7 @@ static enum cvm_status take_message(void *state, const struct cvm_outbox_message
     if (bytes == NULL || relay->destinations[i] == NULL) {
         return CVM_FAIL(err, CVM_E_LIMIT, "no memory for messages");
     }
-    enum cvm_status status =
-        cvm_envelope_decode(bytes, message->length, &relay->envelopes[i], err);
+    enum cvm_status status = cvm_envelope_decode(bytes, message->length, &relay->envelopes[i], err);
     if (status == CVM_OK) {
         relay->sendings[i] = (struct cvm_sending){.envelope = &relay->envelopes[i]};
         relay->numbers[i] = message->outbox;
@@ -339,8 +337,8 @@ static enum cvm_status send_all(struct cvm_orchestrator *orchestrator, int64_t n
     struct cvm_store *store = cvm_agent_writer_lock(writer);
     enum cvm_status status = cvm_lease_now(store, &now_ms, err);
     if (status == CVM_OK) {
-        status = cvm_outbox_pending(store, number, now_ms, MESSAGES_PER_SEND, take_message, relay,
-                                    err);
+        status =
+            cvm_outbox_pending(store, number, now_ms, MESSAGES_PER_SEND, take_message, relay, err);
     }
     cvm_agent_writer_unlock(writer);
     if (status == CVM_OK && relay->count > 0) {

@@ -267,8 +267,8 @@ static enum cvm_turn_end end_failed(struct turning *turning, enum cvm_status fai
 static void count_failure(const struct cvm_runner *runner, enum cvm_status status)
 {
     char labels[96];
-    (void)snprintf(labels, sizeof(labels), "kind=\"%s\",class=\"%s\"",
-                   runner->options.kind->name, cvm_failure_name(cvm_failure_of_status(status)));
+    (void)snprintf(labels, sizeof(labels), "kind=\"%s\",class=\"%s\"", runner->options.kind->name,
+                   cvm_failure_name(cvm_failure_of_status(status)));
     cvm_metric_add(cvm_metrics_get(runner->options.context->metrics, CVM_METRIC_COUNTER,
                                    "cvm_agent_failures_total", labels,
                                    "Attempts that failed, by why."),

@@ -42,9 +42,9 @@ const char *cvm_turn_end_name(enum cvm_turn_end end);
 
 struct cvm_turn_report {
     enum cvm_turn_end end;
-    struct cvm_error err;    /* of what failed */
-    double seconds;          /* of the handling */
-    double commit_seconds;   /* of keeping it; 0 = it was not */
+    struct cvm_error err;                   /* of what failed */
+    double seconds;                         /* of the handling */
+    double commit_seconds;                  /* of keeping it; 0 = it was not */
     char traceparent[CVM_TRACEPARENT_SIZE]; /* of the turn: a span of the message's trace */
     struct cvm_text *answer; /* for who waits: JSON; empty where nothing was answered */
 };

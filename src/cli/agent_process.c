@@ -33,9 +33,8 @@ enum cvm_status cvm_session_broker(struct cvm_session *session, struct cvm_store
 {
     enum cvm_status status = name_prefix(store, prefix, err);
     struct cvm_broker_options options = {.prefix = prefix, .context = session->context};
-    return status == CVM_OK
-               ? cvm_broker_open(session->config.broker_url, &options, out_broker, err)
-               : status;
+    return status == CVM_OK ? cvm_broker_open(session->config.broker_url, &options, out_broker, err)
+                            : status;
 }
 
 /* ---- types ---- */
@@ -89,8 +88,7 @@ static enum cvm_status read_types(struct cvm_session *session,
 {
     const char *const *types = NULL;
     size_t count = 0;
-    enum cvm_status status =
-        cvm_argument_list(session->arena, options->types, &types, &count, err);
+    enum cvm_status status = cvm_argument_list(session->arena, options->types, &types, &count, err);
     for (size_t i = 0; status == CVM_OK && i < count; i++) {
         bool is_all = strcmp(types[i], "all") == 0;
         if (is_all || strcmp(types[i], ORCHESTRATION) == 0) {

@@ -28,8 +28,8 @@ struct cvm_agent_process {
     char prefix[40];                  /* of names on shared servers: one per store */
 };
 
-/* CVM_E_INVALID names a type that is none; CVM_E_UNAVAILABLE a store that another process writes and
- * that only one can. On failure nothing is left open. */
+/* CVM_E_INVALID names a type that is none; CVM_E_UNAVAILABLE a store that another process writes
+ * and that only one can. On failure nothing is left open. */
 CVM_MUST_CHECK enum cvm_status
 cvm_agent_process_open(struct cvm_session *session, const struct cvm_agent_process_options *options,
                        struct cvm_agent_process *out_process, struct cvm_error *err);

@@ -29,8 +29,7 @@ static void write_metrics(struct cvm_session *session, const struct cvm_agent_pr
     cvm_text_init(&text, 0);
     cvm_broker_report(process->broker, metrics);
     cvm_metrics_write(metrics, &text);
-    if (text.failed ||
-        cvm_file_write(path, cvm_text_string(&text), text.length, &err) != CVM_OK) {
+    if (text.failed || cvm_file_write(path, cvm_text_string(&text), text.length, &err) != CVM_OK) {
         cvm_session_warn(session, "metrics: %s", err.message);
     }
     cvm_text_finish(&text);
@@ -90,8 +89,8 @@ static void forget_metrics(struct cvm_session *session)
     session->context.metrics = NULL;
 }
 
-static enum cvm_status run_agent(struct cvm_session *session,
-                                 const struct cvm_arguments *arguments, struct cvm_error *err)
+static enum cvm_status run_agent(struct cvm_session *session, const struct cvm_arguments *arguments,
+                                 struct cvm_error *err)
 {
     struct cvm_agent_process_options options = {.types = arguments->positional[0]};
     const char *metrics_path = cvm_argument(arguments, "--metrics");
@@ -118,7 +117,8 @@ static enum cvm_status run_agent(struct cvm_session *session,
 }
 
 static const struct cvm_option agent_options[] = {
-    {"--workers", "N", "workers of each type (default: as configured, else 1; of treatment one per core)"},
+    {"--workers", "N",
+     "workers of each type (default: as configured, else 1; of treatment one per core)"},
     {"--workers-max", "N", "and as busy as they are at most (default: their number stays)"},
     {"--metrics", "FILE", "write figures for Prometheus there every 5 s (node_exporter textfile)"},
     {"--threads", "N", "threads of the solver (default: as configured; 0 = one per core)"},
@@ -129,19 +129,20 @@ const struct cvm_command cvm_command_agent = {
     .name = "agent",
     .arguments = "TYPE[,TYPE...]",
     .summary = "Run agents of some types until SIGTERM",
-    .details = "Agents take messages from the broker of cvm.yaml, work on the store, and stop when they\n"
-               "are told to, after the turn that they are at. Start as many processes as you like; each\n"
-               "needs a store that several may write (postgresql://) and a broker between them.\n\n"
-               "  data           pins what a run sees and cuts the base into parts\n"
-               "  trigger        says which triggers find a customer\n"
-               "  journey        reads a customer's journey\n"
-               "  treatment      values every permitted treatment; treatment.NAME for specialists\n"
-               "  allocation     decides who gets what\n"
-               "  evaluation     says what became of a run\n"
-               "  orchestration  moves workflows on\n"
-               "  all            every one of them\n\n"
-               "  cvm agent treatment --workers 8\n"
-               "  cvm agent orchestration,data,allocation",
+    .details =
+        "Agents take messages from the broker of cvm.yaml, work on the store, and stop when they\n"
+        "are told to, after the turn that they are at. Start as many processes as you like; each\n"
+        "needs a store that several may write (postgresql://) and a broker between them.\n\n"
+        "  data           pins what a run sees and cuts the base into parts\n"
+        "  trigger        says which triggers find a customer\n"
+        "  journey        reads a customer's journey\n"
+        "  treatment      values every permitted treatment; treatment.NAME for specialists\n"
+        "  allocation     decides who gets what\n"
+        "  evaluation     says what became of a run\n"
+        "  orchestration  moves workflows on\n"
+        "  all            every one of them\n\n"
+        "  cvm agent treatment --workers 8\n"
+        "  cvm agent orchestration,data,allocation",
     .positional_min = 1,
     .positional_max = 1,
     .options = agent_options,

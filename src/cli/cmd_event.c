@@ -11,9 +11,9 @@
 #include "cli/commands.h"
 #include "cli/document.h"
 #include "cli/event_input.h"
+#include "cli/paths.h"
 #include "cli/work.h"
 #include "cli/workflow_definitions.h"
-#include "cli/paths.h"
 #include "storage/customers.h"
 #include "storage/step_store.h"
 #include "workflows/flow.h"
@@ -112,8 +112,9 @@ static enum cvm_status accept_all(struct push_job *job, struct cvm_store *store,
     struct cvm_db *db = cvm_store_db(store);
     const struct cvm_context *context = &job->session->context;
     struct cvm_random random;
-    cvm_random_init(&random, cvm_hash_mix((uint64_t)cvm_context_now_ms(context),
-                                          (uint64_t)context->clock.steady_ns(context->clock.state)));
+    cvm_random_init(&random,
+                    cvm_hash_mix((uint64_t)cvm_context_now_ms(context),
+                                 (uint64_t)context->clock.steady_ns(context->clock.state)));
     bool is_refused = job->report.rejected == job->report.read;
     enum cvm_status status = cvm_db_begin(db, err);
     for (size_t i = 0; status == CVM_OK && !is_refused && i < job->records.count; i++) {
@@ -133,9 +134,9 @@ static enum cvm_status read_events(struct push_job *job, struct cvm_store *store
     const char *what = arguments->positional_count > 0 ? arguments->positional[0] : "-";
     enum cvm_status status = cvm_session_catalogue(job->session, store, &job->catalogue, err);
     if (status == CVM_OK) {
-        status = cvm_event_records_read(job->session, job->catalogue,
-                                        cvm_argument(arguments, "--source"), what, &job->records,
-                                        err);
+        status =
+            cvm_event_records_read(job->session, job->catalogue,
+                                   cvm_argument(arguments, "--source"), what, &job->records, err);
     }
     if (status != CVM_OK) {
         return status;
@@ -379,8 +380,8 @@ static void print_text(const struct push_job *job)
         const char *id = pushed->workflow.workflow_id;
         cvm_table_add(&table, pushed->event->identity.customer_id);
         cvm_table_add(&table, id == NULL ? "-" : id);
-        cvm_table_add(&table, id == NULL ? "rejected"
-                                         : cvm_workflow_state_name(pushed->workflow.state));
+        cvm_table_add(&table,
+                      id == NULL ? "rejected" : cvm_workflow_state_name(pushed->workflow.state));
         add_triggers(&table, parse(job, reader, pushed->matches));
         add_decision(&table, parse(job, reader, pushed->decision));
     }
@@ -424,8 +425,8 @@ static enum cvm_status run_push(struct cvm_session *session, const struct cvm_ar
         .as_of_day = CVM_DAY_NONE,
         .timeout_s = TIMEOUT_DEFAULT_S,
         .waits = cvm_argument_given(arguments, "--wait"),
-        .is_embedded = session->config.store_url == NULL ||
-                       !cvm_store_is_server(session->config.store_url),
+        .is_embedded =
+            session->config.store_url == NULL || !cvm_store_is_server(session->config.store_url),
     };
     enum cvm_status status = cvm_argument_day(arguments, "--as-of", &job.as_of_day, err);
     if (status == CVM_OK) {
@@ -456,14 +457,15 @@ const struct cvm_command cvm_command_event_push = {
     .name = "event push",
     .arguments = "[JSON|FILE|-]",
     .summary = "Store an event, and have agents act on it",
-    .details = "One JSON object, or one a line, from the argument, a file or standard input. It is\n"
-               "stored as `cvm import` would; then the workflow trigger_and_process begins for its\n"
-               "customer, once: the same event pushed again starts nothing. It decides for the\n"
-               "customer where a trigger matches. With a store of one process (sqlite:) the agents\n"
-               "run in this command until they are done.\n\n"
-               "  cvm event push --source churn_score '{\"customer_id\":\"U1\",\"date\":\"2024-03-20\",\n"
-               "      \"churn_probability\":0.9}'\n"
-               "  tail -n 1 calls.ndjson | cvm event push --source call_transcripts --wait",
+    .details =
+        "One JSON object, or one a line, from the argument, a file or standard input. It is\n"
+        "stored as `cvm import` would; then the workflow trigger_and_process begins for its\n"
+        "customer, once: the same event pushed again starts nothing. It decides for the\n"
+        "customer where a trigger matches. With a store of one process (sqlite:) the agents\n"
+        "run in this command until they are done.\n\n"
+        "  cvm event push --source churn_score '{\"customer_id\":\"U1\",\"date\":\"2024-03-20\",\n"
+        "      \"churn_probability\":0.9}'\n"
+        "  tail -n 1 calls.ndjson | cvm event push --source call_transcripts --wait",
     .positional_max = 1,
     .options = push_options,
     .run = run_push,

@@ -25,9 +25,9 @@
 /* One process of agents, started again when it dies. */
 struct child {
     const char *types;
-    pid_t pid;         /* 0 = not running */
-    int64_t start_ms;  /* steady; of this life, or when the next one may begin */
-    int deaths;        /* in a row */
+    pid_t pid;        /* 0 = not running */
+    int64_t start_ms; /* steady; of this life, or when the next one may begin */
+    int deaths;       /* in a row */
 };
 
 struct family {
@@ -117,9 +117,9 @@ static enum cvm_status look_after(struct family *family, struct cvm_error *err)
             note_death(family, child, how);
         }
         if (child->deaths > DEATHS_MAX) {
-            enum cvm_status status = CVM_FAIL(err, CVM_E_UNAVAILABLE,
-                                              "agents %s ended %d times in a row", child->types,
-                                              child->deaths);
+            enum cvm_status status =
+                CVM_FAIL(err, CVM_E_UNAVAILABLE, "agents %s ended %d times in a row", child->types,
+                         child->deaths);
             return cvm_error_hint(err, status, "`cvm agent %s` by hand says why.", child->types);
         }
         if (child->pid == 0 && steady_ms(family->session) >= child->start_ms) {
@@ -192,8 +192,8 @@ static enum cvm_status plan(struct family *family, struct cvm_error *err)
     if (status != CVM_OK) {
         return cvm_session_usage(family->session, status);
     }
-    bool is_file = session->config.store_url != NULL &&
-                   strncmp(session->config.store_url, "sqlite:", 7) == 0;
+    bool is_file =
+        session->config.store_url != NULL && strncmp(session->config.store_url, "sqlite:", 7) == 0;
     if (cvm_session_broker_is_local(session) || is_file) {
         return add(family, "all", 1, err);
     }
@@ -231,10 +231,11 @@ const struct cvm_command cvm_command_up = {
     .name = "up",
     .arguments = "",
     .summary = "Run a whole set of agents, and start again what dies",
-    .details = "One process for all agents but those of treatment, and --processes for these. One that\n"
-               "dies is started again, after a pause that doubles; one that dies over and over ends the\n"
-               "set with an error, for whoever watches it. With a store or a broker of one process\n"
-               "(sqlite:, local:) it is one process.",
+    .details =
+        "One process for all agents but those of treatment, and --processes for these. One that\n"
+        "dies is started again, after a pause that doubles; one that dies over and over ends the\n"
+        "set with an error, for whoever watches it. With a store or a broker of one process\n"
+        "(sqlite:, local:) it is one process.",
     .options = up_options,
     .run = run_up,
 };

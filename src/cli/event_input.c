@@ -57,8 +57,8 @@ static enum cvm_status read_text(struct cvm_session *session, const char *what,
     }
     records->length = strlen(what);
     if (!is_json) {
-        enum cvm_status status = cvm_file_read(session->arena, what, CVM_EVENTS_BYTES_MAX, &read,
-                                               &records->length, err);
+        enum cvm_status status =
+            cvm_file_read(session->arena, what, CVM_EVENTS_BYTES_MAX, &read, &records->length, err);
         if (status != CVM_OK) {
             return status;
         }
@@ -79,8 +79,7 @@ static void join_lines(struct cvm_event_records *records)
     struct cvm_json_reader *reader = cvm_json_reader_create(CVM_EVENTS_BYTES_MAX);
     struct cvm_arena *arena = cvm_arena_create(CVM_EVENTS_BYTES_MAX);
     if (reader != NULL && arena != NULL &&
-        cvm_json_read(reader, arena, records->text, records->length, true, &root, NULL) ==
-            CVM_OK) {
+        cvm_json_read(reader, arena, records->text, records->length, true, &root, NULL) == CVM_OK) {
         for (size_t i = 0; i < records->length; i++) {
             bool is_break = records->text[i] == '\n' || records->text[i] == '\r';
             records->text[i] = is_break ? ' ' : records->text[i];
@@ -118,9 +117,8 @@ static enum cvm_status cut(struct cvm_session *session, const struct cvm_catalog
             continue;
         }
         if (records->count == CVM_EVENTS_MAX) {
-            enum cvm_status status = CVM_FAIL(err, CVM_E_LIMIT,
-                                              "at most %d events are pushed at once",
-                                              CVM_EVENTS_MAX);
+            enum cvm_status status =
+                CVM_FAIL(err, CVM_E_LIMIT, "at most %d events are pushed at once", CVM_EVENTS_MAX);
             return cvm_error_hint(err, status, "`cvm import` takes any number.");
         }
         enum cvm_status status = cvm_import_identify(session->arena, catalogue, records->source,
@@ -130,9 +128,9 @@ static enum cvm_status cut(struct cvm_session *session, const struct cvm_catalog
         }
         records->items[records->count++] = event;
     }
-    return records->count > 0 ? CVM_OK
-                              : CVM_FAIL(err, CVM_E_INVALID, "there is no event in %s",
-                                         records->name);
+    return records->count > 0
+               ? CVM_OK
+               : CVM_FAIL(err, CVM_E_INVALID, "there is no event in %s", records->name);
 }
 
 enum cvm_status cvm_event_records_read(struct cvm_session *session,

@@ -30,11 +30,9 @@ CVM_MUST_CHECK enum cvm_status cvm_event_records_read(struct cvm_session *sessio
                                                       struct cvm_error *err);
 
 /* Through the ordinary import: what is there already stays as it is. */
-CVM_MUST_CHECK enum cvm_status cvm_event_records_import(struct cvm_session *session,
-                                                        struct cvm_store *writer,
-                                                        const struct cvm_catalogue *catalogue,
-                                                        struct cvm_event_records *records,
-                                                        struct cvm_import_report *out_report,
-                                                        struct cvm_error *err);
+CVM_MUST_CHECK enum cvm_status
+cvm_event_records_import(struct cvm_session *session, struct cvm_store *writer,
+                         const struct cvm_catalogue *catalogue, struct cvm_event_records *records,
+                         struct cvm_import_report *out_report, struct cvm_error *err);
 
 #endif

@@ -13,9 +13,8 @@ enum cvm_status cvm_import_identify(struct cvm_arena *arena, const struct cvm_ca
     struct cvm_record_block block = {
         .source = source, .first_record = 1, .format = CVM_RECORDS_NDJSON};
     char *padded = cvm_arena_alloc(arena, text.length + CVM_JSON_PADDING, 1);
-    enum cvm_status status =
-        padded == NULL ? CVM_FAIL(err, CVM_E_LIMIT, "no memory for a record")
-                       : cvm_import_plan_make(arena, catalogue, &plan, err);
+    enum cvm_status status = padded == NULL ? CVM_FAIL(err, CVM_E_LIMIT, "no memory for a record")
+                                            : cvm_import_plan_make(arena, catalogue, &plan, err);
     if (status != CVM_OK) {
         return status;
     }

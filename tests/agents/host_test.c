@@ -468,8 +468,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_workflow_makes_the_plan_of_the_run_in_one_go, set_up,
                                         tear_down),
-        cmocka_unit_test_setup_teardown(what_a_stopped_process_left_is_taken_up_by_the_next,
-                                        set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_a_stopped_process_left_is_taken_up_by_the_next, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(a_run_without_data_fails_and_says_why, set_up, tear_down),
         cmocka_unit_test_setup_teardown(one_customer_goes_through_its_workflow, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_question_gets_its_answer, set_up, tear_down),
