@@ -1,5 +1,5 @@
-/* orchestrator.h - the agent that moves workflows on: it owns partitions of them under leases, looks
- * at those with news, and sends what comes next.
+/* orchestrator.h - the agent that moves workflows on: it owns partitions of them under leases,
+ * looks at those with news, and sends what comes next.
  *
  * Every look is a turn of its own (storage/turn.h) that proves the lease of the partition, so one
  * that was replaced while it slept changes nothing. What is to be sent is committed with the look,

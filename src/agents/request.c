@@ -83,8 +83,9 @@ static enum cvm_status send(struct cvm_requester *requester, const char *queue,
     return status == CVM_OK ? cvm_broker_confirm(requester->link, timeout_ms, err) : status;
 }
 
-enum cvm_status cvm_requester_ask(struct cvm_requester *requester, const struct cvm_request *request,
-                                  struct cvm_text *out_answer, struct cvm_error *err)
+enum cvm_status cvm_requester_ask(struct cvm_requester *requester,
+                                  const struct cvm_request *request, struct cvm_text *out_answer,
+                                  struct cvm_error *err)
 {
     int64_t now_ms = cvm_context_now_ms(requester->context);
     double deadline = cvm_context_seconds(requester->context) + (double)request->timeout_ms / 1000;
@@ -113,8 +114,7 @@ enum cvm_status cvm_requester_ask(struct cvm_requester *requester, const struct 
                             request->queue, (long long)request->timeout_ms);
         }
         int wait_ms = left_ms < SLICE_MS ? (int)left_ms + 1 : SLICE_MS;
-        status =
-            take_answer(requester, &envelope.id, wait_ms, out_answer, &is_there, err);
+        status = take_answer(requester, &envelope.id, wait_ms, out_answer, &is_there, err);
     }
     return status == CVM_OK && out_answer->failed
                ? CVM_FAIL(err, CVM_E_LIMIT, "no memory for an answer")

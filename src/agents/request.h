@@ -13,13 +13,11 @@
 struct cvm_broker;
 struct cvm_requester;
 
-/* With a link and a queue for answers of its own; for one thread. `name` is told apart from those of
- * other processes; borrowed. */
-CVM_MUST_CHECK enum cvm_status cvm_requester_open(struct cvm_broker *broker,
-                                                  const struct cvm_context *context,
-                                                  const char *name, uint64_t seed,
-                                                  struct cvm_requester **out_requester,
-                                                  struct cvm_error *err);
+/* With a link and a queue for answers of its own; for one thread. `name` is told apart from those
+ * of other processes; borrowed. */
+CVM_MUST_CHECK enum cvm_status
+cvm_requester_open(struct cvm_broker *broker, const struct cvm_context *context, const char *name,
+                   uint64_t seed, struct cvm_requester **out_requester, struct cvm_error *err);
 void cvm_requester_close(struct cvm_requester *requester); /* NULL is fine */
 
 struct cvm_request {
@@ -29,8 +27,8 @@ struct cvm_request {
     int64_t timeout_ms;
 };
 /* out_answer gets {"end": "done", "output": {...}} or {"end": ..., "error": text}: what the agent
- * said, also when it could not. CVM_E_TIMEOUT when nobody answered in time; the work may be done all
- * the same. CVM_E_UNAVAILABLE when the broker is away. */
+ * said, also when it could not. CVM_E_TIMEOUT when nobody answered in time; the work may be done
+ * all the same. CVM_E_UNAVAILABLE when the broker is away. */
 CVM_MUST_CHECK enum cvm_status cvm_requester_ask(struct cvm_requester *requester,
                                                  const struct cvm_request *request,
                                                  struct cvm_text *out_answer,

@@ -37,8 +37,8 @@ static double smooth(double before, double now)
 static double need_of(struct cvm_scale *scale, const struct cvm_scale_sample *sample)
 {
     bool is_first = !scale->has_sample;
-    scale->arrivals_per_s = is_first ? sample->arrivals_per_s
-                                     : smooth(scale->arrivals_per_s, sample->arrivals_per_s);
+    scale->arrivals_per_s =
+        is_first ? sample->arrivals_per_s : smooth(scale->arrivals_per_s, sample->arrivals_per_s);
     if (sample->service_s > 0) {
         scale->service_s =
             scale->service_s == 0 ? sample->service_s : smooth(scale->service_s, sample->service_s);

@@ -2,11 +2,11 @@
  *
  *     need = ceil((arrivals/s * service_s + backlog * service_s / drain_s) / 0.7)
  *
- * smoothed (alpha 0.3). Up at once when the need is a tenth above what is there, at most to twice as
- * many, then not again for 10 seconds; down, by a quarter at most, when two minutes never needed as
- * many; never up while what the agents depend on is slow or away, where more of them would make it
- * worse: then down to what one dependency bears. The rule of Kubernetes' HPA, with a queue's backlog
- * in place of processor time.
+ * smoothed (alpha 0.3). Up at once when the need is a tenth above what is there, at most to twice
+ * as many, then not again for 10 seconds; down, by a quarter at most, when two minutes never needed
+ * as many; never up while what the agents depend on is slow or away, where more of them would make
+ * it worse: then down to what one dependency bears. The rule of Kubernetes' HPA, with a queue's
+ * backlog in place of processor time.
  */
 #ifndef CVM_AGENTS_SCALE_H
 #define CVM_AGENTS_SCALE_H
@@ -15,18 +15,18 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define CVM_SCALE_EVERY_MS     5000
-#define CVM_SCALE_UTILISATION  0.7
-#define CVM_SCALE_DRAIN_S      30.0
-#define CVM_SCALE_COOLDOWN_MS  10000
-#define CVM_SCALE_WINDOW_MS    120000
-#define CVM_SCALE_SAMPLES      (CVM_SCALE_WINDOW_MS / CVM_SCALE_EVERY_MS)
+#define CVM_SCALE_EVERY_MS    5000
+#define CVM_SCALE_UTILISATION 0.7
+#define CVM_SCALE_DRAIN_S     30.0
+#define CVM_SCALE_COOLDOWN_MS 10000
+#define CVM_SCALE_WINDOW_MS   120000
+#define CVM_SCALE_SAMPLES     (CVM_SCALE_WINDOW_MS / CVM_SCALE_EVERY_MS)
 
 struct cvm_scale_sample {
-    int64_t now_ms;        /* steady */
-    double arrivals_per_s; /* messages, since the sample before */
-    double service_s;      /* mean time of a turn; 0 = none ended */
-    int64_t backlog;       /* messages that wait; < 0 = unknown, as none */
+    int64_t now_ms;          /* steady */
+    double arrivals_per_s;   /* messages, since the sample before */
+    double service_s;        /* mean time of a turn; 0 = none ended */
+    int64_t backlog;         /* messages that wait; < 0 = unknown, as none */
     bool is_dependency_slow; /* the store, or a breaker is open */
 };
 

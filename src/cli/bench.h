@@ -23,6 +23,8 @@ struct cvm_bench {
     int64_t repeats; /* in one process, of a bench that repeats by itself */
     /* cache */
     const char *cache_url; /* of a server; NULL = none is measured */
+    /* broker */
+    const char *broker_url; /* of a server; NULL = none is measured */
     /* allocate */
     int64_t rows;
     int64_t seed;
@@ -91,10 +93,12 @@ CVM_MUST_CHECK enum cvm_status cvm_bench_point_reads(struct cvm_bench *bench, co
                                                      struct cvm_bench_sample *sample,
                                                      struct cvm_error *err);
 
-/* The jobs (bench_jobs.c, bench_rules.c, bench_allocate.c, bench_cache.c, bench_read.c,
- * bench_workflow.c). */
+/* The jobs (bench_jobs.c, bench_rules.c, bench_allocate.c, bench_broker.c, bench_cache.c,
+ * bench_read.c, bench_workflow.c). */
 enum cvm_status cvm_bench_allocate(struct cvm_bench *bench, struct cvm_bench_sample *out_sample,
                                    struct cvm_error *err);
+enum cvm_status cvm_bench_broker(struct cvm_bench *bench, struct cvm_bench_sample *out_sample,
+                                 struct cvm_error *err);
 enum cvm_status cvm_bench_cache(struct cvm_bench *bench, struct cvm_bench_sample *out_sample,
                                 struct cvm_error *err);
 enum cvm_status cvm_bench_write_data(struct cvm_bench *bench, struct cvm_bench_sample *out_sample,

@@ -130,9 +130,10 @@ const struct cvm_command cvm_command_agent = {
     .arguments = "TYPE[,TYPE...]",
     .summary = "Run agents of some types until SIGTERM",
     .details =
-        "Agents take messages from the broker of cvm.yaml, work on the store, and stop when they\n"
-        "are told to, after the turn that they are at. Start as many processes as you like; each\n"
-        "needs a store that several may write (postgresql://) and a broker between them.\n\n"
+        "Agents take messages from the broker of cvm.yaml, work on the store, and stop\n"
+        "when they are told to, after the turn that they are at. Start as many processes as\n"
+        "you like: they need a store that several may write (postgresql://) and a broker\n"
+        "between them.\n\n"
         "  data           pins what a run sees and cuts the base into parts\n"
         "  trigger        says which triggers find a customer\n"
         "  journey        reads a customer's journey\n"

@@ -43,6 +43,7 @@ static const struct bench_kind {
     {"read", cvm_bench_fill_store, cvm_bench_read, true, true, false, 0},
     {"run", cvm_bench_fill_store, cvm_bench_run, false, false, false, 0},
     {"cache", cvm_bench_fill_store, cvm_bench_cache, false, true, false, 0},
+    {"broker", NULL, cvm_bench_broker, true, true, false, 0},
     {"workflow", NULL, cvm_bench_workflow, false, true, false, WORKFLOWS_DEFAULT},
 };
 
@@ -68,8 +69,8 @@ static enum cvm_status find_kind(struct bench_job *job, struct cvm_error *err)
     }
     return CVM_FAIL(
         err, CVM_E_INVALID,
-        "there is no bench '%s': ingest, journey, read, rules, recommend, allocate, run, cache and "
-        "workflow are there",
+        "there is no bench '%s': ingest, journey, read, rules, recommend, allocate, run, cache, "
+        "broker and workflow are there",
         name);
 }
 
@@ -104,6 +105,7 @@ static enum cvm_status parse(struct bench_job *job, struct cvm_error *err)
     bench->events_per_customer = EVENTS_DEFAULT;
     bench->day = cvm_session_today(job->session);
     bench->cache_url = cvm_argument(arguments, "--cache");
+    bench->broker_url = cvm_argument(arguments, "--broker");
     bench->server_url = cvm_argument(arguments, "--postgres");
     bench->readers = READERS_DEFAULT;
     job->repeats = is_solver ? ALLOCATE_REPEAT : REPEAT_DEFAULT;
@@ -506,8 +508,7 @@ static enum cvm_status run_bench(struct cvm_session *session, const struct cvm_a
 }
 
 static const struct cvm_option bench_options[] = {
-    {"--customers", "N",
-     "size of the generated base (default 10000; allocate 1000000); or of workflows (3000)"},
+    {"--customers", "N", "size of the base (default 10000; allocate 1000000; workflow 3000)"},
     {"--events", "M", "dated events per customer (default 25)"},
     {"--repeat", "K", "how often (default 5; allocate 7); best, median and worst are told"},
     {"--threads", "N", "threads (default: as configured; 0 = one per core)"},
@@ -517,6 +518,7 @@ static const struct cvm_option bench_options[] = {
     {"--readers", "N", "read: how many processes read at once (default 8)"},
     {"--postgres", "URL", "on a schema of its own in this database, dropped at the end"},
     {"--cache", "URL", "cache: redis://host:port of a server to measure too"},
+    {"--broker", "URL", "broker: amqp://... or kafka://... of a server to measure too"},
     {"--write", "FOLDER", "allocate: the problem as files for 'cvm allocate' too"},
     {NULL, NULL, NULL},
 };
@@ -524,7 +526,8 @@ static const struct cvm_option bench_options[] = {
 const struct cvm_command cvm_command_bench = {
     .name = "bench",
     .arguments = "NAME",
-    .summary = "Measure ingest, journey, read, rules, recommend, allocate, run, cache or workflow",
+    .summary =
+        "Measure ingest, journey, read, rules, recommend, allocate, run, cache, broker, workflow",
     .details =
         "Makes a base in a temporary folder, which is removed afterwards; with --store the\n"
         "named store is measured instead (not for ingest, read, rules and allocate; run adds\n"
@@ -537,8 +540,10 @@ const struct cvm_command cvm_command_bench = {
         "base: cold, warm, and after changes, beside a plain pass over the values and a bare\n"
         "memory read. cache is gets and puts in memory and, with --cache, on a Redis server\n"
         "beside a bare loop of its client library, and one customer read with and without.\n"
-        "workflow is durable workflows of three steps, many at once and one at a time, beside\n"
-        "the rate at which the disk syncs pages.\n\n"
+        "broker is messages between threads and, with --broker, over a server beside bare\n"
+        "loops of its client library with the same settings.\n"
+        "workflow is durable workflows of three steps, many at once and one at a time,\n"
+        "beside the rate at which the disk syncs pages.\n\n"
         "  cvm bench journey --customers 200000 --repeat 7 --json\n"
         "  cvm bench read --postgres postgresql://cvm@db.example/scratch --readers 8",
     .positional_min = 1,

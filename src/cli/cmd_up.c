@@ -232,10 +232,11 @@ const struct cvm_command cvm_command_up = {
     .arguments = "",
     .summary = "Run a whole set of agents, and start again what dies",
     .details =
-        "One process for all agents but those of treatment, and --processes for these. One that\n"
-        "dies is started again, after a pause that doubles; one that dies over and over ends the\n"
-        "set with an error, for whoever watches it. With a store or a broker of one process\n"
-        "(sqlite:, local:) it is one process.",
+        "One process for all agents but those of treatment, and --processes for these. One\n"
+        "that dies is started again, after a pause that doubles; one that dies over and over\n"
+        "ends the set with an error, for whoever watches it. With a store or a broker of one\n"
+        "process (sqlite:, local:) it is one process.\n\n"
+        "  cvm up --processes 3",
     .options = up_options,
     .run = run_up,
 };

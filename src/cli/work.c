@@ -321,23 +321,27 @@ void cvm_work_close(struct cvm_work *work)
     work->store = NULL;
 }
 
-enum cvm_status cvm_session_change(struct cvm_session *session, cvm_change_fn change, void *state,
+struct change {
+    struct cvm_store *store;
+    cvm_change_fn body;
+    void *state;
+};
+
+static enum cvm_status make_change(void *state, struct cvm_error *err)
+{
+    struct change *change = state;
+    return change->body(change->state, change->store, err);
+}
+
+enum cvm_status cvm_session_change(struct cvm_session *session, cvm_change_fn body, void *state,
                                    struct cvm_error *err)
 {
-    struct cvm_store *store = NULL;
-    enum cvm_status status = cvm_session_store(session, CVM_DB_SHARED, &store, err);
-    if (status != CVM_OK) {
-        return status;
-    }
-    status = cvm_db_begin(cvm_store_db(store), err);
+    struct change change = {.body = body, .state = state};
+    enum cvm_status status = cvm_session_store(session, CVM_DB_SHARED, &change.store, err);
     if (status == CVM_OK) {
-        status = change(state, store, err);
+        status = cvm_db_transact(cvm_store_db(change.store), make_change, &change, err);
     }
-    if (status == CVM_OK) {
-        status = cvm_db_commit(cvm_store_db(store), err);
-    }
-    cvm_db_rollback(cvm_store_db(store));
-    cvm_store_close(store);
+    cvm_store_close(change.store);
     return status;
 }
 

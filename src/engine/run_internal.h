@@ -3,14 +3,12 @@
 #define CVM_ENGINE_RUN_INTERNAL_H
 
 #include "base/date.h"
-#include "base/json_reader.h"
 #include "base/json_writer.h"
 #include "engine/control.h"
 #include "engine/groups.h"
 #include "engine/household.h"
 #include "engine/pending.h"
 #include "engine/responses.h"
-#include "engine/run.h"
 #include "engine/run_steps.h"
 #include "engine/usage.h"
 #include "engine/values.h"
@@ -94,9 +92,9 @@ struct cvm_run_memory {
     struct cvm_column *households; /* per worker; NULL without household limits */
     size_t household_columns;
     struct cvm_column taken_households; /* of parts that were taken, until all are there */
-    uint32_t household_count;     /* in which the solver chooses */
-    struct cvm_buffer members_of; /* uint32_t per customer: which of these, or CVM_NO_GROUP */
-    struct cvm_buffer allowances; /* unsigned char per household: how many of it */
+    uint32_t household_count;           /* in which the solver chooses */
+    struct cvm_buffer members_of;       /* uint32_t per customer: which of these, or CVM_NO_GROUP */
+    struct cvm_buffer allowances;       /* unsigned char per household: how many of it */
     struct cvm_run_windows windows;
 };
 
@@ -124,11 +122,10 @@ struct cvm_run_job {
 CVM_MUST_CHECK enum cvm_status cvm_run_identify(struct cvm_run_job *job, const char *run_id,
                                                 struct cvm_error *err);
 
-/* run_begin.c: the row of the run; customers who have a decision of that day. */
+/* run_begin.c: the row of the run; customers who have a decision of that day. run_shards.c: whom
+ * the run looks at, and room for their values. */
 CVM_MUST_CHECK enum cvm_status cvm_run_start_record(struct cvm_run_job *job, struct cvm_error *err);
 CVM_MUST_CHECK enum cvm_status cvm_run_find_live(struct cvm_run_job *job, struct cvm_error *err);
-
-/* run_shards.c: whom the run looks at, and room for their values. */
 CVM_MUST_CHECK enum cvm_status cvm_run_plan_shards(struct cvm_run_job *job, struct cvm_error *err);
 
 /* run_load.c: an empty result, with its memory. */
@@ -245,10 +242,8 @@ void cvm_run_limits_take(const struct cvm_problem *problem, const int *constrain
 void cvm_run_limits_write(const struct cvm_run_result *result, struct cvm_json_writer *json);
 void cvm_run_limits_parse(const struct cvm_json_value *states, struct cvm_run_result *result);
 
-/* run_request.c: what narrows the run, for its row. */
+/* run_request.c: what narrows the run, for its row; run_summary.c: what it made. */
 void cvm_run_options_write(const struct cvm_run_job *job, struct cvm_json_writer *json);
-
-/* run_summary.c */
 CVM_MUST_CHECK enum cvm_status
 cvm_run_summary_parse(const char *json, struct cvm_run_result *result, struct cvm_error *err);
 

@@ -35,8 +35,7 @@ static void kafka_link_close(struct cvm_broker_link *base)
     for (size_t i = 0; i < link->subscription_count; i++) {
         kafka_subscription_close(link->subscriptions[i]);
     }
-    kafka_leave_tickets(link);
-    (void)kafka_confirm(base, 0, NULL); /* frees those that were reported */
+    kafka_leave_batches(link);
     (void)close(link->event_fd);
     free(link);
 }

@@ -34,20 +34,28 @@ struct kafka_broker {
     bool has_taker;
     atomic_bool is_closing;
 
-    pthread_mutex_t lock; /* guards what follows, and the tickets of all links */
+    pthread_mutex_t lock; /* guards what follows, and the batches of all links */
     pthread_cond_t has_reports;
     struct kafka_topic *topics; /* that are known to be there */
     struct cvm_error trouble;   /* what the client library last said; CVM_OK = nothing */
 };
 
-/* A sending on its way. The link that closes or gives up leaves its tickets behind: whoever takes
- * in their report frees them. */
-struct kafka_ticket {
+/* The sendings of one call of publish, until each was reported and the link has seen that. A link
+ * that closes or gives up leaves it behind: whoever takes in the last report frees it. */
+struct kafka_batch {
     struct kafka_link *link; /* NULL = nobody waits */
-    struct cvm_sending *sending;
-    struct kafka_ticket *next;
-    struct kafka_ticket *previous;
-    rd_kafka_resp_err_t outcome;
+    struct kafka_batch *next;
+    struct kafka_batch *previous;
+    size_t unreported;
+    size_t unseen;
+    size_t count;
+    struct kafka_ticket {
+        struct kafka_batch *batch;
+        struct cvm_sending *sending;
+        struct kafka_ticket *next_ended;
+        rd_kafka_resp_err_t outcome;
+        bool is_reported;
+    } tickets[];
 };
 
 /* A message from its arrival to its acknowledgement. */
@@ -88,8 +96,8 @@ struct kafka_subscription {
 
 struct kafka_link {
     struct cvm_broker_link base;
-    struct kafka_ticket *tickets; /* on their way */
-    struct kafka_ticket *ended;   /* reported; the link has not looked yet */
+    struct kafka_batch *batches;
+    struct kafka_ticket *ended; /* reported; the link has not looked yet */
     size_t pending;
     int event_fd; /* something came for one of several consumers */
     struct kafka_subscription *subscriptions[SUBSCRIPTIONS_MAX];
@@ -118,8 +126,8 @@ enum cvm_status kafka_confirm(struct cvm_broker_link *link, int timeout_ms, stru
 /* Bytes as they are into "dead", and wait until they are there. */
 enum cvm_status kafka_bury(struct kafka_link *link, const rd_kafka_message_t *message,
                            struct cvm_error *err);
-/* Nobody waits for the tickets of the link any more. */
-void kafka_leave_tickets(struct kafka_link *link);
+/* Nobody waits for the sendings of the link any more: UNKNOWN. */
+void kafka_leave_batches(struct kafka_link *link);
 /* For people: what the library last said, or that nothing answered. */
 enum cvm_status kafka_fail_away(struct kafka_broker *broker, const char *what,
                                 struct cvm_error *err);

@@ -184,8 +184,10 @@ static enum cvm_status set_consumer(const struct kafka_subscription *subscriptio
         {"partition.assignment.strategy", "range"},
         {"session.timeout.ms", "15000"},
         {"heartbeat.interval.ms", "3000"},
+        /* Once it has so much, librdkafka before 2.2 asks for no more for a second: 16 MiB are some
+         * 50,000 messages, and a message is a shard's work. */
         {"queued.max.messages.kbytes", "16384"},
-        {"queued.min.messages", "1000"},
+
         {"fetch.wait.max.ms", "100"},
     };
     enum cvm_status status = CVM_OK;

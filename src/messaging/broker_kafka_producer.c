@@ -132,6 +132,18 @@ static enum cvm_status set_producer(const struct kafka_broker *broker, rd_kafka_
 
 /* ---- life ---- */
 
+static enum cvm_status check_sasl(const struct cvm_broker_url *url, struct cvm_error *err)
+{
+    static const char *const known[] = {"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"};
+    const char *sasl = cvm_broker_url_option(url, "sasl");
+    for (size_t i = 0; sasl != NULL && i < sizeof(known) / sizeof(known[0]); i++) {
+        sasl = strcmp(sasl, known[i]) == 0 ? NULL : sasl;
+    }
+    return sasl == NULL ? CVM_OK
+                        : CVM_FAIL(err, CVM_E_INVALID,
+                                   "broker URL: sasl is PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512");
+}
+
 static enum cvm_status read_url(struct kafka_broker *broker, const char *text,
                                 struct cvm_error *err)
 {
@@ -154,6 +166,9 @@ static enum cvm_status read_url(struct kafka_broker *broker, const char *text,
     }
     if (status == CVM_OK) {
         status = cvm_broker_url_number(&broker->url, "linger", 0, 10000, &linger_ms, err);
+    }
+    if (status == CVM_OK) {
+        status = check_sasl(&broker->url, err);
     }
     for (size_t i = 0; status == CVM_OK && i < broker->url.host_count; i++) {
         const struct cvm_broker_host *host = &broker->url.hosts[i];
@@ -237,30 +252,36 @@ enum cvm_status kafka_fail_away(struct kafka_broker *broker, const char *what,
 
 /* ---- reports ---- */
 
-static void unlink_ticket(struct kafka_ticket *ticket)
+/* Under the lock, as is the next one. */
+static void free_if_over(struct kafka_batch *batch)
 {
-    if (ticket->previous != NULL) {
-        ticket->previous->next = ticket->next;
-    } else {
-        ticket->link->tickets = ticket->next;
-    }
-    if (ticket->next != NULL) {
-        ticket->next->previous = ticket->previous;
-    }
-}
-
-/* Under the lock. */
-static void end_ticket(struct kafka_ticket *ticket, rd_kafka_resp_err_t outcome)
-{
-    struct kafka_link *link = ticket->link;
-    if (link == NULL) {
-        free(ticket);
+    if (batch->unreported > 0 || batch->unseen > 0) {
         return;
     }
-    unlink_ticket(ticket);
+    if (batch->link != NULL) {
+        struct kafka_batch **at =
+            batch->previous != NULL ? &batch->previous->next : &batch->link->batches;
+        *at = batch->next;
+        if (batch->next != NULL) {
+            batch->next->previous = batch->previous;
+        }
+    }
+    free(batch);
+}
+
+static void end_ticket(struct kafka_ticket *ticket, rd_kafka_resp_err_t outcome)
+{
+    struct kafka_batch *batch = ticket->batch;
+    struct kafka_link *link = batch->link;
+    batch->unreported--;
     ticket->outcome = outcome;
-    ticket->next = link->ended;
-    link->ended = ticket;
+    ticket->is_reported = true;
+    if (link != NULL) {
+        ticket->next_ended = link->ended;
+        link->ended = ticket;
+    } else {
+        free_if_over(batch);
+    }
 }
 
 static void take_reports(struct kafka_broker *broker, rd_kafka_event_t *event)
@@ -432,19 +453,29 @@ static enum cvm_sending_state state_of(rd_kafka_resp_err_t code)
 static void collect(struct kafka_link *link)
 {
     struct kafka_broker *broker = kafka_broker_of(link);
+    bool is_gone = false;
     (void)pthread_mutex_lock(&broker->lock);
-    struct kafka_ticket *ticket = link->ended;
+    struct kafka_ticket *ended = link->ended;
     link->ended = NULL;
     (void)pthread_mutex_unlock(&broker->lock);
-    while (ticket != NULL) {
-        struct kafka_ticket *next = ticket->next;
-        if (is_no_topic(ticket->outcome)) {
-            kafka_forget_topics(broker); /* one that was there and was removed */
-        }
+    for (const struct kafka_ticket *ticket = ended; ticket != NULL; ticket = ticket->next_ended) {
+        is_gone = is_gone || is_no_topic(ticket->outcome);
         cvm_sending_end(&link->base, ticket->sending, state_of(ticket->outcome));
         link->pending--;
-        free(ticket);
-        ticket = next;
+    }
+    if (ended == NULL) {
+        return;
+    }
+    (void)pthread_mutex_lock(&broker->lock);
+    while (ended != NULL) {
+        struct kafka_batch *batch = ended->batch;
+        ended = ended->next_ended;
+        batch->unseen--;
+        free_if_over(batch);
+    }
+    (void)pthread_mutex_unlock(&broker->lock);
+    if (is_gone) {
+        kafka_forget_topics(broker); /* one that was there and was removed */
     }
 }
 
@@ -474,31 +505,44 @@ static size_t key_of(const struct cvm_envelope *envelope, char key[CVM_ENVELOPE_
     return envelope->workflow_id.length;
 }
 
-static struct kafka_ticket *make_ticket(struct kafka_link *link, struct cvm_sending *sending)
+/* All of its tickets are unreported until they turn out not to be needed. */
+static struct kafka_batch *make_batch(struct kafka_link *link, struct cvm_sending *sendings,
+                                      size_t count)
 {
     struct kafka_broker *broker = kafka_broker_of(link);
-    struct kafka_ticket *ticket = calloc(1, sizeof(*ticket));
-    if (ticket != NULL) {
-        ticket->link = link;
-        ticket->sending = sending;
-        (void)pthread_mutex_lock(&broker->lock);
-        ticket->next = link->tickets;
-        if (link->tickets != NULL) {
-            link->tickets->previous = ticket;
-        }
-        link->tickets = ticket;
-        (void)pthread_mutex_unlock(&broker->lock);
+    struct kafka_batch *batch = calloc(1, sizeof(*batch) + count * sizeof(batch->tickets[0]));
+    if (batch == NULL) {
+        return NULL;
     }
-    return ticket;
+    batch->link = link;
+    batch->unreported = count;
+    batch->unseen = count;
+    batch->count = count;
+    for (size_t i = 0; i < count; i++) {
+        batch->tickets[i].batch = batch;
+        batch->tickets[i].sending = &sendings[i];
+    }
+    (void)pthread_mutex_lock(&broker->lock);
+    batch->next = link->batches;
+    if (link->batches != NULL) {
+        link->batches->previous = batch;
+    }
+    link->batches = batch;
+    (void)pthread_mutex_unlock(&broker->lock);
+    return batch;
 }
 
-static void drop_ticket(struct kafka_ticket *ticket)
+/* The last ones were not sent after all. */
+static void cut_batch(struct kafka_batch *batch, size_t sent)
 {
-    struct kafka_broker *broker = kafka_broker_of(ticket->link);
+    struct kafka_broker *broker = kafka_broker_of(batch->link);
+    size_t unsent = batch->count - sent;
     (void)pthread_mutex_lock(&broker->lock);
-    unlink_ticket(ticket);
+    batch->count = sent;
+    batch->unreported -= unsent;
+    batch->unseen -= unsent;
+    free_if_over(batch);
     (void)pthread_mutex_unlock(&broker->lock);
-    free(ticket);
 }
 
 /* The library frees the bytes once it has taken them. */
@@ -521,44 +565,31 @@ static rd_kafka_resp_err_t produce(rd_kafka_topic_t *topic, const struct cvm_env
     return RD_KAFKA_RESP_ERR_NO_ERROR;
 }
 
-static rd_kafka_resp_err_t produce_with_ticket(struct kafka_link *link, rd_kafka_topic_t *topic,
-                                               struct cvm_sending *sending)
-{
-    struct kafka_ticket *ticket = make_ticket(link, sending);
-    if (ticket == NULL) {
-        return RD_KAFKA_RESP_ERR__QUEUE_FULL;
-    }
-    rd_kafka_resp_err_t code = produce(topic, sending->envelope, ticket);
-    if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
-        drop_ticket(ticket);
-        return code;
-    }
-    link->pending++;
-    sending->state = CVM_SENDING_PENDING;
-    return code;
-}
-
-/* As many as the library has room for, in their order; what is left is told by the code. */
+/* As many as the library has room for, in their order; why there are not more is told by the code.
+ */
 static size_t produce_batch(struct kafka_link *link, const char *queue,
-                            struct cvm_sending *sendings, size_t count,
+                            struct cvm_sending *sendings, struct kafka_batch *batch,
                             rd_kafka_resp_err_t *out_code)
 {
     struct kafka_broker *broker = kafka_broker_of(link);
     rd_kafka_topic_t *topics[CVM_PRIORITY_COUNT] = {NULL};
     rd_kafka_resp_err_t code = RD_KAFKA_RESP_ERR_NO_ERROR;
+    size_t count = batch->count;
     size_t done = 0;
+    link->pending += count;
     (void)pthread_rwlock_rdlock(&broker->producer_lock);
-    for (; code == RD_KAFKA_RESP_ERR_NO_ERROR && done < count;
-         done += code == RD_KAFKA_RESP_ERR_NO_ERROR) {
+    while (code == RD_KAFKA_RESP_ERR_NO_ERROR && done < count) {
         enum cvm_priority priority = sendings[done].envelope->priority;
         if (topics[priority] == NULL) {
             char name[CVM_BROKER_FULL_NAME_SIZE];
             cvm_broker_full_name(&broker->base, queue, priority, name);
             topics[priority] = rd_kafka_topic_new(broker->producer, name, NULL);
         }
+        sendings[done].state = CVM_SENDING_PENDING;
         code = topics[priority] == NULL
                    ? RD_KAFKA_RESP_ERR__QUEUE_FULL
-                   : produce_with_ticket(link, topics[priority], &sendings[done]);
+                   : produce(topics[priority], sendings[done].envelope, &batch->tickets[done]);
+        done += code == RD_KAFKA_RESP_ERR_NO_ERROR;
     }
     for (size_t p = 0; p < CVM_PRIORITY_COUNT; p++) {
         if (topics[p] != NULL) {
@@ -566,6 +597,11 @@ static size_t produce_batch(struct kafka_link *link, const char *queue,
         }
     }
     (void)pthread_rwlock_unlock(&broker->producer_lock);
+    if (done < count) {
+        sendings[done].state = CVM_SENDING_NEW;
+        link->pending -= count - done;
+        cut_batch(batch, done);
+    }
     *out_code = code;
     return done;
 }
@@ -608,7 +644,11 @@ enum cvm_status kafka_publish(struct cvm_broker_link *base, const char *queue,
         if (code == RD_KAFKA_RESP_ERR__QUEUE_FULL) {
             wait_for_report(link, kafka_now_ns() + (int64_t)FULL_WAIT_MS * 1000000);
         }
-        done += produce_batch(link, queue, sendings + done, count - done, &code);
+        struct kafka_batch *batch = make_batch(link, sendings + done, count - done);
+        if (batch == NULL) {
+            return CVM_FAIL(err, CVM_E_LIMIT, "no memory to send with");
+        }
+        done += produce_batch(link, queue, sendings + done, batch, &code);
         collect(link);
     }
     if (code == RD_KAFKA_RESP_ERR__FATAL) { /* its successor is on its way */
@@ -620,17 +660,27 @@ enum cvm_status kafka_publish(struct cvm_broker_link *base, const char *queue,
     return CVM_OK;
 }
 
-void kafka_leave_tickets(struct kafka_link *link)
+void kafka_leave_batches(struct kafka_link *link)
 {
     struct kafka_broker *broker = kafka_broker_of(link);
     (void)pthread_mutex_lock(&broker->lock);
-    for (struct kafka_ticket *ticket = link->tickets; ticket != NULL; ticket = ticket->next) {
-        cvm_sending_end(&link->base, ticket->sending, CVM_SENDING_UNKNOWN);
-        ticket->link = NULL;
-        link->pending--;
+    struct kafka_batch *batch = link->batches;
+    link->batches = NULL;
+    while (batch != NULL) {
+        struct kafka_batch *next = batch->next;
+        for (size_t i = 0; i < batch->count; i++) {
+            if (!batch->tickets[i].is_reported) {
+                cvm_sending_end(&link->base, batch->tickets[i].sending, CVM_SENDING_UNKNOWN);
+                link->pending--;
+                batch->unseen--;
+            }
+        }
+        batch->link = NULL;
+        free_if_over(batch);
+        batch = next;
     }
-    link->tickets = NULL;
     (void)pthread_mutex_unlock(&broker->lock);
+    collect(link); /* what was reported and not yet seen */
 }
 
 enum cvm_status kafka_confirm(struct cvm_broker_link *base, int timeout_ms, struct cvm_error *err)
@@ -644,8 +694,7 @@ enum cvm_status kafka_confirm(struct cvm_broker_link *base, int timeout_ms, stru
     }
     if (link->pending > 0) {
         size_t count = link->pending;
-        kafka_leave_tickets(link);
-        collect(link); /* what was reported in between */
+        kafka_leave_batches(link);
         return CVM_FAIL(err, CVM_E_TIMEOUT, "kafka: %zu envelopes not confirmed in %d ms", count,
                         timeout_ms);
     }
@@ -665,8 +714,7 @@ static enum cvm_status wait_for_burial(struct kafka_link *link, struct cvm_sendi
         collect(link);
     }
     if (sending->state == CVM_SENDING_PENDING) {
-        kafka_leave_tickets(link); /* `sending` is about to go */
-        collect(link);
+        kafka_leave_batches(link); /* `sending` is about to go */
     }
     link->base.ended[sending->state]--; /* it was none of the caller's */
     return sending->state == CVM_SENDING_CONFIRMED
@@ -688,25 +736,27 @@ enum cvm_status kafka_bury(struct kafka_link *link, const rd_kafka_message_t *me
     if (status != CVM_OK) {
         return status;
     }
-    struct kafka_ticket *ticket = make_ticket(link, &sending);
-    if (ticket == NULL) {
+    struct kafka_batch *batch = make_batch(link, &sending, 1);
+    if (batch == NULL) {
         return CVM_FAIL(err, CVM_E_LIMIT, "no memory to put a message aside");
     }
     cvm_broker_full_name(&broker->base, CVM_BROKER_DEAD, CVM_PRIORITY_NORMAL, name);
+    link->pending++;
     (void)pthread_rwlock_rdlock(&broker->producer_lock);
     rd_kafka_topic_t *topic = rd_kafka_topic_new(broker->producer, name, NULL);
     bool is_on_its_way =
-        topic != NULL && rd_kafka_produce(topic, RD_KAFKA_PARTITION_UA, RD_KAFKA_MSG_F_COPY,
-                                          message->payload, message->len, NULL, 0, ticket) == 0;
+        topic != NULL &&
+        rd_kafka_produce(topic, RD_KAFKA_PARTITION_UA, RD_KAFKA_MSG_F_COPY, message->payload,
+                         message->len, NULL, 0, &batch->tickets[0]) == 0;
     if (topic != NULL) {
         rd_kafka_topic_destroy(topic);
     }
     (void)pthread_rwlock_unlock(&broker->producer_lock);
     if (!is_on_its_way) {
-        drop_ticket(ticket);
+        link->pending--;
+        cut_batch(batch, 0);
         return CVM_FAIL(err, CVM_E_UNAVAILABLE,
                         "kafka: '" CVM_BROKER_DEAD "' does not take a message");
     }
-    link->pending++;
     return wait_for_burial(link, &sending, err);
 }

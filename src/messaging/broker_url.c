@@ -180,6 +180,20 @@ static enum cvm_status check_options(const struct cvm_broker_url *url,
     return CVM_OK;
 }
 
+/* What the client libraries would miss only when they connect. */
+static enum cvm_status check_files(const struct cvm_broker_url *url, struct cvm_error *err)
+{
+    static const char *const names[] = {"ca", "cert", "key"};
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        const char *path = cvm_broker_url_option(url, names[i]);
+        if (path != NULL && !cvm_file_exists(path)) {
+            return CVM_FAIL(err, CVM_E_INVALID, "broker URL: there is no file '%s' (%s)", path,
+                            names[i]);
+        }
+    }
+    return CVM_OK;
+}
+
 /* Its first line. */
 static enum cvm_status read_secret(struct cvm_broker_url *url, struct cvm_error *err)
 {
@@ -226,6 +240,9 @@ enum cvm_status cvm_broker_url_parse(const char *url, const struct cvm_broker_ur
     }
     if (status == CVM_OK) {
         status = check_options(&parsed, rules, err);
+    }
+    if (status == CVM_OK) {
+        status = check_files(&parsed, err);
     }
     if (status == CVM_OK) {
         status = read_secret(&parsed, err);

@@ -2,7 +2,7 @@
  *
  *   scheme://[user:password@]host[:port][,host[:port]...][/path][?name=value&...]
  *
- * Included by the files named broker_*.c. No message ever holds user or password.
+ * Included by the files named broker_*.c and by the bench. No message ever holds user or password.
  */
 #ifndef CVM_MESSAGING_BROKER_URL_H
 #define CVM_MESSAGING_BROKER_URL_H

@@ -21,9 +21,8 @@ CVM_MUST_CHECK enum cvm_status cvm_catalogue_store_add(struct cvm_store *store,
                                                        int64_t *out_version, struct cvm_error *err);
 
 /* The version in force, 0 = none. */
-CVM_MUST_CHECK enum cvm_status cvm_catalogue_store_newest(struct cvm_store *store,
-                                                          int64_t *out_version,
-                                                          struct cvm_error *err);
+CVM_MUST_CHECK enum cvm_status
+cvm_catalogue_store_newest(struct cvm_store *store, int64_t *out_version, struct cvm_error *err);
 
 /* version 0 = the one in force. CVM_E_NOT_FOUND if there is none. */
 CVM_MUST_CHECK enum cvm_status cvm_catalogue_store_files(struct cvm_store *store,

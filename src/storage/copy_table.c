@@ -47,15 +47,15 @@ const struct cvm_copy_name cvm_copy_moved[] = {
     {"purge_source", true},
     {"workflow_definition", true},
     {"workflow", true},
-    {"step", false},
+    {"step", true},
     {"step_failure", false},
     {"outbox", false},
     {"inbox", false},
-    {"lease", true},
+    {"lease", true}, /* its epochs only grow */
     {"dead_letter", true},
     {"agent_event", false},
     {"schedule", true},
-    {"schedule_fire", true},
+    {"schedule_fire", false},
     {NULL, false},
 };
 

@@ -309,31 +309,31 @@ static enum cvm_status begin_to_write(struct postgres_db *db, struct cvm_error *
     return cvm_error_hint(err, status, "%s", POOLER_HINT);
 }
 
-static enum cvm_status begin_to_share(struct postgres_db *db, struct cvm_error *err)
+static enum cvm_status begin_to_read(struct postgres_db *db, struct cvm_error *err)
 {
-    enum cvm_status status = postgres_run(db, "BEGIN", err);
-    if (status == CVM_OK) {
-        status = postgres_share_lock(db, err);
-    }
-    if (status != CVM_OK && !postgres_is_lost(db)) {
-        PQclear(PQexec(db->connection, "ROLLBACK"));
+    /* The snapshot is taken by the first read. */
+    static const char sql[] = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT 1";
+    enum cvm_status status = postgres_run(db, sql, err);
+    if (status != CVM_OK && postgres_is_lost(db)) { /* nothing was done yet */
+        status = postgres_ready(db, err);
+        status = status == CVM_OK ? postgres_run(db, sql, err) : status;
     }
     return status;
 }
 
-static enum cvm_status begin_to_read(struct postgres_db *db, struct cvm_error *err)
+static enum cvm_status begin_to_share(struct postgres_db *db, struct cvm_error *err)
 {
-    /* The snapshot is taken by the first read. */
-    return postgres_run(db, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT 1", err);
+    enum cvm_status status = postgres_begin_shared(db, err);
+    if (status != CVM_OK && postgres_is_lost(db)) { /* nothing was done yet */
+        status = postgres_ready(db, err);
+        status = status == CVM_OK ? postgres_begin_shared(db, err) : status;
+    }
+    return status;
 }
 
 static enum cvm_status postgres_begin(struct cvm_db *base, struct cvm_error *err)
 {
     struct postgres_db *db = (struct postgres_db *)base;
-    enum cvm_status (*begin)(struct postgres_db *, struct cvm_error *) =
-        base->access == CVM_DB_WRITE    ? begin_to_write
-        : base->access == CVM_DB_SHARED ? begin_to_share
-                                        : begin_to_read;
     enum cvm_status status = postgres_ready(db, err);
     if (status == CVM_OK && db->has_cursor_transaction) {
         return CVM_FAIL(err, CVM_E_INTERNAL, "a transaction may not begin while a cursor is open");
@@ -341,13 +341,15 @@ static enum cvm_status postgres_begin(struct cvm_db *base, struct cvm_error *err
     if (status != CVM_OK) {
         return status;
     }
-    status = begin(db, err);
-    bool is_retried = status != CVM_OK && postgres_is_lost(db) && base->access != CVM_DB_WRITE;
-    if (is_retried) { /* nothing was done yet */
-        status = postgres_ready(db, err);
-        status = status == CVM_OK ? begin(db, err) : status;
+    switch (base->access) {
+    case CVM_DB_WRITE:
+        return begin_to_write(db, err);
+    case CVM_DB_SHARED:
+        return begin_to_share(db, err);
+    case CVM_DB_READ:
+    default:
+        return begin_to_read(db, err);
     }
-    return status;
 }
 
 static enum cvm_status postgres_commit(struct cvm_db *base, struct cvm_error *err)

@@ -82,9 +82,9 @@ enum cvm_status postgres_exec(struct cvm_db *base, const char *sql,
 
 /* ---- db_postgres_open.c ---- */
 
-/* Inside a transaction, and until its end: no exclusive writer is at work. CVM_E_UNAVAILABLE names
- * the one that is, after the connection's lock_timeout. */
-enum cvm_status postgres_share_lock(struct postgres_db *db, struct cvm_error *err);
+/* A transaction until whose end no exclusive writer is at work. CVM_E_UNAVAILABLE names the one
+ * that is, after the connection's lock_timeout; nothing is open then. */
+enum cvm_status postgres_begin_shared(struct postgres_db *db, struct cvm_error *err);
 
 enum cvm_status postgres_open(const char *location, const struct cvm_db_options *options,
                               struct cvm_db **out_db, struct cvm_error *err);

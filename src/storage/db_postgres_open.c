@@ -172,23 +172,26 @@ static enum cvm_status take_lock(struct postgres_db *db, struct cvm_error *err)
     return fail_locked(holder, err);
 }
 
-enum cvm_status postgres_share_lock(struct postgres_db *db, struct cvm_error *err)
+enum cvm_status postgres_begin_shared(struct postgres_db *db, struct cvm_error *err)
 {
     char holder[CVM_LOCK_HOLDER_BYTES];
     PGresult *result =
-        PQexec(db->connection, "SELECT pg_advisory_xact_lock_shared(" WRITER_KEY ")");
+        PQexec(db->connection, "BEGIN; SELECT pg_advisory_xact_lock_shared(" WRITER_KEY ")");
     if (PQresultStatus(result) == PGRES_TUPLES_OK) {
         PQclear(result);
         return CVM_OK;
     }
     const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
-    if (state == NULL || strcmp(state, "55P03") != 0) {
-        return postgres_fail(db, result, err);
+    bool is_locked = state != NULL && strcmp(state, "55P03") == 0;
+    enum cvm_status status = postgres_fail(db, result, err);
+    if (!postgres_is_lost(db)) {
+        PQclear(PQexec(db->connection, "ROLLBACK"));
     }
-    PQclear(result);
-    PQclear(PQexec(db->connection, "ROLLBACK"));
-    read_holder(db, holder);
-    return fail_locked(holder, err);
+    if (is_locked) {
+        read_holder(db, holder);
+        status = fail_locked(holder, err);
+    }
+    return status;
 }
 
 /* ---- the session ---- */
@@ -241,7 +244,7 @@ static enum cvm_status check_server(struct postgres_db *db, struct cvm_error *er
             CVM_FAIL(err, CVM_E_NOT_FOUND, "%s: there is no schema of the search path", db->shown);
         return cvm_error_hint(err, status, "Make it with CREATE SCHEMA, then `cvm init`.");
     }
-    if (db->base.access == CVM_DB_WRITE && !may_write) {
+    if (cvm_db_may_write(&db->base) && !may_write) {
         enum cvm_status status = CVM_FAIL(
             err, CVM_E_DENIED, "%s: the server takes no changes from this user", db->shown);
         return cvm_error_hint(err, status,

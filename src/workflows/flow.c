@@ -8,6 +8,7 @@
 
 #include "base/json_writer.h"
 #include "base/random.h"
+#include "base/retry.h"
 #include "storage/dead_letter.h"
 #include "storage/lease.h"
 
@@ -17,6 +18,9 @@
 #define DEFINITIONS_KEPT     8
 #define NAME_IN_ID_MAX       46 /* with a dash and 16 digits it fits into an id */
 #define DEAD_DESTINATION     "workflow"
+#define KINDS_MAX            16
+#define RETRY_SHARE          0.1 /* of the steps that are sent */
+#define RETRY_BURST          20
 
 struct kept_definition {
     struct cvm_arena *arena; /* NULL = free */
@@ -32,7 +36,13 @@ struct cvm_flow {
     struct cvm_random random;
     struct kept_definition kept[DEFINITIONS_KEPT];
     size_t next_kept;
+    struct cvm_retry_budget budgets[KINDS_MAX]; /* by kind of step */
 };
+
+static size_t kind_of(const struct cvm_definition_step *step)
+{
+    return (size_t)(step->kind - cvm_step_kinds) % KINDS_MAX;
+}
 
 enum cvm_status cvm_flow_create(const struct cvm_flow_options *options, struct cvm_flow **out_flow,
                                 struct cvm_error *err)
@@ -45,6 +55,9 @@ enum cvm_status cvm_flow_create(const struct cvm_flow_options *options, struct c
         cvm_text_init(&flow->payload, 0);
         cvm_text_init(&flow->envelope, 0);
         cvm_random_init(&flow->random, options->seed);
+        for (size_t i = 0; i < KINDS_MAX; i++) {
+            cvm_retry_budget_init(&flow->budgets[i], RETRY_SHARE, RETRY_BURST);
+        }
     }
     if (flow == NULL || flow->arena == NULL || flow->reader == NULL) {
         cvm_flow_destroy(flow);
@@ -455,6 +468,7 @@ static enum cvm_status send_step(struct looking *l, const struct cvm_step *step)
     if (status != CVM_OK) {
         return status;
     }
+    cvm_retry_budget_request(&flow->budgets[kind_of(definition)]);
     struct cvm_flow_message message = {
         .destination = definition->kind->agent,
         .type = definition->kind->message,
@@ -597,16 +611,16 @@ static enum cvm_status keep(struct looking *l, const struct cvm_progress *progre
 
 /* ---- a look ---- */
 
-/* Full jitter: U(0, min(cap, base * 2^(failures - 1))). */
+/* Attempts of one agent's steps that are repeated stay a small share of all: beyond it they wait as
+ * long as they may, so that an agent in trouble gets no storm on top. */
 static int64_t pause_ms(void *state, const struct cvm_definition_step *step, int64_t failures)
 {
     struct cvm_flow *flow = state;
-    int64_t most = step->retry_base_ms;
-    for (int64_t i = 1; i < failures && most < step->retry_cap_ms; i++) {
-        most *= 2;
-    }
-    most = most < step->retry_cap_ms ? most : step->retry_cap_ms;
-    return (int64_t)cvm_random_below(&flow->random, (uint64_t)most + 1);
+    const struct cvm_retry_policy policy = {.base_ms = step->retry_base_ms,
+                                            .cap_ms = step->retry_cap_ms};
+    return cvm_retry_budget_take(&flow->budgets[kind_of(step)])
+               ? cvm_retry_pause_ms(&policy, failures - 1, &flow->random)
+               : step->retry_cap_ms;
 }
 
 static bool may_send(void *state, const struct cvm_definition_step *step, int64_t *out_again_ms)

@@ -79,6 +79,18 @@ def the_cache_is_measured_in_memory_away_and_on_a_server_beside_a_bare_loop(prog
             expect(values[name] > 0, name)
 
 
+def durable_workflows_are_measured_many_at_once_and_alone_beside_the_disk(program, folder):
+    result = cvm_program.run([program, "bench", "workflow", "--customers", 70, "--json"])
+    values = {r["name"]: r["value"] for r in result.document["results"]}
+    same(values["workflows"], 70, "workflows")
+    for name in ("step", "workflow", "alone_step", "alone_workflow"):
+        expect(0 < values[f"{name}_p50"] <= values[f"{name}_p99"], name)
+    expect(values["steps_per_commit"] > 1, "turns share commits")
+    for name in ("steps_per_second", "workflows_per_second", "alone_steps_per_second", "syncs_per_second_before",
+                 "syncs_per_second_after"):
+        expect(values[name] > 0, name)
+
+
 def store_bench(program, *arguments):
     result = cvm_program.run([program, "bench", *arguments, "--customers", 200, "--repeat", 1, "--as-of", "2024-03-20", "--json"])
     document = result.document
@@ -127,18 +139,6 @@ def a_named_store_is_no_place_for_a_bench_that_imports(program, folder):
     for arguments in (["read", "--store", "sqlite:x.db"], ["read", "--postgres", "sqlite:x.db"]):
         result = cvm_program.run([program, "bench", *arguments], allowed=None)
         same(result.code, 2, f"exit status of {arguments}")
-
-
-def durable_workflows_are_measured_many_at_once_and_alone_beside_the_disk(program, folder):
-    result = cvm_program.run([program, "bench", "workflow", "--customers", 70, "--json"])
-    values = {r["name"]: r["value"] for r in result.document["results"]}
-    same(values["workflows"], 70, "workflows")
-    for name in ("step", "workflow", "alone_step", "alone_workflow"):
-        expect(0 < values[f"{name}_p50"] <= values[f"{name}_p99"], name)
-    expect(values["steps_per_commit"] > 1, "turns share commits")
-    for name in ("steps_per_second", "workflows_per_second", "alone_steps_per_second", "syncs_per_second_before",
-                 "syncs_per_second_after"):
-        expect(values[name] > 0, name)
 
 
 def main():
