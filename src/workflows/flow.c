@@ -684,6 +684,10 @@ static enum cvm_status keep_order(struct cvm_store *store, const struct cvm_step
                                   &progress->steps[row], &is_kept, err);
         }
     }
+    int64_t news = 0;
+    if (status == CVM_OK && cvm_workflow_has_ended(progress->workflow.state)) {
+        status = cvm_step_news_clear(store, progress->workflow.workflow_id, &news, err);
+    }
     return status == CVM_OK ? cvm_workflow_put(store, &progress->workflow, err) : status;
 }
 

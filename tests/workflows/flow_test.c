@@ -1,11 +1,14 @@
 /* Workflows at work on a store: accepted, looked at, done by workers, taken up after crashes. */
 #include "workflows/flow.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/file.h"
 #include "base/random.h"
+#include "base/threads.h"
 #include "storage/dead_letter.h"
 #include "support/db_faulty.h"
 #include "support/store_support.h"
@@ -609,6 +612,129 @@ static void whatever_goes_wrong_each_step_is_done_once(void **state)
     assert_true(completed > 60); /* of 180: the others ran out of attempts or time */
 }
 
+/* ---- several sites ---- */
+
+#define SITES     4
+#define WORKFLOWS 8
+
+struct sites {
+    atomic_int applied;
+};
+
+/* What another one was in the way of is done by whoever comes next. */
+static enum cvm_status pass_over_conflicts(enum cvm_status status)
+{
+    return status == CVM_E_UNAVAILABLE || status == CVM_E_CONFLICT ? CVM_OK : status;
+}
+
+static enum cvm_status look_beside_others(struct cvm_store *store, struct cvm_flow *flow,
+                                          struct cvm_arena *mine, struct cvm_error *err)
+{
+    enum cvm_status status = CVM_OK;
+    for (int64_t p = 0; status == CVM_OK && p < CVM_FLOW_PARTITIONS; p++) {
+        struct cvm_workflow_ids due;
+        status = cvm_workflow_due(store, mine, p, INT64_MAX - 1, 9, &due, err);
+        for (size_t i = 0; status == CVM_OK && i < due.count; i++) {
+            struct cvm_flow_look result;
+            status = cvm_db_begin(cvm_store_db(store), err);
+            status = status == CVM_OK ? cvm_flow_look(flow, due.ids[i], 1, &result, err) : status;
+            status = status == CVM_OK ? cvm_db_commit(cvm_store_db(store), err) : status;
+            cvm_db_rollback(cvm_store_db(store));
+            status = pass_over_conflicts(status);
+        }
+    }
+    return status;
+}
+
+static enum cvm_status work_beside_others(struct sites *sites, struct cvm_store *store,
+                                          const struct order *order, int64_t number,
+                                          struct cvm_error *err)
+{
+    struct cvm_turn_key turn_key = {.consumer = "worker"};
+    struct cvm_turn_transaction turn = {.store = store};
+    const struct cvm_step_key key = {
+        .workflow_id = order->workflow_id,
+        .step_no = order->step_no,
+        .shard_no = order->shard < 0 ? CVM_STEP_SHARD_ONLY : order->shard,
+        .attempt = order->attempt,
+    };
+    const struct cvm_step_result result = {.worker = "w", .output = output_of(order)};
+    memcpy(turn_key.message_id, order->message_id, sizeof(turn_key.message_id));
+    enum cvm_status status = cvm_turn_begin(store, &turn_key, &turn, err);
+    if (status != CVM_OK || !turn.is_new) {
+        return pass_over_conflicts(status);
+    }
+    status = cvm_outbox_sent(store, &number, 1, err);
+    status = status == CVM_OK ? cvm_step_done(store, &key, &result, err) : status;
+    status = status == CVM_OK ? cvm_turn_commit(&turn, err) : status;
+    cvm_turn_abandon(&turn);
+    (void)atomic_fetch_add(&sites->applied, status == CVM_OK ? 1 : 0);
+    return pass_over_conflicts(status);
+}
+
+/* Looks at all workflows and works on all messages, as if it were alone. */
+static enum cvm_status be_a_site(void *state, size_t item, size_t worker, struct cvm_error *err)
+{
+    struct cvm_store *store = NULL;
+    struct cvm_flow *flow = NULL;
+    struct cvm_arena *mine = cvm_arena_create((size_t)16 << 20);
+    struct orders *orders = calloc(1, sizeof(*orders));
+    const struct cvm_store_options options = {.access = CVM_DB_SHARED, .clock = cvm_clock_system};
+    int64_t open = WORKFLOWS;
+    (void)item;
+    (void)worker;
+    enum cvm_status status = cvm_store_open(support_url(), &options, &store, err);
+    const struct cvm_flow_options flow_options = {.store = store, .encode = encode, .seed = item};
+    status = status == CVM_OK ? cvm_flow_create(&flow_options, &flow, err) : status;
+    for (int round = 0; status == CVM_OK && open > 0 && round < 1000; round++) {
+        cvm_arena_reset(mine);
+        status = look_beside_others(store, flow, mine, err);
+        orders->count = 0;
+        for (int64_t p = 0; status == CVM_OK && p < CVM_FLOW_PARTITIONS; p++) {
+            status = cvm_outbox_pending(store, p, INT64_MAX, 3, take_order, orders, err);
+        }
+        for (size_t i = 0; status == CVM_OK && i < orders->count; i++) {
+            status = work_beside_others(state, store, &orders->items[i], orders->numbers[i], err);
+        }
+        open = support_number(cvm_store_db(store),
+                              "SELECT count(*) FROM workflow WHERE finished_at IS NULL");
+    }
+    cvm_flow_destroy(flow);
+    cvm_store_close(store);
+    cvm_arena_destroy(mine);
+    free(orders);
+    return status == CVM_OK && open > 0 ? CVM_FAIL(err, CVM_E_TIMEOUT, "it did not end") : status;
+}
+
+static void several_sites_share_the_work_and_each_step_is_done_once(void **state)
+{
+    (void)state;
+    struct sites sites = {0};
+    struct cvm_pool *pool = NULL;
+    if (!support_is_server()) {
+        skip(); /* a file has one process, and one writer in it */
+    }
+    struct cvm_store *store = support_fresh();
+    for (int i = 0; i < WORKFLOWS; i++) {
+        char key[8];
+        (void)snprintf(key, sizeof(key), "k%d", i);
+        (void)accept(store, key);
+    }
+    cvm_store_close(store);
+    ASSERT_OK(cvm_pool_create(SITES, &pool, ERR));
+    ASSERT_OK(cvm_pool_run(pool, SITES, be_a_site, &sites, ERR));
+    cvm_pool_destroy(pool);
+    store = support_open(CVM_DB_READ);
+    struct cvm_db *db = cvm_store_db(store);
+    assert_int_equal(support_number(db, "SELECT count(*) FROM workflow WHERE state = 'completed'"),
+                     WORKFLOWS);
+    assert_int_equal(support_number(db, "SELECT count(*) FROM step WHERE state = 'done'"),
+                     WORKFLOWS * 5);
+    assert_int_equal(atomic_load(&sites.applied), WORKFLOWS * 5);
+    assert_int_equal(support_number(db, "SELECT count(*) FROM outbox"), WORKFLOWS * 5);
+    cvm_store_close(store);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -630,6 +756,8 @@ int main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(whatever_goes_wrong_each_step_is_done_once, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(several_sites_share_the_work_and_each_step_is_done_once,
+                                        set_up, tear_down),
     };
     return SUPPORT_RUN("flow", tests);
 }
