@@ -117,10 +117,9 @@ static enum cvm_status run_agent(struct cvm_session *session, const struct cvm_a
 }
 
 static const struct cvm_option agent_options[] = {
-    {"--workers", "N",
-     "workers of each type (default: as configured, else 1; of treatment one per core)"},
-    {"--workers-max", "N", "and as busy as they are at most (default: their number stays)"},
-    {"--metrics", "FILE", "write figures for Prometheus there every 5 s (node_exporter textfile)"},
+    {"--workers", "N", "workers of each type (default: as configured, or 1; treatment: 1 a core)"},
+    {"--workers-max", "N", "at most, when they are busy (default: their number stays)"},
+    {"--metrics", "FILE", "write figures for Prometheus there, every 5 s"},
     {"--threads", "N", "threads of the solver (default: as configured; 0 = one per core)"},
     {NULL, NULL, NULL},
 };

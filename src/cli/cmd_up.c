@@ -222,8 +222,8 @@ static enum cvm_status run_up(struct cvm_session *session, const struct cvm_argu
 
 static const struct cvm_option up_options[] = {
     {"--processes", "N", "processes of treatment agents (default 1), beside one of all the others"},
-    {"--workers", "N", "workers in each of them (default: as configured, else one per core)"},
-    {"--workers-max", "N", "and as busy as they are at most (default: their number stays)"},
+    {"--workers", "N", "workers in each of them (default: as configured, or one per core)"},
+    {"--workers-max", "N", "at most, when they are busy (default: their number stays)"},
     {NULL, NULL, NULL},
 };
 
