@@ -1,11 +1,17 @@
 /* The beginning of a run: what it sees is pinned, and the base is cut into parts. And whether a
  * customer is there at all. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "agents/customer_desk.h"
 #include "agents/run_desk.h"
 #include "base/json_writer.h"
 #include "storage/customers.h"
+#include "storage/plan_store.h"
+#include "storage/workflow_store.h"
+
+#define RUNS_LOOKED_AT 1000
+#define OTHERS_MAX     16
 
 struct worker {
     struct cvm_run_desk *run;
@@ -57,6 +63,74 @@ static void tell_run(const struct cvm_run_desk *desk, const struct cvm_run_job *
     cvm_json_object_end(&json);
 }
 
+/* Whoever begins a run frees what dead ones held, so nobody else may be at work: one whose workflow
+ * is open is not dead. */
+struct others {
+    struct cvm_arena *arena;
+    const char *mine;
+    const char *running[OTHERS_MAX];
+    size_t count;
+};
+
+static enum cvm_status note_other(void *state, const struct cvm_run_record *run,
+                                  struct cvm_error *err)
+{
+    struct others *others = state;
+    bool is_other = strcmp(run->state, "running") == 0 && strcmp(run->run_id, others->mine) != 0;
+    if (!is_other || others->count == OTHERS_MAX) {
+        return CVM_OK;
+    }
+    const char *id = cvm_arena_string(others->arena, run->run_id);
+    others->running[others->count++] = id;
+    return id != NULL ? CVM_OK : CVM_FAIL(err, CVM_E_LIMIT, "no memory for runs");
+}
+
+static enum cvm_status check_others(const struct cvm_turn *turn, struct cvm_store *store,
+                                    const struct cvm_run_job *job, struct cvm_error *err)
+{
+    struct others others = {.arena = turn->arena, .mine = cvm_run_job_id(job)};
+    enum cvm_status status =
+        cvm_run_list(store, turn->arena, RUNS_LOOKED_AT, note_other, &others, err);
+    for (size_t i = 0; status == CVM_OK && i < others.count; i++) {
+        struct cvm_workflow workflow;
+        status = cvm_workflow_find(store, turn->arena, others.running[i], &workflow, err);
+        if (status == CVM_OK && !cvm_workflow_has_ended(workflow.state)) {
+            return CVM_FAIL(err, CVM_E_UNAVAILABLE, "run %s is at work: one at a time",
+                            others.running[i]);
+        }
+        status = status == CVM_E_NOT_FOUND ? CVM_OK : status;
+    }
+    return status;
+}
+
+/* Before the run has its row, so that it is never seen without the workflow that works on it. */
+static enum cvm_status name_run(const struct cvm_turn *turn, struct cvm_store *store,
+                                const char *run_id, struct cvm_error *err)
+{
+    const struct cvm_slice *id = &turn->message->workflow_id;
+    struct cvm_db *db = cvm_store_db(store);
+    struct cvm_workflow workflow;
+    if (id->length == 0) {
+        return CVM_OK;
+    }
+    const char *workflow_id = cvm_arena_copy(turn->arena, id->data, id->length);
+    enum cvm_status status = workflow_id == NULL
+                                 ? CVM_FAIL(err, CVM_E_LIMIT, "no memory for a workflow")
+                                 : cvm_db_begin(db, err);
+    if (status == CVM_OK) {
+        status = cvm_workflow_lock(store, turn->arena, workflow_id, &workflow, err);
+    }
+    if (status == CVM_OK) {
+        workflow.run_id = run_id;
+        status = cvm_workflow_put(store, &workflow, err);
+    }
+    if (status == CVM_OK) {
+        status = cvm_db_commit(db, err);
+    }
+    cvm_db_rollback(db);
+    return status;
+}
+
 /* A request that was answered before is the same run: nothing is left to do. */
 static enum cvm_status begin_run(struct worker *worker, const struct cvm_turn *turn,
                                  struct cvm_effects *effects, struct cvm_error *err)
@@ -73,6 +147,12 @@ static enum cvm_status begin_run(struct worker *worker, const struct cvm_turn *t
     status = cvm_run_desk_open(worker->run, &ticket, writer, &job, &is_new, err);
     if (status == CVM_OK) {
         status = cvm_run_find_done(job, &done, err);
+    }
+    if (status == CVM_OK && done == NULL) {
+        status = check_others(turn, writer, job, err);
+    }
+    if (status == CVM_OK && done == NULL) {
+        status = name_run(turn, writer, cvm_run_job_id(job), err);
     }
     if (status == CVM_OK && done == NULL) {
         status = cvm_run_begin(job, err);

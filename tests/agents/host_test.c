@@ -135,7 +135,7 @@ static const char *accept(struct desk *desk, const char *name, const char *input
     struct cvm_flow_request request = {
         .definition = shipped(desk, name),
         .input = input,
-        .idempotency_key = "test",
+        .idempotency_key = input, /* the same input is the same work */
         .who = "test",
     };
     struct cvm_workflow workflow;
@@ -169,6 +169,13 @@ static struct cvm_workflow wait_for(struct desk *desk, const char *workflow_id)
     return workflow;
 }
 
+static void assert_completed(struct cvm_workflow workflow)
+{
+    if (workflow.state != CVM_WORKFLOW_COMPLETED) {
+        fail_msg("%s: %s", cvm_workflow_state_name(workflow.state), workflow.error);
+    }
+}
+
 #define REQUEST                                                                                    \
     "{\"request\":{\"as_of\":\"2024-03-20\",\"replace\":false,\"release\":true,\"seed\":1,"        \
     "\"realtime_share\":0,\"keep_runs\":3,\"who\":\"test\"}}"
@@ -192,11 +199,20 @@ static void a_workflow_makes_the_plan_of_the_run_in_one_go(void **state)
 {
     struct desk *desk = *state;
     start_host(desk, NULL, 2);
-    struct cvm_workflow workflow = wait_for(desk, accept(desk, "batch", REQUEST));
-    if (workflow.state != CVM_WORKFLOW_COMPLETED) {
-        fail_msg("%s: %s", cvm_workflow_state_name(workflow.state), workflow.error);
-    }
+    assert_completed(wait_for(desk, accept(desk, "batch", REQUEST)));
     assert_plan_of_one_go(desk);
+}
+
+static void two_runs_at_once_wait_for_each_other(void **state)
+{
+    struct desk *desk = *state;
+    start_host(desk, NULL, 2);
+    const char *first = accept(desk, "batch", REQUEST);
+    const char *second = accept(desk, "batch",
+                                "{\"request\":{\"as_of\":\"2024-03-20\",\"release\":true,"
+                                "\"seed\":2,\"keep_runs\":3,\"who\":\"test\"}}");
+    assert_completed(wait_for(desk, first));
+    assert_completed(wait_for(desk, second));
 }
 
 static void what_a_stopped_process_left_is_taken_up_by_the_next(void **state)
@@ -217,10 +233,7 @@ static void what_a_stopped_process_left_is_taken_up_by_the_next(void **state)
     struct cvm_broker_options broker = {.context = desk->context};
     must(cvm_broker_open("local:", &broker, &desk->broker, &err), &err);
     start_host(desk, NULL, 2);
-    struct cvm_workflow workflow = wait_for(desk, workflow_id);
-    if (workflow.state != CVM_WORKFLOW_COMPLETED) {
-        fail_msg("%s: %s", cvm_workflow_state_name(workflow.state), workflow.error);
-    }
+    assert_completed(wait_for(desk, workflow_id));
     assert_plan_of_one_go(desk);
 }
 
@@ -244,10 +257,7 @@ static void one_customer_goes_through_its_workflow(void **state)
     start_host(desk, NULL, 1);
     cvm_world_customer_id(5, id);
     (void)snprintf(input, sizeof(input), "{\"customer_id\":\"%s\",\"as_of\":\"2024-03-20\"}", id);
-    struct cvm_workflow workflow = wait_for(desk, accept(desk, "treatment_selection", input));
-    if (workflow.state != CVM_WORKFLOW_COMPLETED) {
-        fail_msg("%s: %s", cvm_workflow_state_name(workflow.state), workflow.error);
-    }
+    assert_completed(wait_for(desk, accept(desk, "treatment_selection", input)));
 }
 
 /* ---- send and wait ---- */
@@ -468,6 +478,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_workflow_makes_the_plan_of_the_run_in_one_go, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(two_runs_at_once_wait_for_each_other, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_a_stopped_process_left_is_taken_up_by_the_next, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_run_without_data_fails_and_says_why, set_up, tear_down),
