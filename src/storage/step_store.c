@@ -181,13 +181,36 @@ enum cvm_status cvm_step_add(struct cvm_store *store, const struct cvm_step_rows
                             NULL, err);
 }
 
-enum cvm_status cvm_step_news_clear(struct cvm_store *store, const char *workflow_id,
-                                    int64_t *out_count, struct cvm_error *err)
+struct news_scan {
+    cvm_step_news_fn on_news;
+    void *state;
+};
+
+static enum cvm_status scan_news(void *state, const struct cvm_db_value *columns,
+                                 size_t column_count, struct cvm_error *err)
+{
+    struct news_scan *scan = state;
+    struct cvm_step_news news = {.step_no = columns[0].integer,
+                                 .error_class = cvm_db_string(&columns[2])};
+    (void)column_count;
+    if (!parse_state(cvm_db_string(&columns[1]), &news.state)) {
+        return CVM_FAIL(err, CVM_E_CORRUPT, "a step is in an unknown state");
+    }
+    if (scan->on_news != NULL) {
+        scan->on_news(scan->state, &news);
+    }
+    return CVM_OK;
+}
+
+enum cvm_status cvm_step_news_take(struct cvm_store *store, const char *workflow_id,
+                                   cvm_step_news_fn on_news, void *state, struct cvm_error *err)
 {
     struct cvm_db *db = cvm_store_db(store);
+    struct news_scan scan = {on_news, state};
     struct cvm_db_value param = cvm_db_text(workflow_id);
     assert(cvm_db_in_transaction(db));
-    return cvm_db_exec(db, cvm_db_sql(db, CVM_SQL_STEP_NEWS_CLEAR), &param, 1, out_count, err);
+    return cvm_db_query(db, cvm_db_sql(db, CVM_SQL_STEP_NEWS_TAKE), &param, 1, scan_news, &scan,
+                        err);
 }
 
 static struct cvm_db_value moment(int64_t ms)

@@ -65,9 +65,17 @@ struct cvm_steps {
 CVM_MUST_CHECK enum cvm_status cvm_step_list(struct cvm_store *store, struct cvm_arena *arena,
                                              const char *workflow_id, struct cvm_steps *out_steps,
                                              struct cvm_error *err);
-/* The news are seen. Called before the steps are read: what ends in between is news again. */
-CVM_MUST_CHECK enum cvm_status cvm_step_news_clear(struct cvm_store *store, const char *workflow_id,
-                                                   int64_t *out_count, struct cvm_error *err);
+/* The news, which are seen then: what workers made of attempts. Called before the steps are read:
+ * what ends in between is news again. NULL: only that they are seen. */
+struct cvm_step_news {
+    int64_t step_no;
+    enum cvm_step_state state; /* DONE or RETRY, mostly */
+    const char *error_class;   /* until on_news returns */
+};
+typedef void (*cvm_step_news_fn)(void *state, const struct cvm_step_news *news);
+CVM_MUST_CHECK enum cvm_status cvm_step_news_take(struct cvm_store *store, const char *workflow_id,
+                                                  cvm_step_news_fn on_news, void *state,
+                                                  struct cvm_error *err);
 /* Keeps state, attempts, epoch, due, queued, finished and error of a step that was `from` before.
  * *out_kept false: a worker moved it on since, and there will be news of it. */
 CVM_MUST_CHECK enum cvm_status cvm_step_put(struct cvm_store *store, const char *workflow_id,

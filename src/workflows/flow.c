@@ -37,6 +37,8 @@ struct cvm_flow {
     struct kept_definition kept[DEFINITIONS_KEPT];
     size_t next_kept;
     struct cvm_retry_budget budgets[KINDS_MAX]; /* by kind of step */
+    struct cvm_breaker breakers[KINDS_MAX];     /* the same */
+    int64_t now_ms;                             /* of the look */
 };
 
 static size_t kind_of(const struct cvm_definition_step *step)
@@ -57,6 +59,7 @@ enum cvm_status cvm_flow_create(const struct cvm_flow_options *options, struct c
         cvm_random_init(&flow->random, options->seed);
         for (size_t i = 0; i < KINDS_MAX; i++) {
             cvm_retry_budget_init(&flow->budgets[i], RETRY_SHARE, RETRY_BURST);
+            cvm_breaker_init(&flow->breakers[i], &options->breaker, options->seed + i);
         }
     }
     if (flow == NULL || flow->arena == NULL || flow->reader == NULL) {
@@ -374,10 +377,31 @@ static enum cvm_status note_outputs(struct looking *l)
     return status;
 }
 
+/* The clock of a breaker only has to go on; the database's may be set, which costs it a window. */
+static void tell_breaker(struct looking *l, int64_t step_no, enum cvm_call_outcome outcome)
+{
+    cvm_breaker_done(&l->flow->breakers[kind_of(&l->definition->steps[step_no])], l->now_ms,
+                     outcome);
+}
+
+/* Poison and what has changed say nothing of the agent. */
+static void note_news(void *state, const struct cvm_step_news *news)
+{
+    struct looking *l = state;
+    l->workflow.recovery_attempts = 0; /* its workers are alive */
+    if (news->step_no >= 0 && (size_t)news->step_no < l->definition->step_count) {
+        bool is_failure =
+            news->state == CVM_STEP_RETRY && cvm_failure_may_repeat(news->error_class);
+        tell_breaker(l, news->step_no,
+                     news->state == CVM_STEP_DONE ? CVM_CALL_GOOD
+                     : is_failure                 ? CVM_CALL_FAILED
+                                                  : CVM_CALL_IGNORED);
+    }
+}
+
 static enum cvm_status read_rows(struct looking *l, const char *workflow_id)
 {
     struct cvm_store *store = l->flow->options.store;
-    int64_t news = 0;
     cvm_arena_reset(l->flow->arena);
     enum cvm_status status = cvm_lease_now(store, &l->now_ms, l->err);
     if (status == CVM_OK) {
@@ -388,16 +412,13 @@ static enum cvm_status read_rows(struct looking *l, const char *workflow_id)
         status = find_definition(l->flow, &l->workflow, &l->definition, l->err);
     }
     if (status == CVM_OK) {
-        status = cvm_step_news_clear(store, workflow_id, &news, l->err);
+        status = cvm_step_news_take(store, workflow_id, note_news, l, l->err);
     }
     if (status == CVM_OK) {
         status = cvm_step_list(store, l->flow->arena, workflow_id, &l->steps, l->err);
     }
     if (status == CVM_OK && l->steps.count == 0) {
         status = add_rows(l, false);
-    }
-    if (news > 0) { /* its workers are alive */
-        l->workflow.recovery_attempts = 0;
     }
     return status;
 }
@@ -527,6 +548,9 @@ static enum cvm_status keep_late(struct looking *l, const struct cvm_step *befor
     };
     enum cvm_status status = cvm_step_failed(l->flow->options.store, &key, &failure, l->err);
     *out_is_moved = status == CVM_E_CONFLICT;
+    if (status == CVM_OK) {
+        tell_breaker(l, before->step_no, CVM_CALL_FAILED);
+    }
     *out_from = *before;
     out_from->state = CVM_STEP_RETRY;
     return status == CVM_E_CONFLICT ? CVM_OK : status;
@@ -625,9 +649,10 @@ static int64_t pause_ms(void *state, const struct cvm_definition_step *step, int
 
 static bool may_send(void *state, const struct cvm_definition_step *step, int64_t *out_again_ms)
 {
-    const struct cvm_flow *flow = state;
-    return flow->options.may_send == NULL ||
-           flow->options.may_send(flow->options.may_send_state, step, out_again_ms);
+    struct cvm_flow *flow = state;
+    bool is_let = flow->options.may_send == NULL ||
+                  flow->options.may_send(flow->options.may_send_state, step, out_again_ms);
+    return is_let && cvm_breaker_ask(&flow->breakers[kind_of(step)], flow->now_ms, out_again_ms);
 }
 
 static enum cvm_status look(struct cvm_flow *flow, const char *workflow_id, int64_t epoch,
@@ -640,6 +665,7 @@ static enum cvm_status look(struct cvm_flow *flow, const char *workflow_id, int6
     if (status == CVM_OK && !cvm_workflow_has_ended(l.stored.state)) {
         status = note_outputs(&l);
     }
+    flow->now_ms = l.now_ms;
     const struct cvm_progress_means means = {
         .now_ms = l.now_ms,
         .epoch = epoch,
@@ -671,6 +697,16 @@ enum cvm_status cvm_flow_recover(struct cvm_flow *flow, const char *workflow_id,
     return look(flow, workflow_id, epoch, true, out_look, err);
 }
 
+enum cvm_breaker_state cvm_flow_breaker(const struct cvm_flow *flow, const char *agent)
+{
+    for (size_t i = 0; cvm_step_kinds[i].agent != NULL; i++) {
+        if (strcmp(cvm_step_kinds[i].agent, agent) == 0) {
+            return flow->breakers[i % KINDS_MAX].state;
+        }
+    }
+    return CVM_BREAKER_CLOSED;
+}
+
 /* ---- a person's choice ---- */
 
 static enum cvm_status keep_order(struct cvm_store *store, const struct cvm_steps *steps,
@@ -684,9 +720,8 @@ static enum cvm_status keep_order(struct cvm_store *store, const struct cvm_step
                                   &progress->steps[row], &is_kept, err);
         }
     }
-    int64_t news = 0;
     if (status == CVM_OK && cvm_workflow_has_ended(progress->workflow.state)) {
-        status = cvm_step_news_clear(store, progress->workflow.workflow_id, &news, err);
+        status = cvm_step_news_take(store, progress->workflow.workflow_id, NULL, NULL, err);
     }
     return status == CVM_OK ? cvm_workflow_put(store, &progress->workflow, err) : status;
 }

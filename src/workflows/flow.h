@@ -13,6 +13,7 @@
 #ifndef CVM_WORKFLOWS_FLOW_H
 #define CVM_WORKFLOWS_FLOW_H
 
+#include "base/breaker.h"
 #include "storage/turn.h"
 #include "workflows/progress.h"
 
@@ -50,7 +51,9 @@ struct cvm_flow_options {
     struct cvm_store *store;
     cvm_flow_encode_fn encode;
     void *encode_state;
-    /* May the agent of a step be asked now (a breaker, base/breaker.h)? NULL = always. */
+    /* Each agent has a breaker: when too many of its attempts fail, its steps wait. */
+    struct cvm_breaker_options breaker;
+    /* Another reason to leave the agent of a step alone; NULL = none. */
     bool (*may_send)(void *state, const struct cvm_definition_step *step, int64_t *out_again_ms);
     void *may_send_state;
     uint64_t seed;       /* of the pauses between attempts */
@@ -98,6 +101,9 @@ CVM_MUST_CHECK enum cvm_status cvm_flow_look(struct cvm_flow *flow, const char *
 CVM_MUST_CHECK enum cvm_status cvm_flow_recover(struct cvm_flow *flow, const char *workflow_id,
                                                 int64_t epoch, struct cvm_flow_look *out_look,
                                                 struct cvm_error *err);
+
+/* What an agent is taken for at present: for metrics. */
+enum cvm_breaker_state cvm_flow_breaker(const struct cvm_flow *flow, const char *agent);
 
 /* ---- a person's choice ---- */
 

@@ -238,6 +238,11 @@ static void a_step_that_moved_on_is_not_overwritten(void **state)
     finish(store);
 }
 
+static void keep_news(void *state, const struct cvm_step_news *news)
+{
+    *(struct cvm_step_news *)state = *news;
+}
+
 static void what_has_news_or_whose_moment_came_is_due(void **state)
 {
     (void)state;
@@ -280,9 +285,10 @@ static void what_has_news_or_whose_moment_came_is_due(void **state)
     ASSERT_OK(cvm_workflow_due(store, arena, 5, SUPPORT_NOW_MS, 10, &ids, ERR));
     assert_int_equal(ids.count, 1);
     support_begin(store);
-    int64_t news = 0;
-    ASSERT_OK(cvm_step_news_clear(store, "batch-0a", &news, ERR));
-    assert_int_equal(news, 1);
+    struct cvm_step_news news = {.step_no = -1};
+    ASSERT_OK(cvm_step_news_take(store, "batch-0a", keep_news, &news, ERR));
+    assert_int_equal(news.step_no, 1);
+    assert_int_equal(news.state, CVM_STEP_DONE);
     support_commit(store);
     ASSERT_OK(cvm_workflow_due(store, arena, 5, SUPPORT_NOW_MS, 10, &ids, ERR));
     assert_int_equal(ids.count, 0);

@@ -401,6 +401,50 @@ static void what_is_cancelled_is_not_done_any_more(void **state)
     cvm_store_close(store);
 }
 
+static void an_agent_in_trouble_is_left_alone_and_no_attempt_is_used_up(void **state)
+{
+    (void)state;
+    struct cvm_store *store = support_fresh();
+    struct cvm_flow *flow = NULL;
+    const struct cvm_flow_options options = {
+        .store = store,
+        .encode = encode,
+        .breaker = {.calls_min = 3, .open_ms = 3600000, .open_ms_max = 3600000}};
+    const char *ids[4];
+    bool is_new = false;
+    ASSERT_OK(cvm_flow_create(&options, &flow, ERR));
+    for (int i = 0; i < 3; i++) {
+        char key[8];
+        (void)snprintf(key, sizeof(key), "k%d", i);
+        ids[i] = accept(store, key);
+        assert_int_equal(look(store, flow, ids[i]).sent, 1);
+    }
+    struct orders orders = relay(store);
+    for (size_t i = 0; i < 3; i++) {
+        ASSERT_OK(work(store, &orders.items[i], NULL, i == 0 ? "poison" : "transient", &is_new));
+    }
+    for (int i = 0; i < 3; i++) {
+        (void)look(store, flow, ids[i]);
+    }
+    assert_int_equal(cvm_flow_breaker(flow, "data"), CVM_BREAKER_CLOSED); /* poison says nothing */
+    ids[3] = accept(store, "k3");
+    assert_int_equal(look(store, flow, ids[3]).sent, 1);
+    orders = relay(store);
+    ASSERT_OK(work(store, &orders.items[0], NULL, "transient", &is_new));
+    (void)look(store, flow, ids[3]);
+    assert_int_equal(cvm_flow_breaker(flow, "data"), CVM_BREAKER_OPEN);
+    const char *late = accept(store, "k4");
+    struct cvm_flow_look parked = look(store, flow, late);
+    assert_int_equal(parked.sent, 0);
+    assert_int_equal(parked.state, CVM_WORKFLOW_WAITING);
+    assert_true(find(store, late).wake_ms > find(store, late).created_ms + 1000000);
+    assert_int_equal(support_number(cvm_store_db(store),
+                                    "SELECT count(*) FROM step WHERE attempt = 0 AND step_no = 0"),
+                     1);
+    cvm_flow_destroy(flow);
+    cvm_store_close(store);
+}
+
 /* ---- recovery ---- */
 
 static void after_a_crash_lost_messages_are_sent_again(void **state)
@@ -748,6 +792,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_can_not_be_used_ends_the_workflow_and_says_why, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(what_is_cancelled_is_not_done_any_more, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(an_agent_in_trouble_is_left_alone_and_no_attempt_is_used_up,
+                                        set_up, tear_down),
         cmocka_unit_test_setup_teardown(after_a_crash_lost_messages_are_sent_again, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_workflow_that_is_taken_up_too_often_becomes_a_dead_letter,

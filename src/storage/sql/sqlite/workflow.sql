@@ -207,10 +207,11 @@ WHERE workflow_id = ?1
 ORDER BY step_no, shard_no
 
 -- Before the rows are read: what comes to an end meanwhile is news again.
--- name: step_news_clear
+-- name: step_news_take
 UPDATE step
 SET is_news = 0
 WHERE workflow_id = ?1 AND is_news = 1
+RETURNING step_no, state, error_class
 
 -- What the orchestrator decided on; no row changes when the step has moved on since.
 -- name: step_put
