@@ -14,16 +14,22 @@ const struct cvm_agent_kind *const cvm_agent_kinds[] = {
     NULL,
 };
 
-const struct cvm_agent_kind *cvm_agent_kind_find(const char *queue)
+const struct cvm_agent_kind *cvm_agent_kind_find_in(const struct cvm_agent_kind *const *kinds,
+                                                    const char *queue)
 {
     size_t length = strcspn(queue, ".");
-    for (size_t i = 0; cvm_agent_kinds[i] != NULL; i++) {
-        const char *name = cvm_agent_kinds[i]->name;
+    for (size_t i = 0; kinds[i] != NULL; i++) {
+        const char *name = kinds[i]->name;
         if (strlen(name) == length && strncmp(name, queue, length) == 0) {
-            return cvm_agent_kinds[i];
+            return kinds[i];
         }
     }
     return NULL;
+}
+
+const struct cvm_agent_kind *cvm_agent_kind_find(const char *queue)
+{
+    return cvm_agent_kind_find_in(cvm_agent_kinds, queue);
 }
 
 bool cvm_agent_kind_serves(const struct cvm_agent_kind *kind, enum cvm_message_type type)

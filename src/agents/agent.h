@@ -63,6 +63,7 @@ struct cvm_effects {
 
 struct cvm_turn {
     const struct cvm_envelope *message;
+    const char *queue; /* of the worker: its kind's name, or a specialist's; NULL = the kind's */
     const struct cvm_json_value *payload; /* of the message: cvm_turn_text() and its like */
     const struct cvm_agent_site *site;
     const struct cvm_context *context; /* with the deadline of the message */
@@ -113,6 +114,9 @@ extern const struct cvm_agent_kind cvm_agent_evaluation;
 extern const struct cvm_agent_kind *const cvm_agent_kinds[]; /* NULL-terminated: agent.c */
 /* NULL when there is none: of the name, or of the queue "treatment.call_center". */
 const struct cvm_agent_kind *cvm_agent_kind_find(const char *queue);
+/* The same among others than these. */
+const struct cvm_agent_kind *cvm_agent_kind_find_in(const struct cvm_agent_kind *const *kinds,
+                                                    const char *queue);
 bool cvm_agent_kind_serves(const struct cvm_agent_kind *kind, enum cvm_message_type type);
 
 #endif

@@ -157,6 +157,39 @@ static enum cvm_status decide_run(struct worker *worker, const struct cvm_turn *
 
 /* ---- one customer ---- */
 
+/* A step before it looked which triggers find the customer, and none did. */
+static bool is_found_by_none(const struct cvm_turn *turn)
+{
+    const struct cvm_json_value *needs = cvm_json_member(turn->payload, "needs");
+    const struct cvm_json_value *need = needs == NULL ? NULL : needs->first_child;
+    for (; need != NULL; need = need->next) {
+        const struct cvm_json_value *triggers = cvm_json_member(need, "triggers");
+        if (triggers != NULL && triggers->type == CVM_JSON_ARRAY && triggers->child_count == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static enum cvm_status decide_nothing(const struct cvm_turn *turn, struct cvm_effects *effects,
+                                      struct cvm_error *err)
+{
+    struct cvm_customer_question question;
+    struct cvm_json_writer json;
+    enum cvm_status status = cvm_customer_question_read(turn, &question, err);
+    if (status == CVM_OK) {
+        cvm_json_init(&json, &effects->output, false);
+        cvm_json_object(&json);
+        cvm_json_key_string(&json, "customer_id", question.customer_id);
+        cvm_json_key(&json, "decision");
+        cvm_json_null(&json);
+        cvm_json_key_string(&json, "reason", "no_trigger");
+        cvm_json_object_end(&json);
+        effects->customers = 1;
+    }
+    return status;
+}
+
 static enum cvm_status decide_customer(struct worker *worker, const struct cvm_turn *turn,
                                        struct cvm_effects *effects, struct cvm_error *err)
 {
@@ -192,7 +225,8 @@ static enum cvm_status allocation_handle(void *worker, const struct cvm_turn *tu
 {
     struct cvm_run_ticket ticket;
     if (cvm_turn_input(turn, "request") == NULL) {
-        return decide_customer(worker, turn, effects, err);
+        return is_found_by_none(turn) ? decide_nothing(turn, effects, err)
+                                      : decide_customer(worker, turn, effects, err);
     }
     enum cvm_status status = cvm_run_desk_ticket(turn, &ticket, err);
     if (status == CVM_OK && ticket.run_id == NULL) {

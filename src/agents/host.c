@@ -5,8 +5,10 @@
 #include <string.h>
 #include <time.h>
 
+#include "agents/adjuster.h"
 #include "agents/orchestrator.h"
 #include "agents/runner.h"
+#include "agents/scale.h"
 #include "base/hash.h"
 #include "base/json_writer.h"
 #include "base/log.h"
@@ -26,6 +28,8 @@ struct worker {
     const struct cvm_host_pool *pool;
     const struct cvm_agent_kind *kind;
     size_t number;
+    size_t pool_no;
+    size_t place; /* in its pool */
     char name[NAME_SIZE];
     struct cvm_thread *thread;
     struct cvm_random random;
@@ -37,6 +41,8 @@ struct cvm_host {
     size_t worker_count;
     struct cvm_thread *orchestration;
     struct cvm_thread *heartbeat;
+    struct cvm_thread *adjustment;
+    struct cvm_adjuster *adjuster;
     atomic_bool is_stopping;
     atomic_bool has_failed;
     atomic_int in_flight;
@@ -76,7 +82,7 @@ static void send_one(struct worker *worker, struct cvm_broker_link *link, const 
 }
 
 static void hint(struct worker *worker, struct cvm_broker_link *link,
-                 const struct cvm_envelope *message)
+                 const struct cvm_envelope *message, const struct cvm_turn_report *report)
 {
     struct cvm_envelope envelope = {
         .type = CVM_MESSAGE_ORCHESTRATION_REQUEST,
@@ -84,7 +90,7 @@ static void hint(struct worker *worker, struct cvm_broker_link *link,
         .hop = (uint8_t)(message->hop + 1),
         .causation_id = message->id,
         .workflow_id = message->workflow_id,
-        .traceparent = message->traceparent,
+        .traceparent = {report->traceparent, CVM_TRACEPARENT_LENGTH},
         .payload = {"{}", 2},
     };
     send_one(worker, link, CVM_ORCHESTRATION, &envelope);
@@ -115,7 +121,7 @@ static void answer(struct worker *worker, struct cvm_broker_link *link,
         .hop = (uint8_t)(message->hop + 1),
         .correlation_id = message->id,
         .causation_id = message->id,
-        .traceparent = message->traceparent,
+        .traceparent = {report->traceparent, CVM_TRACEPARENT_LENGTH},
         .payload = {cvm_text_string(&payload), payload.length},
     };
     (void)snprintf(queue, sizeof(queue), "%.*s", (int)message->reply_to.length,
@@ -150,11 +156,13 @@ static void take_turn(struct worker *worker, struct cvm_broker_link *link,
     struct cvm_host *host = worker->host;
     const struct cvm_envelope *message = delivery->envelope;
     atomic_fetch_add(&host->in_flight, 1);
+    cvm_adjuster_began(host->adjuster, worker->pool_no);
     struct cvm_turn_report report = cvm_runner_turn(runner, message, text);
+    cvm_adjuster_ended(host->adjuster, worker->pool_no, &report);
     atomic_fetch_add(&host->counts[report.end], 1);
     if (message->workflow_id.length > 0 &&
         (report.end == CVM_TURN_DONE || report.end == CVM_TURN_FAILED)) {
-        hint(worker, link, message);
+        hint(worker, link, message, &report);
     }
     if (message->reply_to.length > 0 && report.end != CVM_TURN_LATER) {
         answer(worker, link, message, &report);
@@ -166,6 +174,11 @@ static void take_turn(struct worker *worker, struct cvm_broker_link *link,
     }
 }
 
+static bool is_wanted(const struct worker *worker)
+{
+    return worker->place < cvm_adjuster_wanted(worker->host->adjuster, worker->pool_no);
+}
+
 static enum cvm_status serve(struct worker *worker, struct cvm_runner *runner,
                              struct cvm_broker_link *link, struct cvm_error *err)
 {
@@ -173,9 +186,16 @@ static enum cvm_status serve(struct worker *worker, struct cvm_runner *runner,
     struct cvm_text text;
     enum cvm_status status = CVM_OK;
     cvm_text_init(&text, CVM_ENVELOPE_PAYLOAD_MAX);
-    while (!must_stop(worker->host)) {
+    while (!must_stop(worker->host) && is_wanted(worker)) {
         size_t count = 0;
+        if (!cvm_adjuster_may_take(worker->host->adjuster)) {
+            pause_a_little();
+            continue;
+        }
         status = cvm_broker_receive(link, &delivery, 1, RECEIVE_MS, &count, err);
+        if (status != CVM_OK || count == 0) {
+            cvm_adjuster_took_none(worker->host->adjuster);
+        }
         if (status == CVM_OK && count > 0) {
             take_turn(worker, link, runner, &delivery, &text);
         } else if (status == CVM_E_UNAVAILABLE) {
@@ -213,21 +233,21 @@ static enum cvm_status subscribe(struct cvm_host *host, const char *queue,
     return status;
 }
 
-static enum cvm_status work(void *state, struct cvm_error *err)
+/* With a runner and a link of its own, which cost a connection each. */
+static enum cvm_status work_a_while(struct worker *worker, struct cvm_error *err)
 {
-    struct worker *worker = state;
     struct cvm_host *host = worker->host;
     struct cvm_broker_link *link = NULL;
     struct cvm_runner *runner = NULL;
     struct cvm_runner_options options = {
         .site = host->options.site,
         .kind = worker->kind,
+        .queue = worker->pool->queue,
         .context = host->options.context,
         .name = worker->name,
         .incarnation = host->options.incarnation,
         .seed = cvm_hash_mix(host->options.seed, worker->number),
     };
-    cvm_random_init(&worker->random, cvm_hash_mix(options.seed, 1));
     enum cvm_status status = cvm_runner_create(&options, &runner, err);
     if (status == CVM_OK) {
         status = subscribe(host, worker->pool->queue, &link, err);
@@ -237,10 +257,25 @@ static enum cvm_status work(void *state, struct cvm_error *err)
     }
     cvm_broker_link_close(link);
     cvm_runner_destroy(runner);
-    if (status != CVM_OK) {
-        atomic_store(&host->has_failed, true);
-    }
     return status == CVM_E_UNAVAILABLE && must_stop(host) ? CVM_OK : status;
+}
+
+static enum cvm_status work(void *state, struct cvm_error *err)
+{
+    struct worker *worker = state;
+    enum cvm_status status = CVM_OK;
+    cvm_random_init(&worker->random, cvm_hash_mix(worker->host->options.seed, ~worker->number));
+    while (status == CVM_OK && !must_stop(worker->host)) {
+        if (is_wanted(worker)) {
+            status = work_a_while(worker, err);
+        } else {
+            pause_a_little();
+        }
+    }
+    if (status != CVM_OK) {
+        atomic_store(&worker->host->has_failed, true);
+    }
+    return status;
 }
 
 /* ---- orchestration ---- */
@@ -332,7 +367,7 @@ static void write_member(const struct cvm_host *host, struct cvm_text *value)
     cvm_json_object(&json);
     for (size_t p = 0; p < host->options.pool_count; p++) {
         cvm_json_key_int(&json, host->options.pools[p].queue,
-                         (int64_t)host->options.pools[p].workers);
+                         (int64_t)cvm_adjuster_wanted(host->adjuster, p));
     }
     cvm_json_object_end(&json);
     cvm_json_object_end(&json);
@@ -361,17 +396,56 @@ static enum cvm_status beat(void *state, struct cvm_error *err)
     return CVM_OK;
 }
 
+/* ---- adjustment ---- */
+
+static enum cvm_status adjust(void *state, struct cvm_error *err)
+{
+    struct cvm_host *host = state;
+    (void)err;
+    for (int i = 1; !must_stop(host); i++) {
+        struct cvm_error away = {0};
+        if (i % (CVM_SCALE_EVERY_MS / PAUSE_MS) == 0 &&
+            cvm_adjuster_look(host->adjuster, &away) != CVM_OK) {
+            CVM_LOG(host->options.context->log, CVM_LOG_WARN, "not_adjusted",
+                    CVM_TEXT("why", away.message));
+        }
+        pause_a_little();
+    }
+    return CVM_OK;
+}
+
+enum cvm_status cvm_host_adjust(struct cvm_host *host, struct cvm_error *err)
+{
+    return cvm_adjuster_look(host->adjuster, err);
+}
+
+size_t cvm_host_workers(const struct cvm_host *host, size_t pool)
+{
+    return cvm_adjuster_wanted(host->adjuster, pool);
+}
+
+size_t cvm_host_pool_most(const struct cvm_host_pool *pool)
+{
+    return pool->most > pool->workers ? pool->most : pool->workers;
+}
+
 /* ---- start and stop ---- */
+
+static const struct cvm_agent_kind *find_kind(const struct cvm_host *host, const char *queue)
+{
+    const struct cvm_agent_kind *const *kinds = host->options.kinds;
+    return cvm_agent_kind_find_in(kinds == NULL ? cvm_agent_kinds : kinds, queue);
+}
 
 static enum cvm_status plan_workers(struct cvm_host *host, struct cvm_error *err)
 {
     size_t count = 0;
     for (size_t p = 0; p < host->options.pool_count; p++) {
         const struct cvm_host_pool *pool = &host->options.pools[p];
-        if (cvm_agent_kind_find(pool->queue) == NULL) {
+        if (find_kind(host, pool->queue) == NULL) {
             return CVM_FAIL(err, CVM_E_NOT_FOUND, "there are no agents of kind '%s'", pool->queue);
         }
-        count += pool->workers;
+        count += cvm_host_pool_most(pool);
     }
     host->workers = calloc(count + 1, sizeof(*host->workers));
     if (host->workers == NULL || count > WORKERS_MAX) {
@@ -379,11 +453,13 @@ static enum cvm_status plan_workers(struct cvm_host *host, struct cvm_error *err
     }
     for (size_t p = 0; p < host->options.pool_count; p++) {
         const struct cvm_host_pool *pool = &host->options.pools[p];
-        for (size_t w = 0; w < pool->workers; w++) {
+        for (size_t w = 0; w < cvm_host_pool_most(pool); w++) {
             struct worker *worker = &host->workers[host->worker_count];
             worker->host = host;
             worker->pool = pool;
-            worker->kind = cvm_agent_kind_find(pool->queue);
+            worker->kind = find_kind(host, pool->queue);
+            worker->pool_no = p;
+            worker->place = w;
             worker->number = host->worker_count++;
             (void)snprintf(worker->name, sizeof(worker->name), "%.20s-%u@%.32s", pool->queue,
                            (unsigned)(w % WORKERS_MAX + 1), host->options.name);
@@ -401,11 +477,17 @@ enum cvm_status cvm_host_start(const struct cvm_host_options *options, struct cv
     }
     host->options = *options;
     enum cvm_status status = plan_workers(host, err);
+    if (status == CVM_OK) {
+        status = cvm_adjuster_create(&host->options, &host->adjuster, err);
+    }
     for (size_t w = 0; status == CVM_OK && w < host->worker_count; w++) {
         status = cvm_thread_start(work, &host->workers[w], &host->workers[w].thread, err);
     }
     if (status == CVM_OK && options->orchestrates) {
         status = cvm_thread_start(orchestrate, host, &host->orchestration, err);
+    }
+    if (status == CVM_OK && !options->is_adjusted_by_hand) {
+        status = cvm_thread_start(adjust, host, &host->adjustment, err);
     }
     if (status == CVM_OK && options->state != NULL) {
         status = cvm_thread_start(beat, host, &host->heartbeat, err);
@@ -457,6 +539,8 @@ enum cvm_status cvm_host_stop(struct cvm_host *host, struct cvm_error *err)
     }
     status = join(host->orchestration, status, err);
     status = join(host->heartbeat, status, err);
+    status = join(host->adjustment, status, err);
+    cvm_adjuster_destroy(host->adjuster);
     free(host->workers);
     free(host);
     return status;

@@ -20,8 +20,10 @@ struct cvm_host;
 
 struct cvm_host_pool {
     const char *queue; /* a kind, or one of its specialists: "treatment.call_center" */
-    size_t workers;
+    size_t workers;    /* at first, and at least */
+    size_t most;       /* at most, as busy as they are; less than `workers`: their number stays */
 };
+size_t cvm_host_pool_most(const struct cvm_host_pool *pool);
 
 struct cvm_host_options {
     const struct cvm_agent_site *site;
@@ -32,8 +34,10 @@ struct cvm_host_options {
     int64_t incarnation;     /* another one each time it starts */
     struct cvm_host_pool pools[CVM_HOST_POOLS_MAX];
     size_t pool_count;
+    const struct cvm_agent_kind *const *kinds; /* ends with NULL; NULL = cvm_agent_kinds */
     bool orchestrates;
-    bool is_alone; /* the broker is this process: what was on its way is gone with it */
+    bool is_adjusted_by_hand; /* by cvm_host_adjust() alone; else every CVM_SCALE_EVERY_MS, too */
+    bool is_alone;            /* the broker is this process: what was on its way is gone with it */
     uint64_t seed;
 };
 /* All are borrowed until it is stopped. CVM_E_NOT_FOUND names a queue that no kind serves. When it
@@ -45,6 +49,12 @@ CVM_MUST_CHECK enum cvm_status cvm_host_start(const struct cvm_host_options *opt
 CVM_MUST_CHECK enum cvm_status cvm_host_stop(struct cvm_host *host, struct cvm_error *err);
 /* True once a worker, or the orchestrator, had to stop by itself. */
 bool cvm_host_has_failed(const struct cvm_host *host);
+
+/* A look at how busy the pools are, and how many workers each shall have (adjuster.h). For one
+ * thread; for a host that is adjusted by hand. */
+CVM_MUST_CHECK enum cvm_status cvm_host_adjust(struct cvm_host *host, struct cvm_error *err);
+/* Workers of the pool that shall be at work now. */
+size_t cvm_host_workers(const struct cvm_host *host, size_t pool);
 
 /* How many turns ended how, by enum cvm_turn_end. */
 void cvm_host_counts(const struct cvm_host *host, uint64_t *counts);

@@ -4,6 +4,8 @@
 #include <string.h>
 
 #include "base/columns.h"
+#include "base/hash.h"
+#include "base/trace.h"
 #include "messaging/broker.h"
 #include "storage/lease.h"
 #include "workflows/flow.h"
@@ -42,11 +44,23 @@ static struct cvm_slice slice_of(const char *text)
     return text == NULL ? (struct cvm_slice){"", 0} : (struct cvm_slice){text, strlen(text)};
 }
 
+/* The steps of a workflow are spans of one trace, also where who accepted it named none. */
+static const char *trace_of(const struct cvm_flow_message *message, char text[CVM_TRACEPARENT_SIZE])
+{
+    struct cvm_random random;
+    if (message->traceparent != NULL) {
+        return message->traceparent;
+    }
+    cvm_random_init(&random, cvm_hash(message->workflow_id, strlen(message->workflow_id)));
+    return cvm_traceparent_child((struct cvm_slice){"", 0}, &random, text);
+}
+
 static enum cvm_status encode(void *state, const struct cvm_flow_message *message,
                               struct cvm_text *out, struct cvm_error *err)
 {
     struct cvm_orchestrator *orchestrator = state;
     struct cvm_text payload;
+    char traceparent[CVM_TRACEPARENT_SIZE];
     struct cvm_envelope envelope = {
         .type = cvm_message_type_parse(message->type, strlen(message->type)),
         .schema_version = 1,
@@ -61,8 +75,8 @@ static enum cvm_status encode(void *state, const struct cvm_flow_message *messag
         .workflow_id = slice_of(message->workflow_id),
         .step = slice_of(message->step),
         .sender = slice_of(orchestrator->options.name),
-        .traceparent = slice_of(message->traceparent),
     };
+    envelope.traceparent = slice_of(trace_of(message, traceparent));
     memcpy(envelope.id.bytes, message->message_id, sizeof(envelope.id.bytes));
     memcpy(envelope.idempotency_key, message->idempotency_key, sizeof(envelope.idempotency_key));
     cvm_text_init(&payload, CVM_ENVELOPE_PAYLOAD_MAX);

@@ -74,6 +74,7 @@ struct turning {
     const char *workflow_id;    /* NULL: a request of its own */
     struct cvm_step_key step;
     int64_t started_ms;
+    double commit_seconds;
     bool is_kept;
 };
 
@@ -196,7 +197,9 @@ static enum cvm_status keep(void *state, struct cvm_store *store, struct cvm_err
         cvm_turn_abandon(&transaction);
         return status;
     }
+    double start = cvm_context_seconds(turning->turn.context);
     status = cvm_turn_commit(&transaction, err);
+    turning->commit_seconds = cvm_context_seconds(turning->turn.context) - start;
     turning->is_kept = status == CVM_OK;
     return status;
 }
@@ -294,6 +297,17 @@ static enum cvm_turn_end end_failed(struct turning *turning, enum cvm_status fai
     return status == CVM_OK ? CVM_TURN_FAILED : CVM_TURN_LATER;
 }
 
+static void count_failure(const struct cvm_runner *runner, enum cvm_status status)
+{
+    char labels[96];
+    (void)snprintf(labels, sizeof(labels), "kind=\"%s\",class=\"%s\"", runner->options.kind->name,
+                   cvm_failure_name(cvm_failure_of_status(status)));
+    cvm_metric_add(cvm_metrics_get(runner->options.context->metrics, CVM_METRIC_COUNTER,
+                                   "cvm_agent_failures_total", labels,
+                                   "Attempts that failed, by why."),
+                   1);
+}
+
 static enum cvm_turn_end take_turn(struct turning *turning, struct cvm_turn_report *report)
 {
     struct cvm_error *err = &report->err;
@@ -312,12 +326,18 @@ static enum cvm_turn_end take_turn(struct turning *turning, struct cvm_turn_repo
         return was_kept_after_all(turning) ? CVM_TURN_DUPLICATE : CVM_TURN_STALE;
     }
     status = work(turning, err);
-    return status == CVM_OK ? CVM_TURN_DONE : end_failed(turning, status, report);
+    if (status == CVM_OK) {
+        return CVM_TURN_DONE;
+    }
+    count_failure(turning->runner, status);
+    return end_failed(turning, status, report);
 }
 
-static void count(const struct cvm_runner *runner, const struct cvm_turn_report *report)
+static void count(const struct cvm_runner *runner, const struct cvm_envelope *message,
+                  const struct cvm_turn_report *report)
 {
     struct cvm_metrics *metrics = runner->options.context->metrics;
+    int64_t age_ms = cvm_context_now_ms(runner->options.context) - message->created_ms;
     char labels[96];
     (void)snprintf(labels, sizeof(labels), "kind=\"%s\",end=\"%s\"", runner->options.kind->name,
                    cvm_turn_end_name(report->end));
@@ -328,6 +348,32 @@ static void count(const struct cvm_runner *runner, const struct cvm_turn_report 
     cvm_metric_observe(cvm_metrics_get(metrics, CVM_METRIC_HISTOGRAM, "cvm_agent_turn_seconds",
                                        labels, "How long turns of agents took."),
                        report->seconds);
+    if (report->end == CVM_TURN_DONE) {
+        cvm_metric_observe(cvm_metrics_get(metrics, CVM_METRIC_HISTOGRAM, "cvm_agent_step_seconds",
+                                           labels, "From when work was asked for to its result."),
+                           (double)(age_ms > 0 ? age_ms : 0) / 1000);
+        cvm_metric_observe(cvm_metrics_get(metrics, CVM_METRIC_HISTOGRAM,
+                                           "cvm_agent_commit_seconds", labels,
+                                           "How long keeping a turn took."),
+                           report->commit_seconds);
+    }
+}
+
+static void log_turn(const struct cvm_runner *runner, const struct cvm_envelope *message,
+                     const struct cvm_turn_report *report)
+{
+    char trace[CVM_TRACE_ID_SIZE];
+    char workflow[CVM_ENVELOPE_TEXT_MAX + 1];
+    (void)snprintf(workflow, sizeof(workflow), "%.*s", (int)message->workflow_id.length,
+                   message->workflow_id.data);
+    CVM_LOG(
+        runner->options.context->log, report->end <= CVM_TURN_STALE ? CVM_LOG_INFO : CVM_LOG_WARN,
+        "turn", CVM_TEXT("agent", runner->options.name),
+        CVM_TEXT("message", cvm_message_type_name(message->type)),
+        CVM_TEXT("end", cvm_turn_end_name(report->end)), CVM_INT("attempt", message->attempt),
+        CVM_DOUBLE("seconds", report->seconds),
+        CVM_TEXT("trace", cvm_trace_id(report->traceparent, trace)), CVM_TEXT("workflow", workflow),
+        CVM_TEXT("why", report->end == CVM_TURN_DONE ? "" : report->err.message));
 }
 
 struct cvm_turn_report cvm_runner_turn(struct cvm_runner *runner,
@@ -342,6 +388,7 @@ struct cvm_turn_report cvm_runner_turn(struct cvm_runner *runner,
         .turn =
             {
                 .message = message,
+                .queue = runner->options.queue,
                 .site = runner->options.site,
                 .random = &runner->random,
                 .arena = cvm_arena_create(ARENA_BYTES_MAX),
@@ -361,12 +408,9 @@ struct cvm_turn_report cvm_runner_turn(struct cvm_runner *runner,
     cvm_text_finish(&turning.effects.output);
     cvm_arena_destroy(turning.turn.arena);
     report.seconds = cvm_context_seconds(context) - start;
-    count(runner, &report);
-    CVM_LOG(context->log, report.end <= CVM_TURN_STALE ? CVM_LOG_INFO : CVM_LOG_WARN, "turn",
-            CVM_TEXT("agent", runner->options.name),
-            CVM_TEXT("message", cvm_message_type_name(message->type)),
-            CVM_TEXT("end", cvm_turn_end_name(report.end)), CVM_INT("attempt", message->attempt),
-            CVM_DOUBLE("seconds", report.seconds),
-            CVM_TEXT("why", report.end == CVM_TURN_DONE ? "" : report.err.message));
+    report.commit_seconds = turning.commit_seconds;
+    (void)cvm_traceparent_child(message->traceparent, &runner->random, report.traceparent);
+    count(runner, message, &report);
+    log_turn(runner, message, &report);
     return report;
 }

@@ -10,12 +10,14 @@
 #define CVM_AGENTS_RUNNER_H
 
 #include "agents/agent.h"
+#include "base/trace.h"
 
 struct cvm_runner;
 
 struct cvm_runner_options {
     const struct cvm_agent_site *site;
     const struct cvm_agent_kind *kind;
+    const char *queue; /* NULL = the kind's */
     const struct cvm_context *context;
     const char *name; /* of this worker, "treatment-1@host.4711": what rows say who did it */
     int64_t incarnation;
@@ -40,8 +42,10 @@ const char *cvm_turn_end_name(enum cvm_turn_end end);
 
 struct cvm_turn_report {
     enum cvm_turn_end end;
-    struct cvm_error err;    /* of what failed */
-    double seconds;          /* of the handling */
+    struct cvm_error err;                   /* of what failed */
+    double seconds;                         /* of the handling */
+    double commit_seconds;                  /* of keeping it; 0 = it was not */
+    char traceparent[CVM_TRACEPARENT_SIZE]; /* of the turn: a span of the message's trace */
     struct cvm_text *answer; /* for who waits: JSON; empty where nothing was answered */
 };
 

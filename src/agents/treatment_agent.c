@@ -122,6 +122,24 @@ static enum cvm_status value_part(struct worker *worker, const struct cvm_turn *
 
 /* ---- one customer ---- */
 
+/* Who listens on the queue of a specialist answers for what he offers alone. */
+static const struct specialist {
+    const char *queue;
+    enum cvm_channel channel;
+} specialists[] = {
+    {"treatment.call_center", CVM_CHANNEL_CALL},
+};
+
+static enum cvm_channel channel_of(const struct cvm_turn *turn)
+{
+    for (size_t i = 0; i < sizeof(specialists) / sizeof(specialists[0]); i++) {
+        if (turn->queue != NULL && strcmp(turn->queue, specialists[i].queue) == 0) {
+            return specialists[i].channel;
+        }
+    }
+    return CVM_CHANNEL_UNSET;
+}
+
 static enum cvm_status value_customer(struct worker *worker, const struct cvm_turn *turn,
                                       struct cvm_effects *effects, struct cvm_error *err)
 {
@@ -137,7 +155,7 @@ static enum cvm_status value_customer(struct worker *worker, const struct cvm_tu
     const struct cvm_decide_request request = {
         .customer_id = question.customer_id,
         .as_of_day = question.day,
-        .channel = CVM_CHANNEL_UNSET,
+        .channel = channel_of(turn),
         .direction = CVM_DIRECTION_OUTBOUND,
         .forced_treatment = CVM_INDEX_NONE,
         .allowed = UINT64_MAX,

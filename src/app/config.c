@@ -2,6 +2,7 @@
 
 #include <stddef.h>
 
+#include "agents/agent.h"
 #include "base/file.h"
 #include "base/schema.h"
 #include "cli/paths.h"
@@ -28,6 +29,7 @@ struct root_item {
     const struct cvm_yaml_node *import;
     const struct cvm_yaml_node *run;
     const struct cvm_yaml_node *retry;
+    const struct cvm_yaml_node *agents;
 };
 static const struct cvm_schema_field root_fields[] = {
     KEY(struct root_item, "store", config.store_url, CVM_SCHEMA_TEXT),
@@ -55,6 +57,7 @@ static const struct cvm_schema_field root_fields[] = {
     KEY(struct root_item, "import", import, CVM_SCHEMA_NODE),
     KEY(struct root_item, "run", run, CVM_SCHEMA_NODE),
     KEY(struct root_item, "retry", retry, CVM_SCHEMA_NODE),
+    KEY(struct root_item, "agents", agents, CVM_SCHEMA_NODE),
     {.key = NULL},
 };
 static const struct cvm_schema root_schema = {"cvm.yaml", root_fields};
@@ -101,6 +104,13 @@ static const struct cvm_schema_field run_fields[] = {
 };
 static const struct cvm_schema run_schema = {"run", run_fields};
 
+static const struct cvm_schema_field workers_fields[] = {
+    KEY(struct cvm_agent_workers, "workers", workers, CVM_SCHEMA_INT, .min = 1, .max = 256),
+    KEY(struct cvm_agent_workers, "most", most, CVM_SCHEMA_INT, .min = 1, .max = 256),
+    {.key = NULL},
+};
+static const struct cvm_schema workers_schema = {"workers of a type of agents", workers_fields};
+
 static const struct cvm_schema_field retry_fields[] = {
     KEY(struct cvm_config, "attempts", retry.attempts, CVM_SCHEMA_INT, .min = 1, .max = 1000),
     KEY(struct cvm_config, "base_ms", retry.base_ms, CVM_SCHEMA_INT, .min = 1, .max = 60000),
@@ -143,6 +153,33 @@ static enum cvm_status check_currency(const struct cvm_yaml_node *root, const ch
                            currency);
 }
 
+static enum cvm_status read_agents(struct cvm_arena *arena, const struct cvm_yaml_node *map,
+                                   struct cvm_config *config, struct cvm_error *err)
+{
+    if (map->type != CVM_YAML_MAP) {
+        return cvm_schema_fail(map, err, "a map of types of agents is allowed");
+    }
+    struct cvm_agent_workers *items =
+        CVM_NEW_ARRAY(arena, map->child_count + 1, struct cvm_agent_workers);
+    if (items == NULL) {
+        return CVM_FAIL(err, CVM_E_LIMIT, "no memory for the configuration");
+    }
+    enum cvm_status status = CVM_OK;
+    const struct cvm_yaml_node *node = map->first_child;
+    for (; status == CVM_OK && node != NULL; node = node->next) {
+        struct cvm_agent_workers *item = &items[config->agent_count++];
+        item->type = node->key;
+        status = cvm_agent_kind_find(node->key) == NULL
+                     ? cvm_schema_fail(node, err, "there are no agents of type '%s'", node->key)
+                     : cvm_schema_read(arena, &workers_schema, node, item, err);
+        if (status == CVM_OK && item->most > 0 && item->most < item->workers) {
+            status = cvm_schema_fail(node, err, "most is less than workers");
+        }
+    }
+    config->agents = items;
+    return status;
+}
+
 static enum cvm_status read_maps(struct cvm_arena *arena, struct root_item *item,
                                  struct cvm_error *err)
 {
@@ -165,6 +202,9 @@ static enum cvm_status read_maps(struct cvm_arena *arena, struct root_item *item
     }
     if (status == CVM_OK && item->retry != NULL) {
         status = cvm_schema_read(arena, &retry_schema, item->retry, &item->config, err);
+    }
+    if (status == CVM_OK && item->agents != NULL) {
+        status = read_agents(arena, item->agents, &item->config, err);
     }
     item->config.log_level = level_words[log.level];
     item->config.log_format = format_words[log.format];

@@ -39,7 +39,24 @@ enum cvm_status cvm_session_broker(struct cvm_session *session, struct cvm_store
 
 /* ---- types ---- */
 
-static enum cvm_status add_pool(struct cvm_host_options *host, const char *queue, int64_t workers,
+/* Of the type itself, or of what it is a specialist of. */
+static const struct cvm_agent_workers *configured(const struct cvm_config *config,
+                                                  const char *queue, const char *kind)
+{
+    const struct cvm_agent_workers *found = NULL;
+    for (size_t i = 0; i < config->agent_count; i++) {
+        const struct cvm_agent_workers *item = &config->agents[i];
+        if (strcmp(item->type, queue) == 0) {
+            return item;
+        }
+        found = strcmp(item->type, kind) == 0 ? item : found;
+    }
+    return found;
+}
+
+static enum cvm_status add_pool(const struct cvm_session *session,
+                                const struct cvm_agent_process_options *options,
+                                struct cvm_host_options *host, const char *queue,
                                 struct cvm_error *err)
 {
     const struct cvm_agent_kind *kind = cvm_agent_kind_find(queue);
@@ -53,9 +70,15 @@ static enum cvm_status add_pool(struct cvm_host_options *host, const char *queue
     }
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     bool is_wide = strcmp(kind->name, "treatment") == 0;
-    size_t usual = is_wide && cores > 1 ? (size_t)cores : 1;
-    host->pools[host->pool_count++] =
-        (struct cvm_host_pool){queue, workers > 0 ? (size_t)workers : usual};
+    const struct cvm_agent_workers *item = configured(&session->config, queue, kind->name);
+    int64_t usual = is_wide && cores > 1 ? cores : 1;
+    int64_t said = item != NULL && item->workers > 0 ? item->workers : usual;
+    int64_t most = item != NULL ? item->most : 0;
+    host->pools[host->pool_count++] = (struct cvm_host_pool){
+        .queue = queue,
+        .workers = (size_t)(options->workers > 0 ? options->workers : said),
+        .most = (size_t)(options->workers_max > 0 ? options->workers_max : most),
+    };
     return CVM_OK;
 }
 
@@ -72,10 +95,10 @@ static enum cvm_status read_types(struct cvm_session *session,
             host->orchestrates = true;
         }
         for (size_t k = 0; status == CVM_OK && is_all && cvm_agent_kinds[k] != NULL; k++) {
-            status = add_pool(host, cvm_agent_kinds[k]->name, options->workers, err);
+            status = add_pool(session, options, host, cvm_agent_kinds[k]->name, err);
         }
         if (!is_all && strcmp(types[i], ORCHESTRATION) != 0) {
-            status = add_pool(host, types[i], options->workers, err);
+            status = add_pool(session, options, host, types[i], err);
         }
     }
     return status;

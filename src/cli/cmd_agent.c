@@ -3,11 +3,15 @@
 #include <time.h>
 
 #include "agents/runner.h"
+#include "base/file.h"
+#include "base/metrics.h"
 #include "cli/agent_process.h"
 #include "cli/commands.h"
 #include "cli/work.h"
+#include "messaging/broker.h"
 
-#define LOOK_MS 100
+#define LOOK_MS    100
+#define METRICS_MS 5000
 
 static bool is_cancelled(const struct cvm_session *session)
 {
@@ -15,12 +19,35 @@ static bool is_cancelled(const struct cvm_session *session)
     return cancelled != NULL && atomic_load(cancelled);
 }
 
-/* Until somebody says stop, or a worker could not go on. */
-static void wait_for_end(const struct cvm_session *session, const struct cvm_agent_process *process)
+/* Whole, or not at all: who collects it may read at any time. */
+static void write_metrics(struct cvm_session *session, const struct cvm_agent_process *process,
+                          const char *path)
 {
-    while (!is_cancelled(session) && !cvm_host_has_failed(process->host)) {
+    struct cvm_metrics *metrics = session->context.metrics;
+    struct cvm_error err = {0};
+    struct cvm_text text;
+    cvm_text_init(&text, 0);
+    cvm_broker_report(process->broker, metrics);
+    cvm_metrics_write(metrics, &text);
+    if (text.failed || cvm_file_write(path, cvm_text_string(&text), text.length, &err) != CVM_OK) {
+        cvm_session_warn(session, "metrics: %s", err.message);
+    }
+    cvm_text_finish(&text);
+}
+
+/* Until somebody says stop, or a worker could not go on. */
+static void wait_for_end(struct cvm_session *session, const struct cvm_agent_process *process,
+                         const char *metrics_path)
+{
+    for (int i = 0; !is_cancelled(session) && !cvm_host_has_failed(process->host); i++) {
         struct timespec pause = {0, LOOK_MS * INT64_C(1000000)};
+        if (metrics_path != NULL && i % (METRICS_MS / LOOK_MS) == 0) {
+            write_metrics(session, process, metrics_path);
+        }
         (void)nanosleep(&pause, NULL);
+    }
+    if (metrics_path != NULL) {
+        write_metrics(session, process, metrics_path);
     }
 }
 
@@ -39,34 +66,60 @@ static void tell_turns(struct cvm_session *session, const struct cvm_agent_proce
     fputc('\n', session->err);
 }
 
+static enum cvm_status read_options(struct cvm_session *session,
+                                    const struct cvm_arguments *arguments,
+                                    struct cvm_agent_process_options *options,
+                                    struct cvm_error *err)
+{
+    enum cvm_status status =
+        cvm_argument_int(arguments, "--workers", 1, 256, &options->workers, err);
+    if (status == CVM_OK) {
+        status = cvm_argument_int(arguments, "--workers-max", 1, 256, &options->workers_max, err);
+    }
+    if (status == CVM_OK && options->workers_max > 0 && options->workers_max < options->workers) {
+        status = CVM_FAIL(err, CVM_E_INVALID, "option '--workers-max' is less than '--workers'");
+    }
+    return status == CVM_OK ? cvm_session_threads(session, arguments, &options->threads, err)
+                            : status;
+}
+
+static void forget_metrics(struct cvm_session *session)
+{
+    cvm_metrics_destroy(session->context.metrics);
+    session->context.metrics = NULL;
+}
+
 static enum cvm_status run_agent(struct cvm_session *session, const struct cvm_arguments *arguments,
                                  struct cvm_error *err)
 {
     struct cvm_agent_process_options options = {.types = arguments->positional[0]};
+    const char *metrics_path = cvm_argument(arguments, "--metrics");
     struct cvm_agent_process process;
-    enum cvm_status status =
-        cvm_argument_int(arguments, "--workers", 1, 256, &options.workers, err);
-    if (status == CVM_OK) {
-        status = cvm_session_threads(session, arguments, &options.threads, err);
-    }
+    enum cvm_status status = read_options(session, arguments, &options, err);
     if (status != CVM_OK) {
         return cvm_session_usage(session, status);
     }
+    session->context.metrics = metrics_path == NULL ? NULL : cvm_metrics_create();
     status = cvm_agent_process_open(session, &options, &process, err);
     if (status != CVM_OK) {
+        forget_metrics(session);
         return status;
     }
     if (!session->is_quiet) {
         fprintf(session->err, "agents %s run as %s; stop them with SIGTERM\n", options.types,
                 process.name);
     }
-    wait_for_end(session, &process);
+    wait_for_end(session, &process, metrics_path);
     tell_turns(session, &process);
-    return cvm_agent_process_close(&process, err);
+    status = cvm_agent_process_close(&process, err);
+    forget_metrics(session);
+    return status;
 }
 
 static const struct cvm_option agent_options[] = {
-    {"--workers", "N", "workers of each type (default: 1; of treatment one per core)"},
+    {"--workers", "N", "workers of each type (default: as configured, or 1; treatment: 1 a core)"},
+    {"--workers-max", "N", "at most, when they are busy (default: their number stays)"},
+    {"--metrics", "FILE", "write figures for Prometheus there, every 5 s"},
     {"--threads", "N", "threads of the solver (default: as configured; 0 = one per core)"},
     {NULL, NULL, NULL},
 };

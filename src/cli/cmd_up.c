@@ -64,10 +64,13 @@ static void become_agent(const struct family *family, const struct child *child)
     if (session->is_quiet) {
         arguments[count++] = "--quiet";
     }
-    const char *workers = cvm_argument(family->arguments, "--workers");
-    if (workers != NULL && strcmp(child->types, "treatment") == 0) {
-        arguments[count++] = "--workers";
-        arguments[count++] = workers;
+    static const char *const passed[] = {"--workers", "--workers-max"};
+    for (size_t i = 0; i < 2 && strcmp(child->types, "treatment") == 0; i++) {
+        const char *value = cvm_argument(family->arguments, passed[i]);
+        if (value != NULL) {
+            arguments[count++] = passed[i];
+            arguments[count++] = value;
+        }
     }
     arguments[count] = NULL;
     (void)signal(SIGINT, SIG_IGN); /* a terminal sends it to all: the parent says when */
@@ -219,7 +222,8 @@ static enum cvm_status run_up(struct cvm_session *session, const struct cvm_argu
 
 static const struct cvm_option up_options[] = {
     {"--processes", "N", "processes of treatment agents (default 1), beside one of all the others"},
-    {"--workers", "N", "workers in each of them (default: one per core)"},
+    {"--workers", "N", "workers in each of them (default: as configured, or one per core)"},
+    {"--workers-max", "N", "at most, when they are busy (default: their number stays)"},
     {NULL, NULL, NULL},
 };
 

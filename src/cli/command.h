@@ -22,6 +22,13 @@
 /* Beside cvm.yaml, unless it names another. */
 #define CVM_AUDIT_KEY_FILE "audit.key"
 
+/* How many workers a process gives to agents of a type. */
+struct cvm_agent_workers {
+    const char *type; /* "treatment", "treatment.call_center" */
+    int64_t workers;  /* 0 = as usual */
+    int64_t most;     /* as busy as they are; 0 = their number stays */
+};
+
 /* cvm.yaml: wiring. */
 struct cvm_config {
     const char *path;                 /* of cvm.yaml, or NULL when there is none */
@@ -49,6 +56,8 @@ struct cvm_config {
     int64_t run_memory_mb; /* for the solver's matrix; a larger one lives in a temporary file */
     int64_t keep_runs;
     double realtime_share;
+    const struct cvm_agent_workers *agents;
+    size_t agent_count;
     const struct cvm_yaml_node *schedule; /* workflows/schedule.h; NULL = none */
 };
 

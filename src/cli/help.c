@@ -8,16 +8,16 @@ static const struct group {
     const char *words[16];
 } groups[] = {
     {"Data",
-     {"init", "import", "generate", "batch", "outcome", "contact", "customer", "journey", "purge",
-      NULL}},
+     {"init", "import", "event", "generate", "batch", "outcome", "contact", "customer", "journey",
+      "purge", NULL}},
     {"Decide",
      {"run", "decide", "explain", "simulate", "trigger match", "capacity", "allocate", NULL}},
     {"Plans", {"plan", "stop", "report", NULL}},
     {"Catalogue",
      {"treatment", "trigger", "rule", "apply", "catalogue", "history", "diff", "rollback", NULL}},
     {"Operate",
-     {"workflow", "schedule", "dead-letter", "doctor", "audit", "export", "backup", "restore",
-      "migrate", "copy", "key", "bench", "completion", NULL}},
+     {"up", "agent", "workflow", "schedule", "dead-letter", "doctor", "audit", "export", "backup",
+      "restore", "migrate", "copy", "key", "bench", "completion", NULL}},
 };
 #define GROUP_COUNT (sizeof(groups) / sizeof(groups[0]))
 #define OTHER       "More"

@@ -517,6 +517,10 @@ static enum cvm_status tell_values(struct decide_job *job, struct cvm_text *out_
     cvm_json_array(&json);
     for (size_t t = 0; t < catalogue->treatment_count; t++) {
         size_t at = cvm_values_at(job->values.treatment_count, 0, t);
+        enum cvm_channel channel = job->request->channel;
+        if (channel != CVM_CHANNEL_UNSET && catalogue->treatments[t].channel != channel) {
+            continue;
+        }
         enum cvm_reason reason = reason_of(job, (int)t);
         bool is_permitted = reason == CVM_REASON_PERMITTED;
         double value = ((const float *)job->values.values.data)[at];

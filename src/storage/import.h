@@ -12,6 +12,7 @@
 
 #include "base/arena.h"
 #include "base/context.h"
+#include "base/json_reader.h"
 #include "base/json_writer.h"
 #include "base/threads.h"
 #include "model/catalogue.h"
@@ -169,6 +170,20 @@ CVM_MUST_CHECK enum cvm_status cvm_import_records(const struct cvm_import_work *
                                                   struct cvm_arena *arena,
                                                   struct cvm_import_report *out_report,
                                                   struct cvm_error *err);
+
+/* What the import would know a JSON record of a source by: whom it is about, and whether it was
+ * there before. Customer id in the arena. CVM_E_INVALID says why it would be rejected. */
+struct cvm_record_identity {
+    const char *customer_id;
+    uint64_t customer_hash;
+    uint64_t identity; /* 0 = one line per customer */
+    uint64_t content;  /* another one under the same identity is a new version */
+};
+CVM_MUST_CHECK enum cvm_status cvm_import_identify(struct cvm_arena *arena,
+                                                   const struct cvm_catalogue *catalogue,
+                                                   int source, struct cvm_slice text,
+                                                   struct cvm_record_identity *out_identity,
+                                                   struct cvm_error *err);
 
 /* The report as JSON, one object: what `cvm import --json` prints and what the batch keeps. */
 void cvm_import_report_write(const struct cvm_import_report *report,

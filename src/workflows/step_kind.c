@@ -34,6 +34,7 @@ const struct cvm_step_kind cvm_step_kinds[] = {
         .agent = "allocation",
         .message = "ALLOCATION_REQUEST",
         .takes = {"snapshot", "values"},
+        .may_take = {"matches"},
         .gives = "plan",
     },
     {

@@ -14,6 +14,7 @@ struct desk {
     struct cvm_zone *zone;
     struct cvm_json_reader *reader;
     struct cvm_random random;
+    const char *queue; /* of a specialist */
     int kept;
 };
 
@@ -66,6 +67,7 @@ static enum cvm_status handle(struct desk *desk, const struct cvm_agent_kind *ki
     struct cvm_effects effects = {.customers = 0};
     struct cvm_turn turn = {
         .message = &message,
+        .queue = desk->queue,
         .site = &desk->site,
         .context = &desk->base->context,
         .random = &desk->random,
@@ -211,6 +213,50 @@ static void one_customer_goes_through_all_kinds(void **state)
     cvm_text_finish(&output);
 }
 
+static void a_call_center_specialist_answers_with_call_treatments_only(void **state)
+{
+    struct desk *desk = *state;
+    struct cvm_text output;
+    struct cvm_error err;
+    char id[CVM_WORLD_ID_SIZE];
+    char payload[96];
+    cvm_text_init(&output, 0);
+    desk->queue = "treatment.call_center";
+    assert_ptr_equal(cvm_agent_kind_find(desk->queue), &cvm_agent_treatment);
+    cvm_world_customer_id(5, id);
+    (void)snprintf(payload, sizeof(payload), "{\"customer_id\":\"%s\",\"as_of\":\"2024-03-20\"}",
+                   id);
+    must(handle(desk, &cvm_agent_treatment, CVM_MESSAGE_TREATMENT_REQUEST, CVM_SHARD_NONE, payload,
+                &output, &err),
+         &err);
+    assert_non_null(strstr(cvm_text_string(&output), "\"service_call_back\""));
+    assert_non_null(strstr(cvm_text_string(&output), "\"marketing_call_back\""));
+    assert_null(strstr(cvm_text_string(&output), "\"retention_sms\""));
+    assert_null(strstr(cvm_text_string(&output), "\"ignore\""));
+    cvm_text_finish(&output);
+}
+
+static void nobody_is_decided_for_whom_no_trigger_found(void **state)
+{
+    struct desk *desk = *state;
+    struct cvm_text output;
+    struct cvm_error err;
+    char id[CVM_WORLD_ID_SIZE];
+    char payload[200];
+    cvm_text_init(&output, 0);
+    cvm_world_customer_id(5, id);
+    (void)snprintf(payload, sizeof(payload),
+                   "{\"input\":{\"customer_id\":\"%s\",\"as_of\":\"2024-03-20\"},"
+                   "\"needs\":{\"begin\":{},\"look\":{\"triggers\":[]}}}",
+                   id);
+    must(handle(desk, &cvm_agent_allocation, CVM_MESSAGE_ALLOCATION_REQUEST, CVM_SHARD_NONE,
+                payload, &output, &err),
+         &err);
+    assert_non_null(strstr(cvm_text_string(&output), "\"decision\":null"));
+    assert_non_null(strstr(cvm_text_string(&output), "\"reason\":\"no_trigger\""));
+    cvm_text_finish(&output);
+}
+
 static void a_message_that_says_too_little_is_to_blame(void **state)
 {
     static const struct {
@@ -268,6 +314,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_request_answered_before_has_nothing_left_to_do, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(one_customer_goes_through_all_kinds, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_call_center_specialist_answers_with_call_treatments_only,
+                                        set_up, tear_down),
+        cmocka_unit_test_setup_teardown(nobody_is_decided_for_whom_no_trigger_found, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(a_message_that_says_too_little_is_to_blame, set_up,
                                         tear_down),
         cmocka_unit_test(a_queue_of_specialists_belongs_to_its_kind),

@@ -4,12 +4,14 @@
 
 #include <sched.h>
 
+#include "agents/adjuster.h"
 #include "agents/host.h"
 #include "agents/part_shelf.h"
 #include "agents/request.h"
 #include "agents/runner.h"
 #include "base/file.h"
 #include "messaging/broker.h"
+#include "storage/agent_events.h"
 #include "storage/state.h"
 #include "workflows/flow.h"
 
@@ -300,6 +302,177 @@ static void nobody_there_is_a_time_out(void **state)
     cvm_text_finish(&answer);
 }
 
+/* ---- adjustment ---- */
+
+/* Turns that go on until they are let go, in a time that the test moves on. */
+static struct {
+    atomic_int at_work;
+    atomic_int handled;
+    atomic_bool is_let_go;
+    _Atomic int64_t ahead_ms;
+} stall;
+
+static int64_t shifted_now_ms(void *state)
+{
+    (void)state;
+    return cvm_clock_system.now_ms(NULL) + atomic_load(&stall.ahead_ms);
+}
+
+static int64_t shifted_steady_ns(void *state)
+{
+    (void)state;
+    return cvm_clock_system.steady_ns(NULL) + atomic_load(&stall.ahead_ms) * 1000000;
+}
+
+static enum cvm_status stalled_handle(void *worker, const struct cvm_turn *turn,
+                                      struct cvm_effects *effects, struct cvm_error *err)
+{
+    (void)worker;
+    (void)turn;
+    (void)effects;
+    (void)err;
+    atomic_fetch_add(&stall.at_work, 1);
+    while (!atomic_load(&stall.is_let_go)) {
+        (void)sched_yield();
+    }
+    atomic_fetch_sub(&stall.at_work, 1);
+    atomic_fetch_add(&stall.handled, 1);
+    return CVM_OK;
+}
+
+static const enum cvm_message_type stalled_serves[] = {CVM_MESSAGE_EVENT, CVM_MESSAGE_NONE};
+static const struct cvm_agent_kind stalled = {
+    .name = "stalled", .does = "nothing", .serves = stalled_serves, .handle = stalled_handle};
+static const struct cvm_agent_kind *const stalled_kinds[] = {&stalled, NULL};
+
+static void start_stalled_host(struct desk *desk, struct cvm_host_options *options)
+{
+    struct cvm_error err;
+    atomic_store(&stall.at_work, 0);
+    atomic_store(&stall.handled, 0);
+    atomic_store(&stall.is_let_go, false);
+    atomic_store(&stall.ahead_ms, 0);
+    desk->context.clock = (struct cvm_clock){shifted_now_ms, shifted_steady_ns, NULL};
+    *options = (struct cvm_host_options){
+        .site = &desk->site,
+        .context = &desk->context,
+        .broker = desk->broker,
+        .name = "test.1",
+        .incarnation = 1,
+        .pools = {{"stalled", 1, 8}},
+        .pool_count = 1,
+        .kinds = stalled_kinds,
+        .is_adjusted_by_hand = true,
+        .is_alone = true,
+        .seed = 7,
+    };
+    must(cvm_host_start(options, &desk->host, &err), &err);
+}
+
+static void publish_events(struct desk *desk, int count)
+{
+    struct cvm_broker_link *link = NULL;
+    struct cvm_random random;
+    struct cvm_error err;
+    cvm_random_init(&random, (uint64_t)count);
+    must(cvm_broker_link_open(desk->broker, &link, &err), &err);
+    must(cvm_broker_declare(link, "stalled", &err), &err);
+    for (int i = 0; i < count; i++) {
+        struct cvm_envelope envelope = {
+            .id = cvm_message_id_make(i, &random),
+            .type = CVM_MESSAGE_EVENT,
+            .schema_version = 1,
+            .attempt = 1,
+            .shard = CVM_SHARD_NONE,
+            .created_ms = 1,
+            .payload = {"{}", 2},
+        };
+        struct cvm_sending sending = {.envelope = &envelope};
+        must(cvm_broker_publish(link, "stalled", &sending, 1, &err), &err);
+        must(cvm_broker_confirm(link, 1000, &err), &err);
+    }
+    cvm_broker_link_close(link);
+}
+
+static void wait_until(struct desk *desk, const atomic_int *what, int count)
+{
+    double until = cvm_clock_system.steady_ns(NULL) / 1e9 + PATIENCE_MS / 1000;
+    (void)desk;
+    while (atomic_load(what) != count && cvm_clock_system.steady_ns(NULL) / 1e9 < until) {
+        (void)sched_yield();
+    }
+    assert_int_equal(atomic_load(what), count);
+}
+
+/* Ten seconds later. */
+static size_t look_later(struct desk *desk)
+{
+    struct cvm_error err;
+    atomic_fetch_add(&stall.ahead_ms, 10000);
+    must(cvm_host_adjust(desk->host, &err), &err);
+    return cvm_host_workers(desk->host, 0);
+}
+
+static enum cvm_status count_event(void *state, const struct cvm_agent_event *event,
+                                   struct cvm_error *err)
+{
+    int *ups = state;
+    (void)err;
+    assert_string_equal(event->agent_type, "stalled");
+    assert_string_equal(event->agent, "test.1");
+    assert_non_null(strstr(event->inputs, "\"backlog\":"));
+    assert_non_null(strstr(event->inputs, "\"service_s\":"));
+    *ups += strcmp(event->event, "up") == 0 ? 1 : 0;
+    return CVM_OK;
+}
+
+static void a_stalled_pool_grows_to_its_most_and_shrinks_when_the_work_is_done(void **state)
+{
+    struct desk *desk = *state;
+    struct cvm_host_options options;
+    struct cvm_error err;
+    int ups = 0;
+    start_stalled_host(desk, &options);
+    publish_events(desk, 20);
+    wait_until(desk, &stall.at_work, 1);
+    for (int workers = 2; workers <= 8; workers *= 2) {
+        assert_int_equal(look_later(desk), workers);
+        wait_until(desk, &stall.at_work, workers);
+    }
+    assert_int_equal(look_later(desk), 8);
+    must(cvm_agent_event_list(desk->reader, 0, 100, count_event, &ups, &err), &err);
+    assert_int_equal(ups, 3);
+    atomic_store(&stall.is_let_go, true);
+    wait_until(desk, &stall.handled, 20);
+    size_t workers = 8;
+    for (int i = 0; workers > 1 && i < 200; i++) {
+        workers = look_later(desk);
+    }
+    assert_int_equal(workers, 1);
+}
+
+static void while_the_store_is_away_nobody_takes_messages_or_gets_company(void **state)
+{
+    struct desk *desk = *state;
+    struct cvm_host_options options;
+    struct cvm_adjuster *adjuster = NULL;
+    struct cvm_turn_report report = {.end = CVM_TURN_LATER, .seconds = 10};
+    struct cvm_error err;
+    start_stalled_host(desk, &options);
+    publish_events(desk, 20);
+    must(cvm_adjuster_create(&options, &adjuster, &err), &err);
+    for (int i = 0; i < 20; i++) {
+        assert_true(cvm_adjuster_may_take(adjuster));
+        cvm_adjuster_began(adjuster, 0);
+        cvm_adjuster_ended(adjuster, 0, &report);
+    }
+    assert_false(cvm_adjuster_may_take(adjuster));
+    must(cvm_adjuster_look(adjuster, &err), &err);
+    assert_int_equal(cvm_adjuster_wanted(adjuster, 0), 1);
+    cvm_adjuster_destroy(adjuster);
+    atomic_store(&stall.is_let_go, true);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -312,6 +485,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(one_customer_goes_through_its_workflow, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_question_gets_its_answer, set_up, tear_down),
         cmocka_unit_test_setup_teardown(nobody_there_is_a_time_out, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(
+            a_stalled_pool_grows_to_its_most_and_shrinks_when_the_work_is_done, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(
+            while_the_store_is_away_nobody_takes_messages_or_gets_company, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
