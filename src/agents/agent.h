@@ -37,6 +37,10 @@ struct cvm_agent_site {
     size_t chunk_size;           /* 0 = default */
     size_t matrix_bytes_max;     /* as in engine/run.h */
     const char *spill_folder;
+    /* Of a run whose request does not say: as in engine/run.h. */
+    bool must_release;
+    double realtime_share;
+    int64_t keep_runs;
     struct cvm_part_shelf *shelf; /* parts of runs that stay in this process; NULL = they are stored
                                    */
     const char *version;          /* of the program */

@@ -336,6 +336,8 @@ static enum cvm_status orchestrate(void *state, struct cvm_error *err)
         .incarnation = host->options.incarnation,
         .seed = host->options.seed,
         .loses_messages = host->options.is_alone,
+        .schedules = host->options.schedules,
+        .scheduled = host->options.scheduled,
     };
     enum cvm_status status = cvm_orchestrator_create(&options, &orchestrator, err);
     if (status == CVM_OK) {

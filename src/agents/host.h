@@ -8,6 +8,7 @@
 #define CVM_AGENTS_HOST_H
 
 #include "agents/agent.h"
+#include "workflows/schedule.h"
 
 struct cvm_broker;
 struct cvm_state;
@@ -36,6 +37,8 @@ struct cvm_host_options {
     size_t pool_count;
     const struct cvm_agent_kind *const *kinds; /* ends with NULL; NULL = cvm_agent_kinds */
     bool orchestrates;
+    struct cvm_schedules schedules; /* as in orchestrator.h */
+    const struct cvm_definition *const *scheduled;
     bool is_adjusted_by_hand; /* by cvm_host_adjust() alone; else every CVM_SCALE_EVERY_MS, too */
     bool is_alone;            /* the broker is this process: what was on its way is gone with it */
     uint64_t seed;

@@ -5,6 +5,7 @@
 
 #include "base/columns.h"
 #include "base/hash.h"
+#include "base/log.h"
 #include "base/trace.h"
 #include "messaging/broker.h"
 #include "storage/lease.h"
@@ -14,6 +15,9 @@
 #define LOOKS_PER_CALL    64
 #define MESSAGES_PER_SEND 64
 #define CONFIRM_MS        5000
+#define CLOCK_EVERY_MS    5000
+#define PURGE_EVERY_MS    3600000
+#define WORKFLOW_KEEP_MS  (INT64_C(90) * 24 * 3600 * 1000)
 #define ARENA_BYTES_MAX   ((size_t)256 << 20)
 
 struct partition {
@@ -28,6 +32,8 @@ struct cvm_orchestrator {
     struct cvm_flow *flow;
     struct cvm_buffer bytes; /* of a message */
     struct partition partitions[CVM_FLOW_PARTITIONS];
+    int64_t clock_ms; /* when schedules are looked at next, steady */
+    int64_t purge_ms; /* and what is over is forgotten */
 };
 
 /* ---- what is sent ---- */
@@ -246,6 +252,88 @@ static enum cvm_status look_at_all(struct cvm_orchestrator *orchestrator, struct
     return status == CVM_E_CONFLICT ? CVM_OK : status;
 }
 
+/* ---- by the clock ---- */
+
+/* In a turn of the first partition: its owner is the one who looks. */
+static enum cvm_status in_first(struct cvm_orchestrator *orchestrator, struct cvm_store *store,
+                                enum cvm_status (*body)(struct cvm_orchestrator *,
+                                                        struct cvm_store *, struct cvm_error *),
+                                struct cvm_error *err)
+{
+    char resource[CVM_FLOW_RESOURCE_SIZE];
+    struct partition *first = &orchestrator->partitions[0];
+    struct cvm_turn_key key = {.resource = cvm_flow_resource(0, resource), .epoch = first->epoch};
+    struct cvm_turn_transaction turn;
+    enum cvm_status status = cvm_turn_begin(store, &key, &turn, err);
+    if (status != CVM_OK) {
+        first->epoch = status == CVM_E_CONFLICT ? 0 : first->epoch;
+        return status == CVM_E_CONFLICT ? CVM_OK : status;
+    }
+    status = body(orchestrator, store, err);
+    if (status != CVM_OK) {
+        cvm_turn_abandon(&turn);
+        return status;
+    }
+    return cvm_turn_commit(&turn, err);
+}
+
+/* One that can not start (its input is not what the workflow takes) must not stop the others. */
+static enum cvm_status look_at_schedules(struct cvm_orchestrator *orchestrator,
+                                         struct cvm_store *store, struct cvm_error *err)
+{
+    const struct cvm_orchestrator_options *options = &orchestrator->options;
+    struct cvm_arena *arena = cvm_arena_create(ARENA_BYTES_MAX);
+    enum cvm_status status =
+        arena == NULL ? CVM_FAIL(err, CVM_E_LIMIT, "no memory for schedules") : CVM_OK;
+    for (size_t i = 0; status == CVM_OK && i < options->schedules.count; i++) {
+        const struct cvm_schedule *schedule = &options->schedules.items[i];
+        struct cvm_schedule_look look = {0};
+        status = cvm_schedule_look(store, arena, schedule, options->scheduled[i], options->name,
+                                   &look, err);
+        if (look.outcome != NULL) {
+            CVM_LOG(options->context->log, CVM_LOG_INFO, "schedule",
+                    CVM_TEXT("schedule", schedule->name), CVM_TEXT("outcome", look.outcome),
+                    CVM_INT("missed", look.missed));
+        }
+    }
+    cvm_arena_destroy(arena);
+    return status;
+}
+
+static enum cvm_status forget_old(struct cvm_orchestrator *orchestrator, struct cvm_store *store,
+                                  struct cvm_error *err)
+{
+    int64_t now_ms = 0;
+    (void)orchestrator;
+    enum cvm_status status = cvm_lease_now(store, &now_ms, err);
+    if (status == CVM_OK) {
+        status = cvm_turn_purge(store, now_ms - CVM_INBOX_KEEP_MS, err);
+    }
+    return status == CVM_OK ? cvm_workflow_purge(store, now_ms - WORKFLOW_KEEP_MS, err) : status;
+}
+
+static enum cvm_status look_at_clock(struct cvm_orchestrator *orchestrator, struct cvm_error *err)
+{
+    struct cvm_agent_writer *writer = orchestrator->options.site->writer;
+    int64_t now_ms = steady_ms(orchestrator);
+    enum cvm_status status = CVM_OK;
+    if (orchestrator->partitions[0].epoch == 0) {
+        return CVM_OK;
+    }
+    struct cvm_store *store = cvm_agent_writer_lock(writer);
+    if (orchestrator->options.schedules.count > 0 && now_ms >= orchestrator->clock_ms) {
+        status = in_first(orchestrator, store, look_at_schedules, err);
+        orchestrator->clock_ms = now_ms + CLOCK_EVERY_MS;
+    }
+    if (status == CVM_OK && orchestrator->partitions[0].epoch != 0 &&
+        now_ms >= orchestrator->purge_ms) {
+        status = in_first(orchestrator, store, forget_old, err);
+        orchestrator->purge_ms = now_ms + PURGE_EVERY_MS;
+    }
+    cvm_agent_writer_unlock(writer);
+    return status;
+}
+
 /* ---- sending ---- */
 
 struct relay {
@@ -389,5 +477,5 @@ enum cvm_status cvm_orchestrator_look(struct cvm_orchestrator *orchestrator,
             sent = out_look->sent - before;
         }
     }
-    return status;
+    return status == CVM_OK ? look_at_clock(orchestrator, err) : status;
 }

@@ -11,6 +11,7 @@
 #define CVM_AGENTS_ORCHESTRATOR_H
 
 #include "agents/agent.h"
+#include "workflows/schedule.h"
 
 struct cvm_orchestrator;
 struct cvm_broker_link;
@@ -23,6 +24,9 @@ struct cvm_orchestrator_options {
     int64_t lease_ms; /* 0 = 10 s; kept by looks: call them three times as often */
     uint64_t seed;
     bool loses_messages; /* the broker is this process */
+    /* What starts by the clock, and the definition of each; borrowed. */
+    struct cvm_schedules schedules;
+    const struct cvm_definition *const *scheduled;
 };
 CVM_MUST_CHECK enum cvm_status
 cvm_orchestrator_create(const struct cvm_orchestrator_options *options,

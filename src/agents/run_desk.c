@@ -122,6 +122,27 @@ static enum cvm_status check_batch(const struct cvm_run_desk *desk, int64_t last
     return cvm_error_hint(err, status, "It has to begin again.");
 }
 
+/* A schedule says no more than the day. */
+static void fill_in(const struct cvm_agent_site *site, const struct cvm_json_value *json,
+                    struct cvm_run_request *request)
+{
+    if (cvm_json_member(json, "release") == NULL) {
+        request->must_release = site->must_release;
+    }
+    if (cvm_json_member(json, "realtime_share") == NULL) {
+        request->realtime_share = site->realtime_share;
+    }
+    if (cvm_json_member(json, "keep_runs") == NULL) {
+        request->keep_runs = site->keep_runs;
+    }
+    if (cvm_json_member(json, "seed") == NULL) {
+        request->seed = 1; /* as the command line's */
+    }
+    if (request->who == NULL) {
+        request->who = "agent:data";
+    }
+}
+
 static enum cvm_status open_job(struct cvm_run_desk *desk, const struct cvm_run_ticket *ticket,
                                 const struct cvm_catalogue *catalogue, struct cvm_store *writer,
                                 struct cvm_error *err)
@@ -131,6 +152,7 @@ static enum cvm_status open_job(struct cvm_run_desk *desk, const struct cvm_run_
     if (status != CVM_OK) {
         return status;
     }
+    fill_in(desk->site, ticket->request, &desk->request);
     desk->request.zone = desk->site->zone;
     desk->request.matrix_bytes_max = desk->site->matrix_bytes_max;
     desk->request.spill_folder = desk->site->spill_folder;

@@ -9,6 +9,7 @@
 #include "base/hash.h"
 #include "base/threads.h"
 #include "cli/paths.h"
+#include "cli/workflow_definitions.h"
 #include "messaging/broker.h"
 #include "storage/state.h"
 
@@ -119,6 +120,9 @@ static enum cvm_status open_site(struct cvm_agent_process *process,
         .threads = (size_t)options->threads,
         .matrix_bytes_max = (size_t)session->config.run_memory_mb << 20,
         .spill_folder = cvm_temporary_folder(),
+        .must_release = strcmp(session->config.release, "auto") == 0,
+        .realtime_share = session->config.realtime_share,
+        .keep_runs = session->config.keep_runs,
         .version = session->version,
     };
     if (process->site.writer == NULL) {
@@ -151,11 +155,37 @@ static void name_process(struct cvm_agent_process *process)
     (void)snprintf(process->name, sizeof(process->name), "%.20s.%d", host, (int)getpid());
 }
 
+/* Their definitions are read now: what is wrong in one is said before anything starts. */
+static enum cvm_status open_schedules(struct cvm_agent_process *process, struct cvm_error *err)
+{
+    struct cvm_session *session = process->session;
+    enum cvm_status status =
+        cvm_schedules_read(session->arena, session->config.schedule, session->config.time_zone,
+                           &process->schedules, err);
+    if (status != CVM_OK) {
+        return status;
+    }
+    size_t count = process->schedules.count;
+    const struct cvm_definition **definitions =
+        CVM_NEW_ARRAY(session->arena, count + 1, const struct cvm_definition *);
+    if (definitions == NULL) {
+        return CVM_FAIL(err, CVM_E_LIMIT, "no memory for schedules");
+    }
+    for (size_t i = 0; status == CVM_OK && i < count; i++) {
+        status = cvm_session_definition(session, process->schedules.items[i].workflow,
+                                        &definitions[i], err);
+    }
+    process->scheduled = definitions;
+    return status;
+}
+
 static enum cvm_status start_host(struct cvm_agent_process *process, struct cvm_host_options *host,
                                   struct cvm_error *err)
 {
     int64_t now_ms = cvm_context_now_ms(&process->context);
     host->site = &process->site;
+    host->schedules = process->schedules;
+    host->scheduled = process->scheduled;
     host->context = &process->context;
     host->broker = process->broker;
     host->state = process->state;
@@ -184,6 +214,9 @@ enum cvm_status cvm_agent_process_open(struct cvm_session *session,
     if (status == CVM_OK) {
         status = open_services(out_process, err);
     }
+    if (status == CVM_OK && host.orchestrates) {
+        status = open_schedules(out_process, err);
+    }
     if (status == CVM_OK) {
         status = start_host(out_process, &host, err);
     }
@@ -196,6 +229,7 @@ enum cvm_status cvm_agent_process_open(struct cvm_session *session,
 enum cvm_status cvm_agent_process_close(struct cvm_agent_process *process, struct cvm_error *err)
 {
     enum cvm_status status = cvm_host_stop(process->host, err);
+    cvm_schedules_finish(&process->schedules);
     cvm_state_close(process->state);
     cvm_broker_close(process->broker);
     cvm_part_shelf_destroy(process->site.shelf);

@@ -23,6 +23,8 @@ struct cvm_agent_process {
     struct cvm_context context; /* of the agents: what cancels the command lets them end a turn */
     struct cvm_broker *broker;
     struct cvm_state *state;
+    struct cvm_schedules schedules; /* of cvm.yaml, where it orchestrates */
+    const struct cvm_definition *const *scheduled;
     struct cvm_host *host;
     char name[CVM_PROCESS_NAME_SIZE]; /* "host.4711" */
     char prefix[40];                  /* of names on shared servers: one per store */

@@ -27,6 +27,8 @@ struct desk {
     struct cvm_state *state;
     struct cvm_host *host;
     struct cvm_store *reader;
+    struct cvm_schedules schedules;
+    const struct cvm_definition *const *scheduled;
 };
 
 static struct cvm_store *open_reader(const struct desk *desk)
@@ -57,6 +59,8 @@ static void start_host(struct desk *desk, const char *only, size_t workers)
         .name = "test.1",
         .incarnation = cvm_context_now_ms(&desk->context),
         .orchestrates = true,
+        .schedules = desk->schedules,
+        .scheduled = desk->scheduled,
         .is_alone = true,
         .seed = 7,
     };
@@ -213,6 +217,48 @@ static void two_runs_at_once_wait_for_each_other(void **state)
                                 "\"seed\":2,\"keep_runs\":3,\"who\":\"test\"}}");
     assert_completed(wait_for(desk, first));
     assert_completed(wait_for(desk, second));
+}
+
+/* Due each minute: the first look notes nothing of the past, so the store's clock is set back for
+ * it. */
+static void a_schedule_starts_its_workflow_once(void **state)
+{
+    struct desk *desk = *state;
+    const struct cvm_yaml_node *map = NULL;
+    struct cvm_schedules schedules = {0};
+    struct cvm_error err;
+    static const char yaml[] = "nightly:\n"
+                               "  workflow: batch\n"
+                               "  at: \"* * * * *\"\n"
+                               "  input: {request: {as_of: \"2024-03-20\"}}\n";
+    must(cvm_yaml_read(desk->base->arena, "cvm.yaml", yaml, strlen(yaml), &map, &err), &err);
+    must(cvm_schedules_read(desk->base->arena, map, "UTC", &schedules, &err), &err);
+    const struct cvm_definition *definitions[] = {shipped(desk, "batch")};
+    struct cvm_db *db = cvm_store_db(desk->base->store);
+    struct cvm_schedule_look look;
+    desk->site.must_release = true;
+    desk->site.keep_runs = 3;
+    must(cvm_db_begin(db, &err), &err);
+    must(cvm_schedule_look(desk->base->store, desk->base->arena, &schedules.items[0],
+                           definitions[0], "test", &look, &err),
+         &err);
+    must(cvm_db_exec(db, "UPDATE schedule SET looked_at = looked_at - 120000", NULL, 0, NULL, &err),
+         &err);
+    must(cvm_db_commit(db, &err), &err);
+    desk->schedules = schedules;
+    desk->scheduled = definitions;
+    start_host(desk, NULL, 1);
+    double until = cvm_context_seconds(&desk->context) + PATIENCE_MS / 1000;
+    enum cvm_status status = CVM_E_NOT_FOUND;
+    struct cvm_workflow workflow;
+    while (status == CVM_E_NOT_FOUND && cvm_context_seconds(&desk->context) < until) {
+        status = cvm_workflow_find(desk->reader, desk->base->arena, "latest", &workflow, &err);
+        (void)sched_yield();
+    }
+    must(status, &err);
+    assert_completed(wait_for(desk, workflow.workflow_id));
+    assert_plan_of_one_go(desk);
+    cvm_schedules_finish(&schedules);
 }
 
 static void what_a_stopped_process_left_is_taken_up_by_the_next(void **state)
@@ -478,6 +524,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_workflow_makes_the_plan_of_the_run_in_one_go, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(a_schedule_starts_its_workflow_once, set_up, tear_down),
         cmocka_unit_test_setup_teardown(two_runs_at_once_wait_for_each_other, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_a_stopped_process_left_is_taken_up_by_the_next, set_up,
                                         tear_down),

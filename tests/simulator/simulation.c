@@ -219,9 +219,14 @@ static void start_process(struct sim_process *process)
     process->incarnation++;
     uint64_t seed = cvm_hash_mix(sim->options.seed, (uint64_t)process->incarnation);
     if (process->kind != NULL) {
-        struct cvm_runner_options options = {&process->site,       process->kind,
-                                             &process->context,    process->name,
-                                             process->incarnation, seed};
+        struct cvm_runner_options options = {
+            .site = &process->site,
+            .kind = process->kind,
+            .context = &process->context,
+            .name = process->name,
+            .incarnation = process->incarnation,
+            .seed = seed,
+        };
         status = cvm_runner_create(&options, &process->runner, &err);
     } else if (process->orchestrates) {
         struct cvm_orchestrator_options options = {
