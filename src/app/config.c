@@ -33,6 +33,7 @@ static const struct cvm_schema_field root_fields[] = {
     KEY(struct root_item, "store", config.store_url, CVM_SCHEMA_TEXT),
     KEY(struct root_item, "cache", config.cache_url, CVM_SCHEMA_TEXT),
     KEY(struct root_item, "broker", config.broker_url, CVM_SCHEMA_TEXT),
+    KEY(struct root_item, "state", config.state_url, CVM_SCHEMA_TEXT),
     KEY(struct root_item, "catalogue", config.catalogue_folder, CVM_SCHEMA_TEXT),
     KEY(struct root_item, "time_zone", config.time_zone, CVM_SCHEMA_TEXT),
     KEY(struct root_item, "currency", config.currency, CVM_SCHEMA_TEXT),
@@ -49,6 +50,7 @@ static const struct cvm_schema_field root_fields[] = {
         .max = 1),
     KEY(struct root_item, "privacy", privacy, CVM_SCHEMA_NODE),
     KEY(struct root_item, "audit", audit, CVM_SCHEMA_NODE),
+    KEY(struct root_item, "schedule", config.schedule, CVM_SCHEMA_NODE),
     KEY(struct root_item, "log", log, CVM_SCHEMA_NODE),
     KEY(struct root_item, "import", import, CVM_SCHEMA_NODE),
     KEY(struct root_item, "run", run, CVM_SCHEMA_NODE),
@@ -112,6 +114,7 @@ struct cvm_config cvm_config_default(void)
     return (struct cvm_config){
         .cache_url = "memory:",
         .broker_url = "local:",
+        .state_url = "memory:",
         .time_zone = "UTC",
         .currency = "GBP",
         .release = "auto",

@@ -219,6 +219,7 @@ static int run_line(struct cvm_arena *arena, int argc, char **argv)
     struct cvm_session session = {
         .context = {.clock = cvm_clock_system, .cancelled = &is_cancelled},
         .arena = arena,
+        .version = CVM_VERSION,
         .in = stdin,
         .out = stdout,
         .err = stderr,

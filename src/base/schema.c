@@ -17,6 +17,7 @@
 #define MICRO_PER_UNIT  1000000
 #define DATE_LENGTH     10
 #define NUMBER_TEXT_MAX 128
+#define SPAN_MS_MAX     (INT64_C(365) * 86400000)
 
 /* One value, of the type that its field says. */
 union value {
@@ -264,6 +265,32 @@ static enum cvm_status read_date(const struct cvm_yaml_node *node, int32_t *out_
     return CVM_OK;
 }
 
+static enum cvm_status read_span(const struct cvm_yaml_node *node,
+                                 const struct cvm_schema_field *field, int64_t *out_ms,
+                                 struct cvm_error *err)
+{
+    static const struct {
+        const char *unit;
+        int64_t ms;
+    } units[] = {{"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}, {"d", 86400000}};
+    const char *text = is_plain(node) ? node->text : "";
+    size_t digits = strspn(text, "0123456789");
+    int64_t ms = -1;
+    for (size_t i = 0; digits > 0 && digits < 12 && i < sizeof(units) / sizeof(units[0]); i++) {
+        if (strcmp(text + digits, units[i].unit) == 0) {
+            ms = strtoll(text, NULL, 10) * units[i].ms;
+        }
+    }
+    if (ms < 0 || ms > SPAN_MS_MAX) {
+        return fail_allowed(node, "a span of time, like 250ms, 30s, 10m, 4h or 2d,", err);
+    }
+    if (!is_in_range((double)ms, field->min, field->max)) {
+        return fail_range(node, "a span, in milliseconds", field->min, field->max, err);
+    }
+    *out_ms = ms;
+    return CVM_OK;
+}
+
 /* Is `candidate` so close to `text` that it may be a slip? Keeps the best distance seen. */
 static bool is_nearer(const char *text, const char *candidate, size_t *best)
 {
@@ -357,6 +384,8 @@ static enum cvm_status read_value(struct cvm_arena *arena, const struct cvm_sche
         return read_word(node, field, &out_value->word, err);
     case CVM_SCHEMA_DATE:
         return read_date(node, &out_value->day, err);
+    case CVM_SCHEMA_SPAN:
+        return read_span(node, field, &out_value->integer, err);
     case CVM_SCHEMA_TEXTS:
         return read_texts(arena, node, &out_value->texts, err);
     case CVM_SCHEMA_NODE:
@@ -373,6 +402,7 @@ static size_t value_size(enum cvm_schema_type type)
         return sizeof(bool);
     case CVM_SCHEMA_INT:
     case CVM_SCHEMA_MICRO:
+    case CVM_SCHEMA_SPAN:
         return sizeof(int64_t);
     case CVM_SCHEMA_NUMBER:
         return sizeof(double);

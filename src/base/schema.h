@@ -24,6 +24,7 @@ enum cvm_schema_type {
                           error */
     CVM_SCHEMA_WORD,   /* int: index in .words (NULL-terminated) */
     CVM_SCHEMA_DATE,   /* int32_t day number */
+    CVM_SCHEMA_SPAN,   /* int64_t ms, up to 365 days: 250ms 30s 10m 4h 2d */
     CVM_SCHEMA_TEXTS,  /* struct cvm_schema_texts: list of scalars, or one scalar */
     CVM_SCHEMA_NODE    /* const struct cvm_yaml_node *: read further by the caller */
 };
@@ -38,7 +39,7 @@ struct cvm_schema_field {
     enum cvm_schema_type type;
     size_t offset; /* offsetof(struct, member) */
     bool required;
-    double min; /* INT, NUMBER, MICRO (major units); both 0 = no limit */
+    double min; /* INT, NUMBER, MICRO (major units), SPAN (ms); both 0 = no limit */
     double max;
     const char *const *words; /* WORD */
     /* byte offset + 1 of a bool set to true when the key is present; 0 = none */

@@ -94,7 +94,7 @@ CVM_MUST_CHECK enum cvm_status cvm_bench_point_reads(struct cvm_bench *bench, co
                                                      struct cvm_error *err);
 
 /* The jobs (bench_jobs.c, bench_rules.c, bench_allocate.c, bench_broker.c, bench_cache.c,
- * bench_read.c). */
+ * bench_read.c, bench_workflow.c). */
 enum cvm_status cvm_bench_allocate(struct cvm_bench *bench, struct cvm_bench_sample *out_sample,
                                    struct cvm_error *err);
 enum cvm_status cvm_bench_broker(struct cvm_bench *bench, struct cvm_bench_sample *out_sample,
@@ -115,6 +115,8 @@ enum cvm_status cvm_bench_recommend(struct cvm_bench *bench, struct cvm_bench_sa
                                     struct cvm_error *err);
 enum cvm_status cvm_bench_read(struct cvm_bench *bench, struct cvm_bench_sample *out_sample,
                                struct cvm_error *err);
+enum cvm_status cvm_bench_workflow(struct cvm_bench *bench, struct cvm_bench_sample *out_sample,
+                                   struct cvm_error *err);
 enum cvm_status cvm_bench_run(struct cvm_bench *bench, struct cvm_bench_sample *out_sample,
                               struct cvm_error *err);
 

@@ -20,6 +20,7 @@
 #define REPEAT_MAX        1000
 #define READERS_DEFAULT   8
 #define SEED_DEFAULT      1
+#define WORKFLOWS_DEFAULT 3000
 
 /* What the bench of the solver differs in. */
 #define ALLOCATE_CUSTOMERS 1000000
@@ -32,16 +33,18 @@ static const struct bench_kind {
     bool needs_own_store;
     bool repeats_itself;
     bool is_solver;
+    int64_t customers; /* 0 = CUSTOMERS_DEFAULT */
 } kinds[] = {
-    {"ingest", cvm_bench_write_data, cvm_bench_ingest, true, false, false},
-    {"journey", cvm_bench_fill_store, cvm_bench_journey, false, false, false},
-    {"rules", NULL, cvm_bench_rules, true, false, false},
-    {"recommend", cvm_bench_fill_store, cvm_bench_recommend, false, false, false},
-    {"allocate", NULL, cvm_bench_allocate, true, true, true},
-    {"read", cvm_bench_fill_store, cvm_bench_read, true, true, false},
-    {"run", cvm_bench_fill_store, cvm_bench_run, false, false, false},
-    {"cache", cvm_bench_fill_store, cvm_bench_cache, false, true, false},
-    {"broker", NULL, cvm_bench_broker, true, true, false},
+    {"ingest", cvm_bench_write_data, cvm_bench_ingest, true, false, false, 0},
+    {"journey", cvm_bench_fill_store, cvm_bench_journey, false, false, false, 0},
+    {"rules", NULL, cvm_bench_rules, true, false, false, 0},
+    {"recommend", cvm_bench_fill_store, cvm_bench_recommend, false, false, false, 0},
+    {"allocate", NULL, cvm_bench_allocate, true, true, true, ALLOCATE_CUSTOMERS},
+    {"read", cvm_bench_fill_store, cvm_bench_read, true, true, false, 0},
+    {"run", cvm_bench_fill_store, cvm_bench_run, false, false, false, 0},
+    {"cache", cvm_bench_fill_store, cvm_bench_cache, false, true, false, 0},
+    {"broker", NULL, cvm_bench_broker, true, true, false, 0},
+    {"workflow", NULL, cvm_bench_workflow, false, true, false, WORKFLOWS_DEFAULT},
 };
 
 struct bench_job {
@@ -66,8 +69,8 @@ static enum cvm_status find_kind(struct bench_job *job, struct cvm_error *err)
     }
     return CVM_FAIL(
         err, CVM_E_INVALID,
-        "there is no bench '%s': ingest, journey, read, rules, recommend, allocate, run, cache "
-        "and broker are there",
+        "there is no bench '%s': ingest, journey, read, rules, recommend, allocate, run, cache, "
+        "broker and workflow are there",
         name);
 }
 
@@ -97,7 +100,8 @@ static enum cvm_status parse(struct bench_job *job, struct cvm_error *err)
     enum cvm_status status = find_kind(job, err);
     bool is_solver = status == CVM_OK && job->kind->is_solver;
     bench->session = job->session;
-    bench->customers = is_solver ? ALLOCATE_CUSTOMERS : CUSTOMERS_DEFAULT;
+    bool has_default = status == CVM_OK && job->kind->customers != 0;
+    bench->customers = has_default ? job->kind->customers : CUSTOMERS_DEFAULT;
     bench->events_per_customer = EVENTS_DEFAULT;
     bench->day = cvm_session_today(job->session);
     bench->cache_url = cvm_argument(arguments, "--cache");
@@ -504,7 +508,7 @@ static enum cvm_status run_bench(struct cvm_session *session, const struct cvm_a
 }
 
 static const struct cvm_option bench_options[] = {
-    {"--customers", "N", "size of the generated base (default 10000; allocate 1000000)"},
+    {"--customers", "N", "size of the base (default 10000; allocate 1000000; workflow 3000)"},
     {"--events", "M", "dated events per customer (default 25)"},
     {"--repeat", "K", "how often (default 5; allocate 7); best, median and worst are told"},
     {"--threads", "N", "threads (default: as configured; 0 = one per core)"},
@@ -522,7 +526,8 @@ static const struct cvm_option bench_options[] = {
 const struct cvm_command cvm_command_bench = {
     .name = "bench",
     .arguments = "NAME",
-    .summary = "Measure ingest, journey, read, rules, recommend, allocate, run, cache, broker",
+    .summary =
+        "Measure ingest, journey, read, rules, recommend, allocate, run, cache, broker, workflow",
     .details =
         "Makes a base in a temporary folder, which is removed afterwards; with --store the\n"
         "named store is measured instead (not for ingest, read, rules and allocate; run adds\n"
@@ -536,7 +541,9 @@ const struct cvm_command cvm_command_bench = {
         "memory read. cache is gets and puts in memory and, with --cache, on a Redis server\n"
         "beside a bare loop of its client library, and one customer read with and without.\n"
         "broker is messages between threads and, with --broker, over a server beside bare\n"
-        "loops of its client library with the same settings.\n\n"
+        "loops of its client library with the same settings.\n"
+        "workflow is durable workflows of three steps, many at once and one at a time,\n"
+        "beside the rate at which the disk syncs pages.\n\n"
         "  cvm bench journey --customers 200000 --repeat 7 --json\n"
         "  cvm bench read --postgres postgresql://cvm@db.example/scratch --readers 8",
     .positional_min = 1,

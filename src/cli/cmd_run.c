@@ -3,11 +3,13 @@
 
 #include "base/date.h"
 #include "base/file.h"
+#include "cli/agent_process.h"
 #include "cli/commands.h"
 #include "cli/document.h"
 #include "cli/paths.h"
 #include "cli/run_refused.h"
 #include "cli/run_report.h"
+#include "cli/run_workflow.h"
 #include "cli/work.h"
 #include "engine/run_results.h"
 
@@ -19,6 +21,7 @@ struct run_job {
     struct cvm_run_request request;
     const char *out_path;
     struct cvm_run_result *result;
+    bool is_by_agents;
     bool is_refused; /* an unknown treatment for named customers */
 };
 
@@ -100,7 +103,11 @@ static void fill_request(struct run_job *job)
     job->request.trigger = cvm_argument(job->arguments, "--trigger");
     job->request.on_progress = cvm_session_progress;
     job->request.progress_state = session;
-    job->work_options.access = job->request.is_dry ? CVM_DB_READ : CVM_DB_WRITE;
+    /* Agents behind a broker do it, and this command waits; else it is the only writer itself. */
+    job->is_by_agents = !job->request.is_dry && !cvm_session_broker_is_local(session);
+    job->work_options.access = job->request.is_dry ? CVM_DB_READ
+                               : job->is_by_agents ? CVM_DB_SHARED
+                                                   : CVM_DB_WRITE;
     job->work_options.needs_engine = true;
 }
 
@@ -226,7 +233,9 @@ static enum cvm_status decide_everybody(struct run_job *job, struct cvm_error *e
     if (status != CVM_OK) {
         return status;
     }
-    status = cvm_run(job->work.engine, writer, &job->request, session->arena, &job->result, err);
+    status = job->is_by_agents ? cvm_run_by_workflow(&job->work, &job->request, &job->result, err)
+                               : cvm_run(job->work.engine, writer, &job->request, session->arena,
+                                         &job->result, err);
     if (status == CVM_OK && !job->result->was_done_before) {
         status = cvm_work_warn_of_gone(&job->work, job->request.as_of_day, err);
     }

@@ -14,6 +14,7 @@
 #include "base/arena.h"
 #include "base/context.h"
 #include "base/json_writer.h"
+#include "base/yaml.h"
 #include "base/zone.h"
 #include "model/catalogue.h"
 #include "storage/store.h"
@@ -28,6 +29,7 @@ struct cvm_config {
     const char *catalogue_folder;     /* the same */
     struct cvm_store_privacy privacy; /* paths and URL the same */
     const char *cache_url;            /* storage/cache.h */
+    const char *state_url;            /* storage/state.h */
     const char *broker_url;           /* messaging/broker.h */
     const char *audit_key;            /* signs the audit log; NULL when there is no cvm.yaml */
     const char *time_zone;            /* IANA */
@@ -47,6 +49,7 @@ struct cvm_config {
     int64_t run_memory_mb; /* for the solver's matrix; a larger one lives in a temporary file */
     int64_t keep_runs;
     double realtime_share;
+    const struct cvm_yaml_node *schedule; /* workflows/schedule.h; NULL = none */
 };
 
 /* The bar that is on the screen. */
@@ -78,6 +81,7 @@ struct cvm_session {
     bool is_cut_off;       /* exit 1 in silence: who read standard output has gone */
     bool is_usage;         /* the failure is of the command line: exit 2 */
     const char *who;       /* "cli:<user>" */
+    const char *version;   /* of the program */
     struct cvm_progress_line progress;
 };
 

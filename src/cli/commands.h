@@ -38,6 +38,9 @@ extern const struct cvm_command cvm_command_stop_list;
 extern const struct cvm_command cvm_command_stop_add;
 extern const struct cvm_command cvm_command_stop_lift;
 extern const struct cvm_command cvm_command_decide;
+extern const struct cvm_command cvm_command_agent;
+extern const struct cvm_command cvm_command_up;
+extern const struct cvm_command cvm_command_event_push;
 extern const struct cvm_command cvm_command_allocate;
 extern const struct cvm_command cvm_command_explain;
 extern const struct cvm_command cvm_command_export_customers;
@@ -77,5 +80,17 @@ extern const struct cvm_command cvm_command_audit_seal;
 extern const struct cvm_command cvm_command_audit_key;
 extern const struct cvm_command cvm_command_completion;
 extern const struct cvm_command cvm_command_doctor;
+extern const struct cvm_command cvm_command_workflow_list;
+extern const struct cvm_command cvm_command_workflow_show;
+extern const struct cvm_command cvm_command_workflow_start;
+extern const struct cvm_command cvm_command_workflow_pause;
+extern const struct cvm_command cvm_command_workflow_resume;
+extern const struct cvm_command cvm_command_workflow_cancel;
+extern const struct cvm_command cvm_command_workflow_definition;
+extern const struct cvm_command cvm_command_dead_letter_list;
+extern const struct cvm_command cvm_command_dead_letter_show;
+extern const struct cvm_command cvm_command_dead_letter_replay;
+extern const struct cvm_command cvm_command_dead_letter_discard;
+extern const struct cvm_command cvm_command_schedule_list;
 
 #endif

@@ -1,5 +1,6 @@
-/* embedded.h - files inside the program: what `cvm init` writes ("catalogue/...", "cvm.yaml"), and
- * the style and script of reports ("page/..."). Made by tools/embed_files.sh. */
+/* embedded.h - files inside the program: what `cvm init` writes ("catalogue/...", "cvm.yaml"), the
+ * style and script of reports ("page/..."), and definitions of workflows ("workflow/..."). Made by
+ * tools/embed_files.sh. */
 #ifndef CVM_CLI_EMBEDDED_H
 #define CVM_CLI_EMBEDDED_H
 

@@ -16,8 +16,8 @@ static const struct group {
     {"Catalogue",
      {"treatment", "trigger", "rule", "apply", "catalogue", "history", "diff", "rollback", NULL}},
     {"Operate",
-     {"doctor", "audit", "export", "backup", "restore", "migrate", "copy", "key", "bench",
-      "completion", NULL}},
+     {"workflow", "schedule", "dead-letter", "doctor", "audit", "export", "backup", "restore",
+      "migrate", "copy", "key", "bench", "completion", NULL}},
 };
 #define GROUP_COUNT (sizeof(groups) / sizeof(groups[0]))
 #define OTHER       "More"
@@ -73,7 +73,7 @@ static void print_group(FILE *out, const char *title)
                 fprintf(out, "\n%s\n", title);
             }
             has_title = true;
-            fprintf(out, "  %-18s %s\n", cvm_commands[i]->name, cvm_commands[i]->summary);
+            fprintf(out, "  %-20s %s\n", cvm_commands[i]->name, cvm_commands[i]->summary);
         }
     }
 }
@@ -106,7 +106,7 @@ static void print_family(FILE *out, const char *family)
         const struct cvm_command *command = cvm_commands[i];
         if (strncmp(command->name, family, length) == 0 &&
             (command->name[length] == ' ' || command->name[length] == '\0')) {
-            fprintf(out, "  %-18s %s\n", command->name, command->summary);
+            fprintf(out, "  %-20s %s\n", command->name, command->summary);
         }
     }
     fprintf(out, "\n'cvm help %s WORD' tells more.\n", family);

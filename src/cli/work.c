@@ -321,6 +321,30 @@ void cvm_work_close(struct cvm_work *work)
     work->store = NULL;
 }
 
+struct change {
+    struct cvm_store *store;
+    cvm_change_fn body;
+    void *state;
+};
+
+static enum cvm_status make_change(void *state, struct cvm_error *err)
+{
+    struct change *change = state;
+    return change->body(change->state, change->store, err);
+}
+
+enum cvm_status cvm_session_change(struct cvm_session *session, cvm_change_fn body, void *state,
+                                   struct cvm_error *err)
+{
+    struct change change = {.body = body, .state = state};
+    enum cvm_status status = cvm_session_store(session, CVM_DB_SHARED, &change.store, err);
+    if (status == CVM_OK) {
+        status = cvm_db_transact(cvm_store_db(change.store), make_change, &change, err);
+    }
+    cvm_store_close(change.store);
+    return status;
+}
+
 enum cvm_status cvm_session_page(struct cvm_session *session, const struct cvm_arguments *arguments,
                                  int64_t *limit, int64_t *before, struct cvm_error *err)
 {

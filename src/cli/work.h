@@ -54,6 +54,13 @@ CVM_MUST_CHECK enum cvm_status cvm_session_import_options(struct cvm_session *se
                                                           struct cvm_import_options *out_options,
                                                           struct cvm_error *err);
 
+/* One transaction beside agents that may be at work on the store; the body may be called again when
+ * they were in its way. */
+typedef enum cvm_status (*cvm_change_fn)(void *state, struct cvm_store *store,
+                                         struct cvm_error *err);
+CVM_MUST_CHECK enum cvm_status cvm_session_change(struct cvm_session *session, cvm_change_fn body,
+                                                  void *state, struct cvm_error *err);
+
 /* --limit and --before of a list that begins with the newest: what is not given stays as it is. */
 CVM_MUST_CHECK enum cvm_status cvm_session_page(struct cvm_session *session,
                                                 const struct cvm_arguments *arguments,

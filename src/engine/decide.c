@@ -464,11 +464,9 @@ static enum cvm_status find_daily_run(struct decide_job *job, struct cvm_error *
                     DAILY_RUNS_MAX, job->request->customer_id);
 }
 
-static enum cvm_status decide_steps(struct decide_job *job, struct cvm_text *out_entry,
-                                    struct cvm_error *err)
+/* All that is known of the customer: values, reasons and prices. */
+static enum cvm_status look_at(struct decide_job *job, struct cvm_error *err)
 {
-    struct cvm_db *db = cvm_store_db(job->writer);
-    struct cvm_json_writer json;
     enum cvm_status status =
         cvm_customer_find(job->engine->readers[0], job->request->customer_id, &job->key, err);
     if (status == CVM_OK) {
@@ -477,12 +475,15 @@ static enum cvm_status decide_steps(struct decide_job *job, struct cvm_text *out
     if (status == CVM_OK) {
         status = value_customer(job, err);
     }
-    if (status == CVM_OK) {
-        status = load_prices(job, err);
-    }
-    if (status == CVM_OK) {
-        status = find_daily_run(job, err);
-    }
+    return status == CVM_OK ? load_prices(job, err) : status;
+}
+
+static enum cvm_status take_best(struct decide_job *job, struct cvm_text *out_entry,
+                                 struct cvm_error *err)
+{
+    struct cvm_db *db = cvm_store_db(job->writer);
+    struct cvm_json_writer json;
+    enum cvm_status status = find_daily_run(job, err);
     if (status == CVM_OK) {
         status = cvm_db_begin(db, err);
     }
@@ -504,32 +505,87 @@ static enum cvm_status decide_steps(struct decide_job *job, struct cvm_text *out
     return cvm_run_entry_write(&job->result, &view, job->chunk, 0, &json, err);
 }
 
+static enum cvm_status tell_values(struct decide_job *job, struct cvm_text *out_values,
+                                   struct cvm_error *err)
+{
+    const struct cvm_catalogue *catalogue = job->catalogue;
+    const struct cvm_usage_customer user = customer_of(job);
+    struct cvm_json_writer json;
+    cvm_json_init(&json, out_values, false);
+    cvm_json_object(&json);
+    cvm_json_key(&json, "treatments");
+    cvm_json_array(&json);
+    for (size_t t = 0; t < catalogue->treatment_count; t++) {
+        size_t at = cvm_values_at(job->values.treatment_count, 0, t);
+        enum cvm_reason reason = reason_of(job, (int)t);
+        bool is_permitted = reason == CVM_REASON_PERMITTED;
+        double value = ((const float *)job->values.values.data)[at];
+        double price = cvm_usage_price(catalogue, job->result.prices, t, &user);
+        cvm_json_object(&json);
+        cvm_json_key_string(&json, "treatment", catalogue->treatments[t].id);
+        cvm_json_key_double(&json, "value", is_permitted ? value : NAN);
+        cvm_json_key_double(&json, "price", is_permitted ? price : NAN);
+        cvm_json_key_string(&json, "reason", cvm_reason_name(reason));
+        cvm_json_object_end(&json);
+    }
+    cvm_json_array_end(&json);
+    cvm_json_object_end(&json);
+    return out_values->failed ? CVM_FAIL(err, CVM_E_LIMIT, "no memory for values") : CVM_OK;
+}
+
+static void open_job(struct decide_job *job)
+{
+    job->result.catalogue = job->engine->catalogue;
+    job->result.as_of_day = job->request->as_of_day;
+    job->result.since_day = CVM_DAY_NONE;
+    job->result.forced_treatment = job->request->forced_treatment;
+    job->result.created_at_ms = cvm_context_now_ms(job->engine->context);
+    for (size_t c = 0; c < CVM_CONSTRAINTS_MAX; c++) {
+        job->result.prices[c] = NAN;
+    }
+    cvm_shard_values_init(&job->values, job->engine->catalogue->treatment_count);
+    cvm_pending_init(&job->pending);
+    cvm_household_init(&job->household);
+    cvm_column_init(&job->control.members, sizeof(uint64_t));
+}
+
+static void close_job(struct decide_job *job)
+{
+    cvm_shard_values_finish(&job->values);
+    cvm_pending_finish(&job->pending);
+    cvm_column_finish(&job->household);
+    cvm_control_groups_finish(&job->control);
+    cvm_run_windows_close(&job->windows);
+    cvm_buffer_finish(&job->buffer);
+    cvm_chunk_destroy(job->chunk);
+    cvm_recommender_destroy(job->recommender);
+}
+
 enum cvm_status cvm_decide(struct cvm_engine *engine, struct cvm_store *writer,
                            const struct cvm_decide_request *request, struct cvm_arena *arena,
                            struct cvm_text *out_entry, struct cvm_error *err)
 {
     struct decide_job job = {
         .engine = engine, .writer = writer, .request = request, .arena = arena};
-    job.result.catalogue = engine->catalogue;
-    job.result.as_of_day = request->as_of_day;
-    job.result.since_day = CVM_DAY_NONE;
-    job.result.forced_treatment = request->forced_treatment;
-    job.result.created_at_ms = cvm_context_now_ms(engine->context);
-    for (size_t c = 0; c < CVM_CONSTRAINTS_MAX; c++) {
-        job.result.prices[c] = NAN;
+    open_job(&job);
+    enum cvm_status status = look_at(&job, err);
+    if (status == CVM_OK) {
+        status = take_best(&job, out_entry, err);
     }
-    cvm_shard_values_init(&job.values, engine->catalogue->treatment_count);
-    cvm_pending_init(&job.pending);
-    cvm_household_init(&job.household);
-    cvm_column_init(&job.control.members, sizeof(uint64_t));
-    enum cvm_status status = decide_steps(&job, out_entry, err);
-    cvm_shard_values_finish(&job.values);
-    cvm_pending_finish(&job.pending);
-    cvm_column_finish(&job.household);
-    cvm_control_groups_finish(&job.control);
-    cvm_run_windows_close(&job.windows);
-    cvm_buffer_finish(&job.buffer);
-    cvm_chunk_destroy(job.chunk);
-    cvm_recommender_destroy(job.recommender);
+    close_job(&job);
+    return status;
+}
+
+enum cvm_status cvm_decide_values(struct cvm_engine *engine, struct cvm_store *store,
+                                  const struct cvm_decide_request *request, struct cvm_arena *arena,
+                                  struct cvm_text *out_values, struct cvm_error *err)
+{
+    struct decide_job job = {.engine = engine, .writer = store, .request = request, .arena = arena};
+    open_job(&job);
+    enum cvm_status status = look_at(&job, err);
+    if (status == CVM_OK) {
+        status = tell_values(&job, out_values, err);
+    }
+    close_job(&job);
     return status;
 }

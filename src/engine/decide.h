@@ -32,4 +32,14 @@ CVM_MUST_CHECK enum cvm_status cvm_decide(struct cvm_engine *engine, struct cvm_
                                           struct cvm_arena *arena, struct cvm_text *out_entry,
                                           struct cvm_error *err);
 
+/* What each treatment is worth to the customer now, and its price: as cvm_decide() would choose
+ * among them, capacity apart. out_values gets {"treatments": [{treatment, value, price, reason}]};
+ * value and price are null where it is refused. Nothing is written. CVM_E_NOT_FOUND for an unknown
+ * customer. */
+CVM_MUST_CHECK enum cvm_status cvm_decide_values(struct cvm_engine *engine, struct cvm_store *store,
+                                                 const struct cvm_decide_request *request,
+                                                 struct cvm_arena *arena,
+                                                 struct cvm_text *out_values,
+                                                 struct cvm_error *err);
+
 #endif

@@ -113,6 +113,22 @@ void cvm_engine_close(struct cvm_engine *engine)
     free(engine);
 }
 
+enum cvm_status cvm_engine_cut(struct cvm_arena *arena, size_t count, struct cvm_shard **out_shards,
+                               struct cvm_error *err)
+{
+    struct cvm_shard *shards = CVM_NEW_ARRAY(arena, count, struct cvm_shard);
+    if (shards == NULL) {
+        return CVM_FAIL(err, CVM_E_LIMIT, "no memory for %zu shards", count);
+    }
+    uint64_t width = (uint64_t)INT64_MAX / count;
+    for (size_t i = 0; i < count; i++) {
+        shards[i].first_key = width * i;
+        shards[i].last_key = i + 1 == count ? (uint64_t)INT64_MAX : width * (i + 1) - 1;
+    }
+    *out_shards = shards;
+    return CVM_OK;
+}
+
 enum cvm_status cvm_engine_shards(struct cvm_engine *engine, struct cvm_arena *arena,
                                   struct cvm_shard **out_shards, size_t *out_count,
                                   struct cvm_error *err)
@@ -128,18 +144,8 @@ enum cvm_status cvm_engine_shards(struct cvm_engine *engine, struct cvm_arena *a
     if (customers > (int64_t)engine->chunk_size && count < 4 * engine->worker_count) {
         count = 4 * engine->worker_count;
     }
-    struct cvm_shard *shards = CVM_NEW_ARRAY(arena, count, struct cvm_shard);
-    if (shards == NULL) {
-        return CVM_FAIL(err, CVM_E_LIMIT, "no memory for %zu shards", count);
-    }
-    uint64_t width = (uint64_t)INT64_MAX / count;
-    for (size_t i = 0; i < count; i++) {
-        shards[i].first_key = width * i;
-        shards[i].last_key = i + 1 == count ? (uint64_t)INT64_MAX : width * (i + 1) - 1;
-    }
-    *out_shards = shards;
     *out_count = count;
-    return CVM_OK;
+    return cvm_engine_cut(arena, count, out_shards, err);
 }
 
 struct scan_worker {

@@ -75,6 +75,9 @@ struct cvm_shard {
 CVM_MUST_CHECK enum cvm_status cvm_engine_shards(struct cvm_engine *engine, struct cvm_arena *arena,
                                                  struct cvm_shard **out_shards, size_t *out_count,
                                                  struct cvm_error *err);
+/* The same cut into so many. */
+CVM_MUST_CHECK enum cvm_status cvm_engine_cut(struct cvm_arena *arena, size_t count,
+                                              struct cvm_shard **out_shards, struct cvm_error *err);
 
 /* Called with each chunk of a shard in key order; shards run on several workers at once. The chunk
  * is reused afterwards. */

@@ -26,7 +26,7 @@ enum cvm_status cvm_run_open_control(struct cvm_run_job *job, struct cvm_error *
     /* Only who sees everybody may say who belongs to it. */
     bool is_whole_base = job->request->customers == NULL && job->trigger == CVM_INDEX_NONE;
     enrolment->is_everybody = enrolled_batch == 0;
-    enrolment->is_on = job->writer != NULL && is_whole_base && control->universal_share > 0 &&
+    enrolment->is_on = !job->request->is_dry && is_whole_base && control->universal_share > 0 &&
                        options.customers >= control->least_customers &&
                        enrolled_batch < job->engine->last_batch;
     options.is_enrolled = enrolled_batch > 0 || enrolment->is_on;

@@ -6,7 +6,7 @@
 enum cvm_status cvm_run_open_households(struct cvm_run_job *job, struct cvm_error *err)
 {
     struct cvm_run_memory *memory = job->memory;
-    if (!cvm_household_is_on(job->catalogue)) {
+    if (memory->households != NULL || !cvm_household_is_on(job->catalogue)) {
         return CVM_OK;
     }
     memory->households = calloc(job->engine->worker_count, sizeof(*memory->households));
@@ -31,14 +31,22 @@ enum cvm_status cvm_run_join_households(struct cvm_run_job *job, struct cvm_erro
     for (size_t i = 1; status == CVM_OK && i < memory->household_columns; i++) {
         status = cvm_household_join(all, &memory->households[i], err);
     }
-    bool is_partial = status == CVM_OK && all != NULL && job->request->customers != NULL &&
+    return status;
+}
+
+enum cvm_status cvm_run_add_other_households(struct cvm_run_job *job, struct cvm_error *err)
+{
+    struct cvm_run_memory *memory = job->memory;
+    struct cvm_column *all = memory->households;
+    struct cvm_feature_window window = {job->request->as_of_day, job->request->since_day, NULL};
+    if (all == NULL) {
+        return CVM_OK;
+    }
+    enum cvm_status status = cvm_household_join(all, &memory->taken_households, err);
+    bool is_partial = status == CVM_OK && job->request->customers != NULL &&
                       cvm_household_has_candidates(all, job->catalogue,
                                                    job->request->forced_treatment, memory->values);
-    if (is_partial) {
-        struct cvm_feature_window window = {job->request->as_of_day, job->request->since_day, NULL};
-        status = cvm_household_add_others(all, job->engine, window, NULL, err);
-    }
-    return status;
+    return is_partial ? cvm_household_add_others(all, job->engine, window, NULL, err) : status;
 }
 
 static struct cvm_household_problem problem_of(const struct cvm_run_job *job)

@@ -3,18 +3,18 @@
 #define CVM_ENGINE_RUN_INTERNAL_H
 
 #include "base/date.h"
-#include "base/json_reader.h"
 #include "base/json_writer.h"
 #include "engine/control.h"
 #include "engine/groups.h"
 #include "engine/household.h"
 #include "engine/pending.h"
 #include "engine/responses.h"
-#include "engine/run.h"
+#include "engine/run_steps.h"
 #include "engine/usage.h"
 #include "engine/values.h"
 #include "recommend/contact_window.h"
 #include "storage/ledger.h"
+#include "storage/run_parts.h"
 #include "storage/stops.h"
 
 /* Rows of the solver from what the ledger still has, and which constraint each is; behind them the
@@ -91,17 +91,18 @@ struct cvm_run_memory {
                                       control group is on */
     struct cvm_column *households; /* per worker; NULL without household limits */
     size_t household_columns;
-    uint32_t household_count;     /* in which the solver chooses */
-    struct cvm_buffer members_of; /* uint32_t per customer: which of these, or CVM_NO_GROUP */
-    struct cvm_buffer allowances; /* unsigned char per household: how many of it */
+    struct cvm_column taken_households; /* of parts that were taken, until all are there */
+    uint32_t household_count;           /* in which the solver chooses */
+    struct cvm_buffer members_of;       /* uint32_t per customer: which of these, or CVM_NO_GROUP */
+    struct cvm_buffer allowances;       /* unsigned char per household: how many of it */
     struct cvm_run_windows windows;
 };
 
-/* Everything that one cvm_run() call needs at hand. */
+/* Everything that one run needs at hand. */
 struct cvm_run_job {
     struct cvm_engine *engine;
-    struct cvm_store *writer;
-    struct cvm_store *store; /* the writer, or a reader in a dry run */
+    struct cvm_store *writer; /* NULL in a dry run, and for who only values */
+    struct cvm_store *store;  /* the writer, or a reader */
     const struct cvm_run_request *request;
     struct cvm_arena *arena;
     struct cvm_run_result *result;
@@ -110,8 +111,22 @@ struct cvm_run_job {
     int trigger;                           /* CVM_INDEX_NONE */
     struct cvm_run_inputs inputs;
     char request_digest[CVM_DIGEST_TEXT_SIZE];
-    int64_t epoch;
+    int64_t epoch;     /* 0 = it has not begun */
+    size_t part_count; /* of the whole base; 0 = find out */
+    double start;
+    bool has_unwritten_blocks; /* of values: they are stored with the decisions */
+    const struct cvm_run_publishing *publishing;
 };
+
+/* run_identity.c: the request's digest and the run's id; `run_id` as in struct cvm_run_work. */
+CVM_MUST_CHECK enum cvm_status cvm_run_identify(struct cvm_run_job *job, const char *run_id,
+                                                struct cvm_error *err);
+
+/* run_begin.c: the row of the run; customers who have a decision of that day. run_shards.c: whom
+ * the run looks at, and room for their values. */
+CVM_MUST_CHECK enum cvm_status cvm_run_start_record(struct cvm_run_job *job, struct cvm_error *err);
+CVM_MUST_CHECK enum cvm_status cvm_run_find_live(struct cvm_run_job *job, struct cvm_error *err);
+CVM_MUST_CHECK enum cvm_status cvm_run_plan_shards(struct cvm_run_job *job, struct cvm_error *err);
 
 /* run_load.c: an empty result, with its memory. */
 CVM_MUST_CHECK enum cvm_status cvm_run_new_result(const struct cvm_engine *engine,
@@ -129,8 +144,11 @@ CVM_MUST_CHECK enum cvm_status cvm_run_loaded_decision(const struct cvm_catalogu
 /* run_values.c: scan, features and verdicts into memory->values, blocks into the store as they end.
  */
 CVM_MUST_CHECK enum cvm_status cvm_run_make_values(struct cvm_run_job *job, struct cvm_error *err);
-/* Household limits change values after the scan: their blocks are stored once they are solved. The
- * body of a thread; the job is its state. */
+/* The same of some shards, and nothing into the store. */
+CVM_MUST_CHECK enum cvm_status cvm_run_scan_shards(struct cvm_run_job *job, size_t first,
+                                                   size_t count, struct cvm_error *err);
+/* Blocks that were not stored during the scan: household limits change values after it, and who
+ * takes parts has not scanned. The body of a thread; the job is its state. */
 enum cvm_status cvm_run_write_blocks(void *job, struct cvm_error *err);
 
 /* run_windows.c */
@@ -161,12 +179,15 @@ CVM_MUST_CHECK enum cvm_status cvm_run_store_enrolment(struct cvm_run_job *job,
 bool cvm_run_is_member(const struct cvm_control_groups *groups, uint64_t key);
 CVM_MUST_CHECK enum cvm_status cvm_run_withhold(struct cvm_run_job *job, struct cvm_error *err);
 
-/* run_household.c: everybody's household, after the scan; in which of them the solver chooses, once
- * it is known what is withheld; what it chose, for who got nothing. */
+/* run_household.c: everybody's household, after the scan, what each worker found in one column;
+ * where the run is for a few, the others of their households; in which of them the solver chooses,
+ * once it is known what is withheld; what it chose, for who got nothing. */
 CVM_MUST_CHECK enum cvm_status cvm_run_open_households(struct cvm_run_job *job,
                                                        struct cvm_error *err);
 CVM_MUST_CHECK enum cvm_status cvm_run_join_households(struct cvm_run_job *job,
                                                        struct cvm_error *err);
+CVM_MUST_CHECK enum cvm_status cvm_run_add_other_households(struct cvm_run_job *job,
+                                                            struct cvm_error *err);
 CVM_MUST_CHECK enum cvm_status cvm_run_number_households(struct cvm_run_job *job,
                                                          struct cvm_error *err);
 void cvm_run_tell_households(struct cvm_run_job *job);
@@ -221,7 +242,7 @@ void cvm_run_limits_take(const struct cvm_problem *problem, const int *constrain
 void cvm_run_limits_write(const struct cvm_run_result *result, struct cvm_json_writer *json);
 void cvm_run_limits_parse(const struct cvm_json_value *states, struct cvm_run_result *result);
 
-/* run_summary.c */
+/* run_request.c: what narrows the run, for its row; run_summary.c: what it made. */
 void cvm_run_options_write(const struct cvm_run_job *job, struct cvm_json_writer *json);
 CVM_MUST_CHECK enum cvm_status
 cvm_run_summary_parse(const char *json, struct cvm_run_result *result, struct cvm_error *err);

@@ -21,6 +21,7 @@ enum cvm_status cvm_run_new_result(const struct cvm_engine *engine,
     cvm_column_init(&memory->enrolment.newcomers, sizeof(uint64_t));
     cvm_column_init(&memory->enrolment.joining, sizeof(struct cvm_run_joining));
     cvm_column_init(&memory->control.members, sizeof(uint64_t));
+    cvm_household_init(&memory->taken_households);
     cvm_pending_init(&memory->pending);
     result->memory = memory;
     result->catalogue = engine->catalogue;
@@ -216,6 +217,7 @@ static void destroy_memory(struct cvm_run_memory *memory)
         cvm_column_finish(&memory->households[i]);
     }
     free(memory->households);
+    cvm_column_finish(&memory->taken_households);
     cvm_buffer_finish(&memory->members_of);
     cvm_buffer_finish(&memory->allowances);
     free(memory->values);

@@ -112,6 +112,9 @@ static enum cvm_status store_decisions(struct cvm_run_job *job, struct cvm_error
         stored += count;
         status = cvm_db_begin(db, err);
         if (status == CVM_OK) {
+            status = cvm_run_fence(job->writer, job->result->run_id, job->epoch, err);
+        }
+        if (status == CVM_OK) {
             status = cvm_decision_add(job->writer, rows, count, err);
         }
         if (status == CVM_OK) {
@@ -219,6 +222,12 @@ static enum cvm_status publish(struct cvm_run_job *job, const char *summary, str
     if (status == CVM_OK) {
         status = cvm_value_block_prune(job->writer, job->request->keep_runs, err);
     }
+    if (status == CVM_OK) {
+        status = cvm_run_part_drop(job->writer, result->run_id, err);
+    }
+    if (status == CVM_OK && job->publishing != NULL && job->publishing->in_transaction != NULL) {
+        status = job->publishing->in_transaction(job->publishing->state, job->writer, err);
+    }
     return status;
 }
 
@@ -251,7 +260,7 @@ static enum cvm_status make_decisions(struct cvm_run_job *job, struct cvm_error 
     struct cvm_thread *blocks = NULL;
     struct cvm_error blocks_err = {0};
     enum cvm_status status = CVM_OK;
-    if (job->writer != NULL && job->memory->households != NULL) {
+    if (job->has_unwritten_blocks) {
         status = cvm_thread_start(cvm_run_write_blocks, job, &blocks, err);
     }
     if (status == CVM_OK) {
@@ -274,14 +283,14 @@ enum cvm_status cvm_run_publish(struct cvm_run_job *job, struct cvm_error *err)
 {
     double start = cvm_context_seconds(job->engine->context);
     enum cvm_status status = make_decisions(job, err);
-    if (status == CVM_OK && job->writer != NULL) {
+    if (status == CVM_OK && !job->request->is_dry) {
         status = store_decisions(job, err);
     }
     job->result->seconds.plan = cvm_context_seconds(job->engine->context) - start;
-    if (status == CVM_OK && job->writer != NULL) {
+    if (status == CVM_OK && !job->request->is_dry) {
         status = find_plan_state(job, err);
     }
-    if (status == CVM_OK && job->writer != NULL) {
+    if (status == CVM_OK && !job->request->is_dry) {
         status = publish_transaction(job, err);
         job->result->seconds.plan = cvm_context_seconds(job->engine->context) - start;
     }

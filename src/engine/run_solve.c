@@ -141,7 +141,7 @@ static enum cvm_status find_available(struct cvm_run_job *job, size_t c, int64_t
     const struct cvm_constraint *constraint = &job->catalogue->constraints[c];
     struct cvm_ledger_row row;
     *out_available = constraint->limit;
-    if (job->writer == NULL) {
+    if (job->request->is_dry) {
         return CVM_OK;
     }
     enum cvm_status status = cvm_ledger_row(job->writer, constraint, job->request->as_of_day,
@@ -257,7 +257,7 @@ static enum cvm_status hold(struct cvm_run_job *job, struct cvm_error *err)
 
 static enum cvm_status rows_and_hold(struct cvm_run_job *job, struct cvm_error *err)
 {
-    if (job->writer == NULL) {
+    if (job->request->is_dry) {
         return make_rows(job, err);
     }
     struct cvm_db *db = cvm_store_db(job->writer);

@@ -117,39 +117,6 @@ void cvm_run_summary_write(const struct cvm_run_result *result, struct cvm_json_
     cvm_json_object_end(json);
 }
 
-void cvm_run_options_write(const struct cvm_run_job *job, struct cvm_json_writer *json)
-{
-    const struct cvm_run_request *request = job->request;
-    const struct cvm_catalogue *catalogue = job->engine->catalogue;
-    cvm_json_object(json);
-    if (request->customers != NULL) {
-        cvm_json_key(json, "customers");
-        cvm_json_array(json);
-        for (size_t i = 0; i < request->customer_count; i++) {
-            cvm_json_string(json, request->customers[i]);
-        }
-        cvm_json_array_end(json);
-    }
-    if (request->trigger != NULL) {
-        cvm_json_key_string(json, "trigger", request->trigger);
-    }
-    if (request->forced_treatment != CVM_INDEX_NONE) {
-        cvm_json_key_string(json, "treatment", catalogue->treatments[request->forced_treatment].id);
-    }
-    if (request->allowed != UINT64_MAX) {
-        cvm_json_key(json, "allowed");
-        cvm_json_array(json);
-        for (size_t t = 0; t < catalogue->treatment_count; t++) {
-            if ((request->allowed >> t & 1) != 0) {
-                cvm_json_string(json, catalogue->treatments[t].id);
-            }
-        }
-        cvm_json_array_end(json);
-    }
-    cvm_json_key_bool(json, "replace", request->is_replacing);
-    cvm_json_object_end(json);
-}
-
 /* ---- reading it back ---- */
 
 static double number_of(const struct cvm_json_value *object, const char *key)

@@ -14,6 +14,8 @@ struct value_worker {
 
 struct value_state {
     struct cvm_run_job *job;
+    size_t first_shard;
+    size_t shard_count;
     struct value_worker *workers;
     struct cvm_queue *ended; /* shard numbers + 1, for the block writer; NULL in a dry run */
     struct cvm_thread *block_writer;
@@ -123,6 +125,7 @@ static enum cvm_status value_chunk(void *state_pointer, size_t shard, size_t wor
     struct value_worker *mine = &state->workers[worker];
     const struct cvm_context *context = job->engine->context;
     double start = cvm_context_seconds(context);
+    shard += state->first_shard;
     cvm_recommend_chunk(memory->recommender, chunk, &mine->verdicts);
     refuse_decided(memory, chunk, job->catalogue->treatment_count, &mine->verdicts);
     if (job->trigger != CVM_INDEX_NONE) {
@@ -144,7 +147,7 @@ static enum cvm_status shard_ended(void *state_pointer, size_t shard, struct cvm
     size_t ended = atomic_fetch_add(&state->ended_count, 1) + 1;
     if (job->request->on_progress != NULL) {
         job->request->on_progress(job->request->progress_state, "journeys and values",
-                                  (double)ended / (double)job->memory->shard_count, -1);
+                                  (double)ended / (double)state->shard_count, -1);
     }
     if (state->ended != NULL && !cvm_queue_push(state->ended, (void *)(uintptr_t)(shard + 1))) {
         return CVM_FAIL(err, CVM_E_INTERNAL, "the writer of value blocks has stopped");
@@ -159,6 +162,13 @@ struct block_writing {
     struct cvm_text body;
     size_t written; /* since the last commit */
 };
+
+static enum cvm_status begin_blocks(const struct cvm_run_job *job, struct cvm_error *err)
+{
+    enum cvm_status status = cvm_db_begin(cvm_store_db(job->writer), err);
+    return status == CVM_OK ? cvm_run_fence(job->writer, job->result->run_id, job->epoch, err)
+                            : status;
+}
 
 static enum cvm_status write_block(struct block_writing *writing, size_t shard,
                                    struct cvm_error *err)
@@ -185,7 +195,7 @@ static enum cvm_status write_block(struct block_writing *writing, size_t shard,
         writing->written = 0;
         status = cvm_db_commit(db, err);
         if (status == CVM_OK) {
-            status = cvm_db_begin(db, err);
+            status = begin_blocks(job, err);
         }
     }
     return status;
@@ -212,7 +222,7 @@ static enum cvm_status write_blocks(void *state_pointer, struct cvm_error *err)
     struct block_writing writing = {.job = state->job};
     void *item = NULL;
     cvm_text_init(&writing.body, 0);
-    enum cvm_status status = cvm_db_begin(cvm_store_db(state->job->writer), err);
+    enum cvm_status status = begin_blocks(state->job, err);
     while (status == CVM_OK && cvm_queue_pop(state->ended, &item)) {
         status = write_block(&writing, (size_t)(uintptr_t)item - 1, err);
     }
@@ -228,7 +238,7 @@ enum cvm_status cvm_run_write_blocks(void *job_pointer, struct cvm_error *err)
     struct cvm_run_job *job = job_pointer;
     struct block_writing writing = {.job = job};
     cvm_text_init(&writing.body, 0);
-    enum cvm_status status = cvm_db_begin(cvm_store_db(job->writer), err);
+    enum cvm_status status = begin_blocks(job, err);
     for (size_t s = 0; status == CVM_OK && s < job->memory->shard_count; s++) {
         status = write_block(&writing, s, err);
     }
@@ -271,8 +281,8 @@ static enum cvm_status scan_everybody(struct value_state *state, struct cvm_erro
     }
     struct cvm_scan_request scan = {
         .program = program,
-        .shards = job->memory->shards,
-        .shard_count = job->memory->shard_count,
+        .shards = job->memory->shards + state->first_shard,
+        .shard_count = state->shard_count,
         .on_chunk = value_chunk,
         .on_shard_end = shard_ended,
         .state = state,
@@ -285,9 +295,6 @@ static enum cvm_status scan_everybody(struct value_state *state, struct cvm_erro
 static enum cvm_status scan_and_store(struct value_state *state, struct cvm_error *err)
 {
     struct cvm_error writer_err = {0};
-    if (state->job->writer == NULL || state->job->memory->households != NULL) {
-        return scan_everybody(state, err);
-    }
     state->ended = cvm_queue_create(state->job->memory->shard_count + 1);
     if (state->ended == NULL) {
         return CVM_FAIL(err, CVM_E_LIMIT, "no memory for the queue of shards");
@@ -308,36 +315,53 @@ static enum cvm_status scan_and_store(struct value_state *state, struct cvm_erro
     return status;
 }
 
-enum cvm_status cvm_run_make_values(struct cvm_run_job *job, struct cvm_error *err)
+static enum cvm_status make_values(struct value_state *state, bool is_stored, struct cvm_error *err)
 {
+    struct cvm_run_job *job = state->job;
     struct cvm_engine *engine = job->engine;
-    struct value_state state = {.job = job};
+    const struct cvm_pending *lent = engine->pending;
     double start = cvm_context_seconds(engine->context);
-    enum cvm_status status = cvm_run_open_households(job, err);
-    if (status != CVM_OK) {
-        return status;
-    }
-    state.workers = calloc(engine->worker_count, sizeof(*state.workers));
-    if (state.workers == NULL) {
+    double value_seconds = 0;
+    state->workers = calloc(engine->worker_count, sizeof(*state->workers));
+    if (state->workers == NULL) {
         return CVM_FAIL(err, CVM_E_LIMIT, "no memory for values");
     }
+    enum cvm_status status = CVM_OK;
     for (size_t i = 0; status == CVM_OK && i < engine->worker_count; i++) {
-        status = worker_init(&state.workers[i], engine->chunk_size,
+        status = worker_init(&state->workers[i], engine->chunk_size,
                              engine->catalogue->treatment_count, err);
     }
+    engine->pending = &job->memory->pending;
     if (status == CVM_OK) {
-        status = scan_and_store(&state, err);
+        status = is_stored ? scan_and_store(state, err) : scan_everybody(state, err);
     }
+    engine->pending = lent;
     if (status == CVM_OK && job->memory->households != NULL) {
         status = cvm_run_join_households(job, err);
     }
-    double value_seconds = 0;
     for (size_t i = 0; i < engine->worker_count; i++) {
-        value_seconds += state.workers[i].seconds / (double)engine->worker_count;
-        cvm_buffer_finish(&state.workers[i].buffer);
+        value_seconds += state->workers[i].seconds / (double)engine->worker_count;
+        cvm_buffer_finish(&state->workers[i].buffer);
     }
-    free(state.workers);
-    job->result->seconds.values = value_seconds;
-    job->result->seconds.features = cvm_context_seconds(engine->context) - start - value_seconds;
+    free(state->workers);
+    job->result->seconds.values += value_seconds;
+    job->result->seconds.features += cvm_context_seconds(engine->context) - start - value_seconds;
     return status;
+}
+
+enum cvm_status cvm_run_make_values(struct cvm_run_job *job, struct cvm_error *err)
+{
+    struct value_state state = {.job = job, .shard_count = job->memory->shard_count};
+    enum cvm_status status = cvm_run_open_households(job, err);
+    bool is_stored = !job->request->is_dry && job->memory->households == NULL;
+    job->has_unwritten_blocks = !job->request->is_dry && !is_stored;
+    return status == CVM_OK ? make_values(&state, is_stored, err) : status;
+}
+
+enum cvm_status cvm_run_scan_shards(struct cvm_run_job *job, size_t first, size_t count,
+                                    struct cvm_error *err)
+{
+    struct value_state state = {.job = job, .first_shard = first, .shard_count = count};
+    enum cvm_status status = cvm_run_open_households(job, err);
+    return status == CVM_OK ? make_values(&state, false, err) : status;
 }

@@ -237,6 +237,39 @@ enum cvm_status cvm_values_open(const void *body, size_t length, struct cvm_valu
     return CVM_OK;
 }
 
+static void copy_column(struct cvm_buffer *buffer, const unsigned char *from, size_t bytes)
+{
+    if (from != NULL && bytes > 0) {
+        memcpy(buffer->data, from, bytes);
+    }
+}
+
+enum cvm_status cvm_shard_values_copy(struct cvm_shard_values *values,
+                                      const struct cvm_values_view *view, struct cvm_error *err)
+{
+    size_t count = view->count;
+    size_t pairs = padded(count) * view->treatment_count;
+    values->treatment_count = view->treatment_count;
+    values->has_groups = view->groups != NULL;
+    values->has_households = view->households != NULL;
+    enum cvm_status status = reserve(values, count, err);
+    if (status != CVM_OK || count == 0) {
+        return status;
+    }
+    values->count = count;
+    copy_column(&values->keys, view->keys, count * sizeof(uint64_t));
+    copy_column(&values->margins, view->margins, count * sizeof(float));
+    copy_column(&values->churns, view->churns, count * sizeof(float));
+    copy_column(&values->tirings, view->tirings, count * sizeof(float));
+    copy_column(&values->groups, view->groups, count * sizeof(uint64_t));
+    copy_column(&values->households, view->households, count * sizeof(uint32_t));
+    copy_column(&values->allowances, view->allowances, count);
+    copy_column(&values->segments, view->segments, padded(count));
+    copy_column(&values->values, view->values, pairs * sizeof(float));
+    copy_column(&values->reasons, view->reasons, pairs);
+    return CVM_OK;
+}
+
 uint64_t cvm_values_key(const struct cvm_values_view *view, size_t customer)
 {
     uint64_t key;

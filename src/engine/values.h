@@ -86,6 +86,11 @@ struct cvm_values_view {
 CVM_MUST_CHECK enum cvm_status cvm_values_open(const void *body, size_t length,
                                                struct cvm_values_view *out_view,
                                                struct cvm_error *err);
+/* The columns of a block as values in memory, which were only initialised before: for who goes on
+ * with them. Ids, facts and strata are not in a block: facts and strata have room, ids have not. */
+CVM_MUST_CHECK enum cvm_status cvm_shard_values_copy(struct cvm_shard_values *values,
+                                                     const struct cvm_values_view *view,
+                                                     struct cvm_error *err);
 /* Index of the customer, or SIZE_MAX. */
 size_t cvm_values_find(const struct cvm_values_view *view, uint64_t key);
 float cvm_values_value(const struct cvm_values_view *view, size_t customer, size_t treatment);

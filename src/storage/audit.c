@@ -4,11 +4,24 @@
 
 #include "storage/db_sql.h"
 
+enum cvm_status cvm_audit_lock(struct cvm_store *store, struct cvm_error *err)
+{
+    struct cvm_db *db = cvm_store_db(store);
+    int64_t ignored = 0;
+    return cvm_db_access_of(db) == CVM_DB_SHARED
+               ? cvm_db_get_int(db, CVM_SQL_AUDIT_LOCK, NULL, 0, &ignored, err)
+               : CVM_OK;
+}
+
 enum cvm_status cvm_audit_add(struct cvm_store *store, const struct cvm_audit_row *row,
                               struct cvm_error *err)
 {
     struct cvm_db *db = cvm_store_db(store);
     assert(cvm_db_in_transaction(db));
+    enum cvm_status status = cvm_audit_lock(store, err);
+    if (status != CVM_OK) {
+        return status;
+    }
     struct cvm_db_value params[] = {
         cvm_db_int(row->at_ms == 0 ? cvm_store_now_ms(store) : row->at_ms),
         cvm_db_text(row->who),

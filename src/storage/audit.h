@@ -16,9 +16,14 @@ struct cvm_audit_row {
     const char *after;
 };
 
-/* Inside the caller's transaction, so that the change and its audit row are one. */
+/* Inside the caller's transaction, so that the change and its audit row are one. Where the store is
+ * shared, those that add rows wait for each other from here to their commit: rows are committed in
+ * the order of their numbers, which the chain of audit_chain.h is made in. */
 CVM_MUST_CHECK enum cvm_status
 cvm_audit_add(struct cvm_store *store, const struct cvm_audit_row *row, struct cvm_error *err);
+
+/* Take the turn that cvm_audit_add() takes; nothing where there is one writer. */
+CVM_MUST_CHECK enum cvm_status cvm_audit_lock(struct cvm_store *store, struct cvm_error *err);
 
 /* Newest first, `count_max` rows with id < before_id (0 = from the newest). */
 typedef enum cvm_status (*cvm_audit_fn)(void *state, const struct cvm_audit_row *row,

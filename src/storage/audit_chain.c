@@ -289,7 +289,8 @@ enum cvm_status cvm_audit_seal(struct cvm_store *store, const struct cvm_signing
         return status;
     }
     cvm_column_init(&sealing.links, sizeof(struct cvm_audit_link));
-    status = seal(&sealing, key, cvm_store_now_ms(store), &result, err);
+    status = cvm_audit_lock(store, err);
+    status = status != CVM_OK ? status : seal(&sealing, key, cvm_store_now_ms(store), &result, err);
     if (status == CVM_OK && !is_inside) {
         status = cvm_db_commit(sealing.db, err);
     }

@@ -30,6 +30,15 @@ static enum cvm_status find_newest(struct cvm_db *db, struct newest *out_newest,
                         out_newest, err);
 }
 
+enum cvm_status cvm_catalogue_store_newest(struct cvm_store *store, int64_t *out_version,
+                                           struct cvm_error *err)
+{
+    struct newest newest;
+    enum cvm_status status = find_newest(cvm_store_db(store), &newest, err);
+    *out_version = newest.version;
+    return status;
+}
+
 static enum cvm_status add_files(struct cvm_db *db, const struct cvm_catalogue_files *files,
                                  int64_t version, struct cvm_error *err)
 {

@@ -20,6 +20,10 @@ CVM_MUST_CHECK enum cvm_status cvm_catalogue_store_add(struct cvm_store *store,
                                                        const struct cvm_catalogue_change_note *note,
                                                        int64_t *out_version, struct cvm_error *err);
 
+/* The version in force, 0 = none. */
+CVM_MUST_CHECK enum cvm_status
+cvm_catalogue_store_newest(struct cvm_store *store, int64_t *out_version, struct cvm_error *err);
+
 /* version 0 = the one in force. CVM_E_NOT_FOUND if there is none. */
 CVM_MUST_CHECK enum cvm_status cvm_catalogue_store_files(struct cvm_store *store,
                                                          struct cvm_arena *arena, int64_t version,

@@ -45,6 +45,17 @@ const struct cvm_copy_name cvm_copy_moved[] = {
     {"erased", true},
     {"purge", true},
     {"purge_source", true},
+    {"workflow_definition", true},
+    {"workflow", true},
+    {"step", true},
+    {"step_failure", false},
+    {"outbox", false},
+    {"inbox", false},
+    {"lease", true}, /* its epochs only grow */
+    {"dead_letter", true},
+    {"agent_event", false},
+    {"schedule", true},
+    {"schedule_fire", false},
     {NULL, false},
 };
 
@@ -53,6 +64,7 @@ const char *const cvm_copy_left[] = {
     "store_copy", /* the same */
     "packed",     /* derived, on a server */
     "meta",       /* the same */
+    "run_part",   /* made again by whoever decides for its run */
     NULL,
 };
 

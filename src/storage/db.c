@@ -106,6 +106,11 @@ enum cvm_db_access cvm_db_access_of(const struct cvm_db *db)
     return db->access;
 }
 
+bool cvm_db_may_write(const struct cvm_db *db)
+{
+    return db->access != CVM_DB_READ;
+}
+
 bool cvm_db_in_transaction(const struct cvm_db *db)
 {
     return db->in_transaction;
@@ -175,7 +180,7 @@ enum cvm_status cvm_db_describe(struct cvm_db *db, const char *sql, struct cvm_d
 
 enum cvm_status cvm_db_checkpoint(struct cvm_db *db, struct cvm_error *err)
 {
-    assert(db->access == CVM_DB_WRITE && !db->in_transaction);
+    assert(cvm_db_may_write(db) && !db->in_transaction);
     return failed(db, db->backend->checkpoint(db, err));
 }
 

@@ -5,7 +5,8 @@
  * pass comes from sql/<dialect>/, as `cvm_db_sql(db, CVM_SQL_X)`. See db_backend.h to add a
  * database.
  *
- * Thread safety: one struct cvm_db per thread. Only one writer per database, see store.h.
+ * Thread safety: one struct cvm_db per thread. One writer per database, or several that share it,
+ * see store.h.
  * Values read from a row live until the next row; texts end in '\0'.
  */
 #ifndef CVM_STORAGE_DB_H
@@ -40,7 +41,9 @@ struct cvm_db_value cvm_db_text(const char *value); /* NULL becomes null */
 struct cvm_db_value cvm_db_text_n(const char *value, size_t length);
 struct cvm_db_value cvm_db_blob(const void *data, size_t length); /* NULL becomes null */
 
-enum cvm_db_access { CVM_DB_READ, CVM_DB_WRITE };
+/* SHARED writes beside others that do, in transactions only: while a WRITE connection is open none
+ * of them begins, and that one waits for theirs to end. A server's only: see store.h. */
+enum cvm_db_access { CVM_DB_READ, CVM_DB_SHARED, CVM_DB_WRITE };
 struct cvm_db_options {
     enum cvm_db_access access;
     bool may_create;     /* make the database when it is missing */
@@ -49,7 +52,7 @@ struct cvm_db_options {
     size_t cache_bytes;  /* 0 = default */
     size_t map_bytes;    /* memory map for reading; 0 = none */
     /* A server holds the lock of the only writer, for what is not rebuildable: how long to wait for
-     * another one. A file's lock lies beside it: store_lock.h. */
+     * others. A file's lock lies beside it: store_lock.h. */
     int64_t lock_wait_ms;
     /* How often to knock at a server that is starting, full, or not there. */
     struct cvm_retry_policy retry;
@@ -59,6 +62,7 @@ CVM_MUST_CHECK enum cvm_status cvm_db_open(const char *url, const struct cvm_db_
                                            struct cvm_db **out_db, struct cvm_error *err);
 void cvm_db_close(struct cvm_db *db); /* NULL is fine; an open transaction is rolled back */
 enum cvm_db_access cvm_db_access_of(const struct cvm_db *db);
+bool cvm_db_may_write(const struct cvm_db *db);
 
 /* Transactions do not nest. A reader's transaction sees the database as it was at its begin. After
  * a commit that failed nothing of the transaction is left. */

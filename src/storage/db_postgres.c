@@ -166,9 +166,10 @@ enum cvm_status postgres_ready(struct postgres_db *db, struct cvm_error *err)
     if (!postgres_is_lost(db)) {
         return CVM_OK;
     }
-    /* A writer had the lock, which went with its connection: another one may have written since, so
-     * what this process knows of the store may be old. It ends, and is started again. */
-    bool may_return = db->base.access == CVM_DB_READ && !db->base.in_transaction &&
+    /* The only writer had the lock, which went with its connection: another one may have written
+     * since, so what this process knows of the store may be old. It ends, and is started again. One
+     * that shares the store knows nothing across its transactions. */
+    bool may_return = db->base.access != CVM_DB_WRITE && !db->base.in_transaction &&
                       db->cursor_count == 0 && !db->is_lost;
     return may_return ? postgres_reconnect(db, err) : fail_lost(db, err);
 }
@@ -320,6 +321,16 @@ static enum cvm_status begin_to_read(struct postgres_db *db, struct cvm_error *e
     return status;
 }
 
+static enum cvm_status begin_to_share(struct postgres_db *db, struct cvm_error *err)
+{
+    enum cvm_status status = postgres_begin_shared(db, err);
+    if (status != CVM_OK && postgres_is_lost(db)) { /* nothing was done yet */
+        status = postgres_ready(db, err);
+        status = status == CVM_OK ? postgres_begin_shared(db, err) : status;
+    }
+    return status;
+}
+
 static enum cvm_status postgres_begin(struct cvm_db *base, struct cvm_error *err)
 {
     struct postgres_db *db = (struct postgres_db *)base;
@@ -330,7 +341,15 @@ static enum cvm_status postgres_begin(struct cvm_db *base, struct cvm_error *err
     if (status != CVM_OK) {
         return status;
     }
-    return base->access == CVM_DB_WRITE ? begin_to_write(db, err) : begin_to_read(db, err);
+    switch (base->access) {
+    case CVM_DB_WRITE:
+        return begin_to_write(db, err);
+    case CVM_DB_SHARED:
+        return begin_to_share(db, err);
+    case CVM_DB_READ:
+    default:
+        return begin_to_read(db, err);
+    }
 }
 
 static enum cvm_status postgres_commit(struct cvm_db *base, struct cvm_error *err)
@@ -474,6 +493,10 @@ enum cvm_status postgres_exec(struct cvm_db *base, const char *sql,
     }
     if (status != CVM_OK) {
         return status;
+    }
+    if (base->access == CVM_DB_SHARED && !base->in_transaction) {
+        return CVM_FAIL(err, CVM_E_INTERNAL, "a change beside others needs a transaction: %.60s",
+                        sql);
     }
     if (base->in_transaction && statement->kind != POSTGRES_OTHER) {
         return exec_guarded(db, statement, &encoded, out_changed, err);

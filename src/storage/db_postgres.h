@@ -39,7 +39,7 @@ struct postgres_db {
     char *url;
     char *shown; /* the URL without what is secret, for messages */
     bool is_rebuildable;
-    bool is_lost; /* a writer does not come back: see postgres_ready() */
+    bool is_lost; /* the only writer does not come back: see postgres_ready() */
     int64_t lock_wait_ms;
     long locking_backend;            /* the server's process that has the writer's lock; 0 = none */
     struct postgres_rows *streaming; /* rows of a query that are still on their way */
@@ -67,8 +67,8 @@ enum cvm_status postgres_run(struct postgres_db *db, const char *sql, struct cvm
 #define POSTGRES_RELEASE "cvm_release" /* RELEASE cvm */
 #define POSTGRES_UNDO    "cvm_undo"    /* ROLLBACK TO cvm */
 enum cvm_status postgres_step(struct postgres_db *db, const char *name, struct cvm_error *err);
-/* The connection is free for another statement: what streams is read to its end, and a reader that
- * lost its server looks for it again, unless it is in a transaction. */
+/* The connection is free for another statement: what streams is read to its end, and one that lost
+ * its server looks for it again, unless it is in a transaction or the only writer. */
 enum cvm_status postgres_ready(struct postgres_db *db, struct cvm_error *err);
 /* The statement, prepared, with param_count values; valid until the next call for another one. */
 enum cvm_status postgres_acquire(struct postgres_db *db, const char *sql, size_t param_count,
@@ -81,6 +81,10 @@ enum cvm_status postgres_exec(struct cvm_db *base, const char *sql,
                               int64_t *out_changed, struct cvm_error *err);
 
 /* ---- db_postgres_open.c ---- */
+
+/* A transaction until whose end no exclusive writer is at work. CVM_E_UNAVAILABLE names the one
+ * that is, after the connection's lock_timeout; nothing is open then. */
+enum cvm_status postgres_begin_shared(struct postgres_db *db, struct cvm_error *err);
 
 enum cvm_status postgres_open(const char *location, const struct cvm_db_options *options,
                               struct cvm_db **out_db, struct cvm_error *err);

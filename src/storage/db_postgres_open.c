@@ -39,7 +39,9 @@ static const char defaults_sql[] =
     "('tcp_user_timeout', '60s')) AS w (name, value) USING (name) "
     "WHERE s.setting = '0' OR s.source = 'default'";
 
-/* One store per schema, so one writer per schema. */
+/* One store per schema, so one writer per schema. It holds the lock for its session; those that
+ * share the store hold it, shared, for a transaction each, so that a writer need not wait for
+ * agents that run for days. */
 #define WRITER_KEY "hashtextextended('cvm writer of ' || current_schema(), 0)"
 
 /* A server that was there comes back, mostly after a restart: a reader looks for it this long,
@@ -145,6 +147,14 @@ static bool wait_for_lock(struct postgres_db *db)
     return is_taken;
 }
 
+static enum cvm_status fail_locked(const char *holder, struct cvm_error *err)
+{
+    enum cvm_status status =
+        CVM_FAIL(err, CVM_E_UNAVAILABLE, "the store is being written by process %s",
+                 holder[0] == '\0' ? "(unknown)" : holder);
+    return cvm_error_hint(err, status, "Wait until it has ended.");
+}
+
 static enum cvm_status take_lock(struct postgres_db *db, struct cvm_error *err)
 {
     char holder[CVM_LOCK_HOLDER_BYTES];
@@ -159,9 +169,29 @@ static enum cvm_status take_lock(struct postgres_db *db, struct cvm_error *err)
         return postgres_fail(db, NULL, err);
     }
     read_holder(db, holder);
-    status = CVM_FAIL(err, CVM_E_UNAVAILABLE, "the store is being written by process %s",
-                      holder[0] == '\0' ? "(unknown)" : holder);
-    return cvm_error_hint(err, status, "Wait until it has ended.");
+    return fail_locked(holder, err);
+}
+
+enum cvm_status postgres_begin_shared(struct postgres_db *db, struct cvm_error *err)
+{
+    char holder[CVM_LOCK_HOLDER_BYTES];
+    PGresult *result =
+        PQexec(db->connection, "BEGIN; SELECT pg_advisory_xact_lock_shared(" WRITER_KEY ")");
+    if (PQresultStatus(result) == PGRES_TUPLES_OK) {
+        PQclear(result);
+        return CVM_OK;
+    }
+    const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+    bool is_locked = state != NULL && strcmp(state, "55P03") == 0;
+    enum cvm_status status = postgres_fail(db, result, err);
+    if (!postgres_is_lost(db)) {
+        PQclear(PQexec(db->connection, "ROLLBACK"));
+    }
+    if (is_locked) {
+        read_holder(db, holder);
+        status = fail_locked(holder, err);
+    }
+    return status;
 }
 
 /* ---- the session ---- */
@@ -214,7 +244,7 @@ static enum cvm_status check_server(struct postgres_db *db, struct cvm_error *er
             CVM_FAIL(err, CVM_E_NOT_FOUND, "%s: there is no schema of the search path", db->shown);
         return cvm_error_hint(err, status, "Make it with CREATE SCHEMA, then `cvm init`.");
     }
-    if (db->base.access == CVM_DB_WRITE && !may_write) {
+    if (cvm_db_may_write(&db->base) && !may_write) {
         enum cvm_status status = CVM_FAIL(
             err, CVM_E_DENIED, "%s: the server takes no changes from this user", db->shown);
         return cvm_error_hint(err, status,
@@ -226,7 +256,7 @@ static enum cvm_status check_server(struct postgres_db *db, struct cvm_error *er
 
 static enum cvm_status set_up(struct postgres_db *db, struct cvm_error *err)
 {
-    bool is_writer = db->base.access == CVM_DB_WRITE;
+    bool is_writer = cvm_db_may_write(&db->base);
     enum cvm_status status = postgres_run(db, session_sql, err);
     if (status == CVM_OK) {
         status = postgres_run(db, defaults_sql, err);
@@ -249,7 +279,7 @@ static enum cvm_status set_up(struct postgres_db *db, struct cvm_error *err)
     if (status == CVM_OK && is_writer) {
         status = prepare_steps(db, err);
     }
-    if (status == CVM_OK && is_writer && !db->is_rebuildable) {
+    if (status == CVM_OK && db->base.access == CVM_DB_WRITE && !db->is_rebuildable) {
         status = take_lock(db, err);
     }
     return status;

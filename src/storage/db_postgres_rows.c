@@ -154,9 +154,9 @@ enum cvm_status postgres_query(struct cvm_db *base, const char *sql,
     base->gave_way &= base->in_transaction;
     enum cvm_status status = ask(db, &asking, err);
     /* Found out only now that the server had gone, or that a standby wanted the rows away: as long
-     * as no row was given, a reader may ask again. */
+     * as no row was given, one that is not the only writer may ask again. */
     bool is_retried = status == CVM_E_UNAVAILABLE && (postgres_is_lost(db) || base->gave_way) &&
-                      asking.rows == 0 && base->access == CVM_DB_READ && !base->in_transaction &&
+                      asking.rows == 0 && base->access != CVM_DB_WRITE && !base->in_transaction &&
                       db->cursor_count == 0;
     return is_retried ? ask(db, &asking, err) : status;
 }

@@ -7,8 +7,8 @@
 #include "storage/db_backend.h"
 
 /* Prepared statements, found by the address of their text; a power of two. */
-#define SQLITE_STATEMENT_SLOTS 256
-#define SQLITE_STATEMENTS_MAX  192
+#define SQLITE_STATEMENT_SLOTS 512
+#define SQLITE_STATEMENTS_MAX  384
 
 struct sqlite_statement {
     const char *sql; /* NULL = free slot */

@@ -196,6 +196,21 @@ static void add_quoted(struct cvm_text *text, const char *id)
     cvm_json_string(&json, id);
 }
 
+static enum cvm_status erase_workflows(struct erasing *e, const struct cvm_text *id,
+                                       struct cvm_error *err)
+{
+    static const enum cvm_sql statements[] = {
+        CVM_SQL_ERASE_WORKFLOW_STEPS, CVM_SQL_ERASE_WORKFLOW_FAILURES, CVM_SQL_ERASE_WORKFLOWS,
+        CVM_SQL_ERASE_MESSAGES,       CVM_SQL_ERASE_DEAD_LETTERS,
+    };
+    struct cvm_db_value param = cvm_db_text(cvm_text_string(id));
+    enum cvm_status status = CVM_OK;
+    for (size_t i = 0; status == CVM_OK && i < sizeof(statements) / sizeof(statements[0]); i++) {
+        status = cvm_db_exec(e->db, cvm_db_sql(e->db, statements[i]), &param, 1, NULL, err);
+    }
+    return status;
+}
+
 static enum cvm_status erase_texts(struct erasing *e, struct cvm_error *err)
 {
     struct cvm_text id;
@@ -212,6 +227,9 @@ static enum cvm_status erase_texts(struct erasing *e, struct cvm_error *err)
     if (status == CVM_OK) {
         status = cvm_db_exec(e->db, cvm_db_sql(e->db, CVM_SQL_ERASE_RUN_TEXTS), run,
                              CVM_DB_COUNT(run), NULL, err);
+    }
+    if (status == CVM_OK) {
+        status = erase_workflows(e, &id, err);
     }
     if (status == CVM_OK) {
         status = cvm_audit_erase(e->store, e->erasure->customer_id, cvm_text_string(&id), &note,

@@ -88,7 +88,7 @@ enum cvm_status cvm_ledger_row(struct cvm_store *store, const struct cvm_constra
     int64_t taken = found.row.held + found.row.confirmed;
     int64_t granted = limit > taken ? limit : taken;
     bool is_changed = !found.is_there || granted != found.row.granted;
-    if (is_changed && cvm_db_access_of(db) == CVM_DB_WRITE) { /* a reader only looks */
+    if (is_changed && cvm_db_may_write(db)) { /* a reader only looks */
         struct cvm_db_value params[] = {
             cvm_db_text(constraint->id),
             cvm_db_text(found.row.period),
@@ -128,12 +128,26 @@ static enum cvm_status settle(struct cvm_db *db, enum cvm_status status, struct 
 
 /* ---- holds ---- */
 
+/* Where the store is shared, two processes that stand for one holder take turns: the epoch that is
+ * read counts until the commit. */
+static enum cvm_status lock_holder(struct cvm_db *db, const char *holder, struct cvm_error *err)
+{
+    struct cvm_db_value param = cvm_db_text(holder);
+    int64_t ignored = 0;
+    return cvm_db_access_of(db) == CVM_DB_SHARED
+               ? cvm_db_get_int(db, CVM_SQL_LEDGER_LOCK_HOLDER, &param, 1, &ignored, err)
+               : CVM_OK;
+}
+
 static enum cvm_status check_epoch(struct cvm_db *db, const struct cvm_ledger_holder *holder,
                                    struct cvm_error *err)
 {
     struct cvm_db_value param = cvm_db_text(holder->holder);
     int64_t stored = 0;
-    enum cvm_status status = cvm_db_get_int(db, CVM_SQL_LEDGER_HOLD_EPOCH, &param, 1, &stored, err);
+    enum cvm_status status = lock_holder(db, holder->holder, err);
+    if (status == CVM_OK) {
+        status = cvm_db_get_int(db, CVM_SQL_LEDGER_HOLD_EPOCH, &param, 1, &stored, err);
+    }
     if (status == CVM_OK && stored > holder->epoch) {
         return CVM_FAIL(err, CVM_E_CONFLICT,
                         "'%s' was taken over by another process (epoch %" PRId64 ", not %" PRId64

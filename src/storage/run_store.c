@@ -238,17 +238,26 @@ static enum cvm_status add_run(struct cvm_db *db, const struct cvm_run_record *r
                        err);
 }
 
+static enum cvm_status fenced(const char *run_id, struct cvm_error *err)
+{
+    return CVM_FAIL(err, CVM_E_CONFLICT, "run '%s' was taken over by another process", run_id);
+}
+
 /* What the dead process wrote goes; its holds in the ledger are replaced by the next hold. */
 static enum cvm_status take_up_run(struct cvm_db *db, const struct cvm_run_record *run,
-                                   struct cvm_error *err)
+                                   int64_t epoch, struct cvm_error *err)
 {
+    int64_t changed = 0;
     struct cvm_db_value params[] = {
         cvm_db_text(run->run_id),       cvm_db_text(run->options == NULL ? "{}" : run->options),
         cvm_db_int(run->created_at_ms), cvm_db_text(run->created_by == NULL ? "" : run->created_by),
-        cvm_db_text(run->responses),
+        cvm_db_text(run->responses),    cvm_db_int(epoch),
     };
     enum cvm_status status = cvm_db_exec(db, cvm_db_sql(db, CVM_SQL_RUN_TAKE_UP), params,
-                                         CVM_DB_COUNT(params), NULL, err);
+                                         CVM_DB_COUNT(params), &changed, err);
+    if (status == CVM_OK && changed == 0) {
+        return fenced(run->run_id, err);
+    }
     if (status == CVM_OK) {
         status = cvm_db_exec(db, cvm_db_sql(db, CVM_SQL_VALUE_BLOCK_DELETE), params, 1, NULL, err);
     }
@@ -267,7 +276,7 @@ static enum cvm_status start_in_transaction(struct cvm_db *db, const struct cvm_
         status = CVM_FAIL(err, CVM_E_CONFLICT, "run '%s' is done already", run->run_id);
     }
     if (status == CVM_OK) {
-        status = stored.is_there ? take_up_run(db, run, err) : add_run(db, run, err);
+        status = stored.is_there ? take_up_run(db, run, stored.epoch, err) : add_run(db, run, err);
     }
     if (status != CVM_OK) {
         return status;
@@ -301,11 +310,6 @@ enum cvm_status cvm_run_start(struct cvm_store *store, const struct cvm_run_reco
         *out_epoch = starting.epoch;
     }
     return status;
-}
-
-static enum cvm_status fenced(const char *run_id, struct cvm_error *err)
-{
-    return CVM_FAIL(err, CVM_E_CONFLICT, "run '%s' was taken over by another process", run_id);
 }
 
 enum cvm_status cvm_run_fail(struct cvm_store *store, const char *run_id, int64_t epoch,
@@ -450,8 +454,12 @@ enum cvm_status cvm_plan_set_state(struct cvm_store *store, const char *run_id, 
         cvm_db_text(state),
         cvm_db_int(cvm_store_now_ms(store)),
     };
+    int64_t changed = 0;
     status = cvm_db_exec(db, cvm_db_sql(db, CVM_SQL_PLAN_SET_STATE), params, CVM_DB_COUNT(params),
-                         NULL, err);
+                         &changed, err);
+    if (status == CVM_OK && changed == 0) {
+        return CVM_FAIL(err, CVM_E_CONFLICT, "plan '%s' was changed by another process", run_id);
+    }
     return status == CVM_OK ? audit_state(store, run_id, plan.text, state, who, why, err) : status;
 }
 

@@ -169,7 +169,7 @@ static enum cvm_status open_inside(struct cvm_store *store, const struct cvm_sto
 {
     struct cvm_db_options journeys_options = {
         .access = options->access, .is_rebuildable = true, .retry = options->retry};
-    if (options->access == CVM_DB_READ) {
+    if (options->access != CVM_DB_WRITE) { /* who shares a store imports nothing */
         store->journeys = store->db;
         return CVM_OK;
     }
@@ -184,7 +184,7 @@ static enum cvm_status open_journeys(struct cvm_store *store,
     char url[PATH_BYTES_MAX];
     bool is_writer = options->access == CVM_DB_WRITE;
     struct cvm_db_options journeys_options = {
-        .access = options->access,
+        .access = is_writer ? CVM_DB_WRITE : CVM_DB_READ,
         .may_create = is_writer,
         .is_rebuildable = true,
         .retry = options->retry,
@@ -283,21 +283,16 @@ static enum cvm_status keep_privacy(struct cvm_store *store,
     return status;
 }
 
-enum cvm_status cvm_store_open(const char *url, const struct cvm_store_options *options,
-                               struct cvm_store **out_store, struct cvm_error *err)
+static enum cvm_status open_store(struct cvm_store *store, const struct cvm_store_options *options,
+                                  struct cvm_error *err)
 {
-    assert(url != NULL && options != NULL && options->clock.now_ms != NULL);
-    struct cvm_store *store = NULL;
-    enum cvm_status status = store_create(url, &options->clock, &store, err);
-    if (status != CVM_OK) {
-        return status;
-    }
     int64_t now_ms = cvm_store_now_ms(store);
-    const char *file = file_of(url);
+    const char *file = file_of(store->url);
     bool is_there = file == NULL || options->may_create || cvm_file_exists(file);
+    enum cvm_status status = CVM_OK;
     /* No lock file beside a store that does not exist. */
     if (options->access == CVM_DB_WRITE && is_there) {
-        status = take_lock(url, options->lock_wait_ms, &options->clock, &store->lock, err);
+        status = take_lock(store->url, options->lock_wait_ms, &options->clock, &store->lock, err);
     }
     if (status == CVM_OK) {
         status = keep_privacy(store, &options->privacy, err);
@@ -308,11 +303,34 @@ enum cvm_status cvm_store_open(const char *url, const struct cvm_store_options *
     if (status == CVM_OK) {
         status = open_journeys(store, options, now_ms, err);
     }
+    return status;
+}
+
+enum cvm_status cvm_store_open(const char *url, const struct cvm_store_options *options,
+                               struct cvm_store **out_store, struct cvm_error *err)
+{
+    assert(url != NULL && options != NULL && options->clock.now_ms != NULL);
+    struct cvm_store *store = NULL;
+    struct cvm_store_options mine = *options;
+    bool is_shared_file = options->access == CVM_DB_SHARED && strncmp(url, "sqlite:", 7) == 0;
+    if (is_shared_file) {
+        mine.access = CVM_DB_WRITE;
+    }
+    enum cvm_status status = store_create(url, &options->clock, &store, err);
     if (status != CVM_OK) {
-        cvm_store_close(store);
         return status;
     }
-    if (options->access == CVM_DB_WRITE) {
+    status = open_store(store, &mine, err);
+    if (status != CVM_OK) {
+        bool is_locked_out = status == CVM_E_UNAVAILABLE && is_shared_file && store->lock < 0;
+        cvm_store_close(store);
+        return is_locked_out
+                   ? cvm_error_hint(err, status,
+                                    "Processes can not share a store on SQLite: run all agents in "
+                                    "one process, or put the store on PostgreSQL.")
+                   : status;
+    }
+    if (mine.access == CVM_DB_WRITE) {
         store->before_close = options->before_close;
         store->before_close_state = options->before_close_state;
     }
@@ -478,7 +496,7 @@ static enum cvm_status open_vault(struct cvm_store *store, struct cvm_vault **ou
     struct cvm_vault_options options = {
         .url = store->keys_url,
         .master_key = store->master_key,
-        .access = cvm_db_access_of(store->db),
+        .access = is_writer ? CVM_DB_WRITE : CVM_DB_READ,
         .may_create = is_writer && recorded[0] == '\0',
         .now_ms = cvm_store_now_ms(store),
     };

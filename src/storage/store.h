@@ -10,6 +10,10 @@
  * writing takes the lock file: one writer in one process at a time, which also checkpoints; readers
  * never do.
  *
+ * Agents of several processes open it CVM_DB_SHARED, which only a server has: each transaction of
+ * theirs excludes a writer and is excluded by one. What may be called then is said in
+ * docs/concepts/workflow.md. A file is opened for writing instead, by one process as ever.
+ *
  * Thread safety: one struct cvm_store per thread; readers are opened per thread from the same URL.
  */
 #ifndef CVM_STORAGE_STORE_H

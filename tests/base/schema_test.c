@@ -27,6 +27,7 @@ struct sample {
     int64_t cost_micro;
     int channel;
     int32_t from;
+    int64_t pause_ms;
     struct cvm_schema_texts tags;
     const struct cvm_yaml_node *rules;
 };
@@ -45,6 +46,7 @@ static const struct cvm_schema_field fields[] = {
     {"cost", CVM_SCHEMA_MICRO, offsetof(struct sample, cost_micro), .min = -5, .max = 1000},
     {"channel", CVM_SCHEMA_WORD, offsetof(struct sample, channel), .words = channels},
     {"from", CVM_SCHEMA_DATE, offsetof(struct sample, from)},
+    {"pause", CVM_SCHEMA_SPAN, offsetof(struct sample, pause_ms), .min = 2, .max = 86400000},
     {"tags", CVM_SCHEMA_TEXTS, offsetof(struct sample, tags)},
     {"rules", CVM_SCHEMA_NODE, offsetof(struct sample, rules)},
     {NULL},
@@ -120,6 +122,24 @@ static void a_good_map_fills_the_struct(void **state)
     assert_int_equal(s.tags.count, 3);
     assert_string_equal(s.tags.items[1], "12");
     assert_int_equal(s.rules->type, CVM_YAML_LIST);
+}
+
+static void a_span_of_time_has_a_unit(void **state)
+{
+    assert_int_equal(accept(state, "id: x\npause: 250ms\n").pause_ms, 250);
+    assert_int_equal(accept(state, "id: x\npause: 30s\n").pause_ms, 30000);
+    assert_int_equal(accept(state, "id: x\npause: 10m\n").pause_ms, 600000);
+    assert_int_equal(accept(state, "id: x\npause: 4h\n").pause_ms, 14400000);
+    assert_int_equal(accept(state, "id: x\npause: 1d\n").pause_ms, 86400000);
+    refuse(state, "pause: 30",
+           "key 'pause': found '30', a span of time, like 250ms, 30s, 10m, 4h or 2d, is allowed");
+    refuse(state, "pause: -1s",
+           "key 'pause': found '-1s', a span of time, like 250ms, 30s, 10m, 4h or 2d, is allowed");
+    refuse(state, "pause: 99999999999d",
+           "key 'pause': found '99999999999d', a span of time, like 250ms, 30s, 10m, 4h or 2d, is "
+           "allowed");
+    refuse(state, "pause: 1ms",
+           "key 'pause': found '1ms', a span, in milliseconds from 2 to 86400000 is allowed");
 }
 
 static void what_is_absent_keeps_its_default(void **state)
@@ -288,6 +308,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_good_map_fills_the_struct),
+        TEST(a_span_of_time_has_a_unit),
         TEST(what_is_absent_keeps_its_default),
         TEST(amounts_are_exact_to_six_decimals),
         TEST(a_wrong_number_names_what_is_allowed),

@@ -86,6 +86,16 @@ def the_broker_is_measured_in_the_process(program, folder):
         expect(0 < values[f"{name}_median"] <= values[f"{name}_best"], name)
     expect(0 < values["local_round_trip_p50"] <= values["local_round_trip_p99"], "there and back")
     expect("rabbitmq_send_rate" not in values and "kafka_send_rate" not in values, "a server without --broker")
+def durable_workflows_are_measured_many_at_once_and_alone_beside_the_disk(program, folder):
+    result = cvm_program.run([program, "bench", "workflow", "--customers", 70, "--json"])
+    values = {r["name"]: r["value"] for r in result.document["results"]}
+    same(values["workflows"], 70, "workflows")
+    for name in ("step", "workflow", "alone_step", "alone_workflow"):
+        expect(0 < values[f"{name}_p50"] <= values[f"{name}_p99"], name)
+    expect(values["steps_per_commit"] > 1, "turns share commits")
+    for name in ("steps_per_second", "workflows_per_second", "alone_steps_per_second", "syncs_per_second_before",
+                 "syncs_per_second_after"):
+        expect(values[name] > 0, name)
 
 
 def store_bench(program, *arguments):

@@ -213,7 +213,7 @@ def a_cache_that_is_away_is_told_once_and_its_password_never(world):
     customer = asked(mine)[0]
     result = mine.cvm("decide", customer, "--as-of", DAY, "--json")
     json.loads(result.out)
-    same(result.err.count("cache_unavailable"), 1, f"warnings in {result.err}")
+    same(result.err.count("redis_unavailable"), 1, f"warnings in {result.err}")
     expect("secret" not in result.err + result.out, result.err)
     for url, words in (("rediss://:secret@host", "TLS"), ("redis://:secret@host:x", "malformed"), ("tape:", "memory: and")):
         result = world.copy(url).cvm("decide", customer, "--json", allowed=(1,))

@@ -49,7 +49,7 @@ def help_and_version_are_success_and_nothing_is_a_usage_error(world):
 
 def every_command_has_help_with_its_own_options(world):
     overview = cvm_program.run([world.program, "--help"]).out
-    commands = re.findall(r"^  ([a-z]+(?: [a-z]+)?)  +[A-Z]", overview.split("Commands:")[1].split("First steps")[0], re.M)
+    commands = re.findall(r"^  ([a-z-]+(?: [a-z]+)?)  +[A-Z]", overview.split("Commands:")[1].split("First steps")[0], re.M)
     expect(len(commands) >= 23, f"commands: {commands}")
     for command in commands:
         text = cvm_program.run([world.program, *command.split(), "--help"]).out

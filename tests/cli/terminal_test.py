@@ -70,7 +70,7 @@ def every_command_has_help_with_an_example(world):
 
 def the_overview_names_every_command_once_by_task(world):
     overview = cvm_program.run([world.program, "help"]).out
-    found = re.findall(r"^  ([a-z]+(?: [a-z]+)?)  +[A-Z]", overview.split("First steps")[0], re.M)
+    found = re.findall(r"^  ([a-z-]+(?: [a-z]+)?)  +[A-Z]", overview.split("First steps")[0], re.M)
     same(sorted(found), sorted(world.names()), "commands in the overview")
     for title in ("Data", "Decide", "Plans", "Catalogue", "Operate"):
         expect(f"\n{title}\n" in overview, f"no task {title}")

@@ -192,7 +192,11 @@ static void a_refused_statement_is_a_conflict_and_the_transaction_goes_on(void *
     struct cvm_db *db = cvm_store_db(store);
     struct cvm_error err = {0};
     struct cvm_db_value row[] = {cvm_db_text("c"), cvm_db_text("p"), cvm_db_int(1)};
-    const char *add = cvm_db_sql(db, CVM_SQL_LEDGER_ADD);
+    const char *add =
+        support_words("INSERT INTO ledger (constraint_id, period, granted, held, confirmed) "
+                      "VALUES (?1, ?2, ?3, 0, 0)",
+                      "INSERT INTO ledger (constraint_id, period, granted, held, confirmed) "
+                      "VALUES ($1, $2, $3, 0, 0)");
     support_begin(store);
     ASSERT_OK(cvm_db_exec(db, add, row, 3, NULL, ERR));
     int64_t changed = 77;

@@ -45,6 +45,42 @@ static struct cvm_store *open_store(bool may_create)
     return store;
 }
 
+/* One for each of two customers, with a step, a message and a letter. */
+static void add_workflows(struct cvm_db *db)
+{
+    static const char *const ids[] = {"Kunde-17", "Kunde-170"};
+    support_exec(db, "INSERT INTO workflow_definition VALUES ('d', 'w', 'w', 1)");
+    for (size_t i = 0; i < 2; i++) {
+        char sql[600];
+        (void)snprintf(sql, sizeof(sql),
+                       "INSERT INTO workflow (workflow_id, name, definition, state, "
+                       "idempotency_key, input_digest, input, shards, partition_no, priority, "
+                       "epoch, recovery_attempts, created_at, who) VALUES ('w%zu', 'w', 'd', "
+                       "'running', 'ask %s', 'x', '{\"customer_id\":\"%s\"}', -1, 0, 0, 0, 0, 1, "
+                       "'me')",
+                       i, ids[i], ids[i]);
+        support_exec(db, sql);
+        (void)snprintf(sql, sizeof(sql),
+                       "INSERT INTO step (workflow_id, step_no, shard_no, name, state, attempt, "
+                       "attempt_max, epoch, is_news, output) VALUES ('w%zu', 0, 0, 's', 'done', 1, "
+                       "1, 1, 0, '{\"of\":\"%s\"}')",
+                       i, ids[i]);
+        support_exec(db, sql);
+        (void)snprintf(sql, sizeof(sql),
+                       "INSERT INTO outbox (shard, message_id, destination, envelope, not_before, "
+                       "created_at) VALUES (0, x'00', 'data', CAST('..{\"customer_id\":\"%s\"}' "
+                       "AS BLOB), 0, 1)",
+                       ids[i]);
+        support_exec(db, sql);
+        (void)snprintf(sql, sizeof(sql),
+                       "INSERT INTO dead_letter (state, destination, message_id, shard, envelope, "
+                       "error_class, error, attempts, first_at, last_at) VALUES ('waiting', 'x', "
+                       "x'0%zu', 0, CAST('..\"%s\"' AS BLOB), 'poison', 'e', 1, 1, 1)",
+                       i, ids[i]);
+        support_exec(db, sql);
+    }
+}
+
 /* A sealed store of three customers; the keys stand beside it. */
 static void make_store(void)
 {
@@ -65,6 +101,7 @@ static void make_store(void)
                  "(1, 'me', 'consent', 'Kunde-17', '', '{\"a\":1}', '{\"a\":2}'), "
                  "(2, 'me', 'other', 'x', '', NULL, '{\"customer\":\"Kunde-17\"}'), "
                  "(3, 'me', 'other', 'Kunde-170', '', NULL, '{\"customer\":\"Kunde-170\"}')");
+    add_workflows(cvm_store_db(store));
     cvm_store_close(store);
     import_stop();
 }
@@ -123,6 +160,15 @@ static void check_files(const char *const *words, bool are_there)
 
 static void check_others(struct cvm_store *store)
 {
+    static const char *const counts[] = {
+        "SELECT count(*) FROM workflow",
+        "SELECT count(*) FROM step",
+        "SELECT count(*) FROM outbox",
+        "SELECT count(*) FROM dead_letter",
+    };
+    for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
+        assert_int_equal(support_number(cvm_store_db(store), counts[i]), 1);
+    }
     struct cvm_arena *arena = cvm_arena_create(ARENA_BYTES);
     struct cvm_text text;
     struct cvm_json_writer json;

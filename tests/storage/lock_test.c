@@ -128,6 +128,24 @@ static void readers_need_no_lock(void **state)
     end_writer(&child);
 }
 
+static void processes_can_not_share_a_file(void **state)
+{
+    (void)state;
+    const char *url = support_file_url("shared");
+    struct cvm_error err = {0};
+    struct cvm_store *store = NULL;
+    struct cvm_store_options options = {.access = CVM_DB_SHARED, .clock = cvm_clock_system};
+    cvm_store_close(support_open_url(url, CVM_DB_WRITE, true));
+    struct child child = start_writer(url);
+    assert_int_equal(cvm_store_open(url, &options, &store, &err), CVM_E_UNAVAILABLE);
+    assert_non_null(strstr(err.hint, "PostgreSQL"));
+    end_writer(&child);
+    ASSERT_OK(cvm_store_open(url, &options, &store, ERR)); /* one process may: it writes alone */
+    assert_int_equal(cvm_db_access_of(cvm_store_db(store)), CVM_DB_WRITE);
+    assert_int_equal(try_write(url, 0, &err), CVM_E_UNAVAILABLE);
+    cvm_store_close(store);
+}
+
 /* A clock that stands still must not make the wait endless. */
 static void a_wait_ends_also_when_the_clock_stands_still(void **state)
 {
@@ -151,6 +169,7 @@ int main(void)
         cmocka_unit_test(a_dead_writer_blocks_nobody),
         cmocka_unit_test(one_process_can_not_write_twice_either),
         cmocka_unit_test(readers_need_no_lock),
+        cmocka_unit_test(processes_can_not_share_a_file),
         cmocka_unit_test(a_wait_ends_also_when_the_clock_stands_still),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -6,6 +6,7 @@ WHERE constraint_id = $1 AND period = $2
 -- name: ledger_add
 INSERT INTO ledger (constraint_id, period, granted, held, confirmed)
 VALUES ($1, $2, $3, 0, 0)
+ON CONFLICT (constraint_id, period) DO NOTHING
 
 -- name: ledger_grant
 UPDATE ledger
@@ -33,6 +34,11 @@ UPDATE ledger
 SET confirmed = confirmed + least($3, granted - held - confirmed)
 WHERE constraint_id = $1 AND period = $2
 
+-- Until the commit; where there is one writer it is not asked for.
+-- name: ledger_lock_holder
+SELECT CAST(length(CAST(pg_advisory_xact_lock(
+    hashtextextended('cvm holder ' || current_schema() || ' ' || $1, 0)) AS TEXT)) AS BIGINT)
+
 -- name: ledger_hold_epoch
 SELECT coalesce(max(epoch), 0)
 FROM (
@@ -51,30 +57,38 @@ UPDATE ledger_hold
 SET amount = amount - $4
 WHERE holder = $1 AND constraint_id = $2 AND period = $3 AND amount >= $4
 
+-- A hold is deleted by the statement that gives it back: of two that release it, one finds it.
 -- name: ledger_release
+WITH h AS (
+    DELETE FROM ledger_hold WHERE holder = $1 RETURNING constraint_id, period, amount
+)
 UPDATE ledger
 SET held = held - h.amount
-FROM ledger_hold h
-WHERE h.holder = $1 AND h.constraint_id = ledger.constraint_id AND h.period = ledger.period
+FROM h
+WHERE h.constraint_id = ledger.constraint_id AND h.period = ledger.period
 
+-- ledger_release did; one that another process took since then stays.
 -- name: ledger_hold_delete
 DELETE FROM ledger_hold
-WHERE holder = $1
+WHERE holder = $1 AND false
 
 -- name: ledger_expire
+WITH gone AS (
+    DELETE FROM ledger_hold WHERE expires_at <= $1 RETURNING constraint_id, period, amount
+)
 UPDATE ledger
 SET held = held - h.amount
 FROM (
     SELECT constraint_id, period, sum(amount) AS amount
-    FROM ledger_hold
-    WHERE expires_at <= $1
+    FROM gone
     GROUP BY constraint_id, period
 ) h
 WHERE h.constraint_id = ledger.constraint_id AND h.period = ledger.period
 
+-- ledger_expire did.
 -- name: ledger_expire_delete
 DELETE FROM ledger_hold
-WHERE expires_at <= $1
+WHERE expires_at <= $1 AND false
 
 -- Holds of nobody alive: a run that failed, or whose plan is past the confirmation of its use.
 -- name: ledger_drop_dead

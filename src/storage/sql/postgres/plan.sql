@@ -71,7 +71,7 @@ VALUES ($1, $2, 'running', 1, $3, $4, $5, $6, $7, $8, $9, $10)
 UPDATE run
 SET state = 'running', epoch = epoch + 1, options = $2, created_at = $3, finished_at = NULL,
     summary = NULL, created_by = $4, responses = $5
-WHERE run_id = $1 AND state <> 'done'
+WHERE run_id = $1 AND state <> 'done' AND epoch = $6
 
 -- name: run_fail
 UPDATE run

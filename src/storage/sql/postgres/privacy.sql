@@ -52,6 +52,27 @@ WHERE replace(options, $1, $2) <> options OR replace(summary, $1, $2) <> summary
 DELETE FROM packed
 WHERE customer_key = $1
 
+-- Workflows about a customer name it in their input, and messages in their payload: both are forgotten.
+-- name: erase_workflow_steps
+DELETE FROM step
+WHERE workflow_id IN (SELECT workflow_id FROM workflow WHERE replace(input, $1, '') <> input)
+
+-- name: erase_workflow_failures
+DELETE FROM step_failure
+WHERE workflow_id IN (SELECT workflow_id FROM workflow WHERE replace(input, $1, '') <> input)
+
+-- name: erase_workflows
+DELETE FROM workflow
+WHERE replace(input, $1, '') <> input
+
+-- name: erase_messages
+DELETE FROM outbox
+WHERE position(convert_to($1, 'UTF8') IN envelope) > 0
+
+-- name: erase_dead_letters
+DELETE FROM dead_letter
+WHERE envelope IS NOT NULL AND position(convert_to($1, 'UTF8') IN envelope) > 0
+
 -- Files of a customer's decisions, handed over to channels.
 -- name: erase_exports
 SELECT DISTINCT e.file

@@ -1,3 +1,7 @@
+-- Until the commit; where there is one writer it is not asked for.
+-- name: audit_lock
+SELECT 1
+
 -- name: audit_add
 INSERT INTO audit (at, who, action, object, why, before, after)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
@@ -13,8 +17,7 @@ LIMIT ?2
 SELECT coalesce(max(audit_id), 0)
 FROM audit
 
--- What the chainer has not seen, in commit order. With one writer that is the order of the numbers; a database with more
--- takes every row that has no link yet.
+-- What the chainer has not seen, in commit order: audit_lock makes that the order of the numbers.
 -- name: audit_unsealed
 SELECT audit_id, at, who, action, object, why, before, after
 FROM audit

@@ -6,6 +6,7 @@ WHERE constraint_id = ?1 AND period = ?2
 -- name: ledger_add
 INSERT INTO ledger (constraint_id, period, granted, held, confirmed)
 VALUES (?1, ?2, ?3, 0, 0)
+ON CONFLICT (constraint_id, period) DO NOTHING
 
 -- name: ledger_grant
 UPDATE ledger
@@ -32,6 +33,10 @@ WHERE constraint_id = ?1 AND period = ?2 AND confirmed >= ?3
 UPDATE ledger
 SET confirmed = confirmed + min(?3, granted - held - confirmed)
 WHERE constraint_id = ?1 AND period = ?2
+
+-- Until the commit; where there is one writer it is not asked for.
+-- name: ledger_lock_holder
+SELECT length(?1)
 
 -- name: ledger_hold_epoch
 SELECT coalesce(max(epoch), 0)

@@ -1,0 +1,463 @@
+#include "agents/host.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "agents/orchestrator.h"
+#include "agents/runner.h"
+#include "base/hash.h"
+#include "base/json_writer.h"
+#include "base/log.h"
+#include "base/threads.h"
+#include "messaging/broker.h"
+#include "storage/state.h"
+
+#define RECEIVE_MS     250 /* how long nobody looks whether it shall stop */
+#define CONFIRM_MS     5000
+#define PAUSE_MS       250 /* after something was away */
+#define WORKERS_MAX    256
+#define NAME_SIZE      (CVM_ENVELOPE_TEXT_MAX + 1)
+#define HINTS_PER_LOOK 64
+
+struct worker {
+    struct cvm_host *host;
+    const struct cvm_host_pool *pool;
+    const struct cvm_agent_kind *kind;
+    size_t number;
+    char name[NAME_SIZE];
+    struct cvm_thread *thread;
+    struct cvm_random random;
+};
+
+struct cvm_host {
+    struct cvm_host_options options;
+    struct worker *workers;
+    size_t worker_count;
+    struct cvm_thread *orchestration;
+    struct cvm_thread *heartbeat;
+    atomic_bool is_stopping;
+    atomic_bool has_failed;
+    atomic_int in_flight;
+    _Atomic uint64_t counts[CVM_TURN_ENDS];
+};
+
+static bool must_stop(const struct cvm_host *host)
+{
+    return atomic_load(&host->is_stopping);
+}
+
+static void pause_a_little(void)
+{
+    struct timespec pause = {0, PAUSE_MS * INT64_C(1000000)};
+    (void)nanosleep(&pause, NULL);
+}
+
+/* ---- a worker ---- */
+
+/* Whoever waits gets the answer, and the orchestrator a hint that there is news: neither is relied
+ * on, so nobody is told when it does not arrive. */
+static void send_one(struct worker *worker, struct cvm_broker_link *link, const char *queue,
+                     struct cvm_envelope *envelope)
+{
+    const struct cvm_context *context = worker->host->options.context;
+    struct cvm_sending sending = {.envelope = envelope};
+    envelope->id = cvm_message_id_make(cvm_context_now_ms(context), &worker->random);
+    envelope->schema_version = 1;
+    envelope->attempt = 1;
+    envelope->created_ms = cvm_context_now_ms(context);
+    envelope->sender = (struct cvm_slice){worker->name, strlen(worker->name)};
+    envelope->sender_incarnation = (uint64_t)worker->host->options.incarnation;
+    if (cvm_broker_publish(link, queue, &sending, 1, NULL) != CVM_OK ||
+        cvm_broker_confirm(link, CONFIRM_MS, NULL) != CVM_OK) {
+        CVM_LOG(context->log, CVM_LOG_DEBUG, "answer_lost", CVM_TEXT("queue", queue));
+    }
+}
+
+static void hint(struct worker *worker, struct cvm_broker_link *link,
+                 const struct cvm_envelope *message)
+{
+    struct cvm_envelope envelope = {
+        .type = CVM_MESSAGE_ORCHESTRATION_REQUEST,
+        .shard = CVM_SHARD_NONE,
+        .hop = (uint8_t)(message->hop + 1),
+        .causation_id = message->id,
+        .workflow_id = message->workflow_id,
+        .traceparent = message->traceparent,
+        .payload = {"{}", 2},
+    };
+    send_one(worker, link, CVM_ORCHESTRATION, &envelope);
+}
+
+/* The answer to a request has the number of its type plus one. */
+static void answer(struct worker *worker, struct cvm_broker_link *link,
+                   const struct cvm_envelope *message, const struct cvm_turn_report *report)
+{
+    char queue[CVM_ENVELOPE_REPLY_MAX + 1];
+    struct cvm_json_writer json;
+    struct cvm_text payload;
+    cvm_text_init(&payload, CVM_ENVELOPE_PAYLOAD_MAX);
+    cvm_json_init(&json, &payload, false);
+    cvm_json_object(&json);
+    cvm_json_key_string(&json, "end", cvm_turn_end_name(report->end));
+    if (report->end == CVM_TURN_DONE) {
+        cvm_json_key(&json, "output");
+        const char *output = report->answer->length == 0 ? "{}" : cvm_text_string(report->answer);
+        cvm_json_raw(&json, output, strlen(output));
+    } else {
+        cvm_json_key_string(&json, "error", report->err.message);
+    }
+    cvm_json_object_end(&json);
+    struct cvm_envelope envelope = {
+        .type = (enum cvm_message_type)((int)message->type + 1),
+        .shard = message->shard,
+        .hop = (uint8_t)(message->hop + 1),
+        .correlation_id = message->id,
+        .causation_id = message->id,
+        .traceparent = message->traceparent,
+        .payload = {cvm_text_string(&payload), payload.length},
+    };
+    (void)snprintf(queue, sizeof(queue), "%.*s", (int)message->reply_to.length,
+                   message->reply_to.data);
+    send_one(worker, link, queue, &envelope);
+    cvm_text_finish(&payload);
+}
+
+static void finish(struct worker *worker, struct cvm_broker_link *link,
+                   const struct cvm_delivery *delivery, const struct cvm_turn_report *report)
+{
+    bool can_nack = (cvm_broker_abilities(worker->host->options.broker) & CVM_BROKER_NACKS) != 0;
+    enum cvm_status status = CVM_OK;
+    if (report->end == CVM_TURN_POISON) {
+        status = cvm_broker_nack(link, delivery->tag, CVM_NACK_DEAD, NULL);
+    } else if (report->end == CVM_TURN_LATER && can_nack) {
+        status = cvm_broker_nack(link, delivery->tag, CVM_NACK_REQUEUE, NULL);
+    } else {
+        /* Without nacks the step's own time runs out, and its workflow asks again. */
+        status = cvm_broker_ack(link, delivery->tag, NULL);
+    }
+    if (status != CVM_OK) { /* it comes again, and its mark absorbs it */
+        CVM_LOG(worker->host->options.context->log, CVM_LOG_INFO, "acknowledgement_lost",
+                CVM_TEXT("agent", worker->name));
+    }
+}
+
+static void take_turn(struct worker *worker, struct cvm_broker_link *link,
+                      struct cvm_runner *runner, const struct cvm_delivery *delivery,
+                      struct cvm_text *text)
+{
+    struct cvm_host *host = worker->host;
+    const struct cvm_envelope *message = delivery->envelope;
+    atomic_fetch_add(&host->in_flight, 1);
+    struct cvm_turn_report report = cvm_runner_turn(runner, message, text);
+    atomic_fetch_add(&host->counts[report.end], 1);
+    if (message->workflow_id.length > 0 &&
+        (report.end == CVM_TURN_DONE || report.end == CVM_TURN_FAILED)) {
+        hint(worker, link, message);
+    }
+    if (message->reply_to.length > 0 && report.end != CVM_TURN_LATER) {
+        answer(worker, link, message, &report);
+    }
+    finish(worker, link, delivery, &report);
+    atomic_fetch_sub(&host->in_flight, 1);
+    if (report.end == CVM_TURN_LATER) {
+        pause_a_little();
+    }
+}
+
+static enum cvm_status serve(struct worker *worker, struct cvm_runner *runner,
+                             struct cvm_broker_link *link, struct cvm_error *err)
+{
+    struct cvm_delivery delivery;
+    struct cvm_text text;
+    enum cvm_status status = CVM_OK;
+    cvm_text_init(&text, CVM_ENVELOPE_PAYLOAD_MAX);
+    while (!must_stop(worker->host)) {
+        size_t count = 0;
+        status = cvm_broker_receive(link, &delivery, 1, RECEIVE_MS, &count, err);
+        if (status == CVM_OK && count > 0) {
+            take_turn(worker, link, runner, &delivery, &text);
+        } else if (status == CVM_E_UNAVAILABLE) {
+            pause_a_little(); /* the link looks for its broker by itself */
+        } else if (status != CVM_OK) {
+            break;
+        }
+    }
+    cvm_text_finish(&text);
+    return status == CVM_E_UNAVAILABLE ? CVM_OK : status;
+}
+
+/* A broker that is away when the process starts is waited for. */
+static enum cvm_status subscribe(struct cvm_host *host, const char *queue,
+                                 struct cvm_broker_link **out_link, struct cvm_error *err)
+{
+    enum cvm_status status = CVM_E_UNAVAILABLE;
+    while (status == CVM_E_UNAVAILABLE && !must_stop(host)) {
+        status = cvm_broker_link_open(host->options.broker, out_link, err);
+        if (status == CVM_OK) {
+            status = cvm_broker_declare(*out_link, CVM_ORCHESTRATION, err);
+        }
+        if (status == CVM_OK) {
+            status = cvm_broker_declare(*out_link, queue, err);
+        }
+        if (status == CVM_OK) {
+            status = cvm_broker_subscribe(*out_link, queue, err);
+        }
+        if (status != CVM_OK) {
+            cvm_broker_link_close(*out_link);
+            *out_link = NULL;
+            pause_a_little();
+        }
+    }
+    return status;
+}
+
+static enum cvm_status work(void *state, struct cvm_error *err)
+{
+    struct worker *worker = state;
+    struct cvm_host *host = worker->host;
+    struct cvm_broker_link *link = NULL;
+    struct cvm_runner *runner = NULL;
+    struct cvm_runner_options options = {
+        .site = host->options.site,
+        .kind = worker->kind,
+        .context = host->options.context,
+        .name = worker->name,
+        .incarnation = host->options.incarnation,
+        .seed = cvm_hash_mix(host->options.seed, worker->number),
+    };
+    cvm_random_init(&worker->random, cvm_hash_mix(options.seed, 1));
+    enum cvm_status status = cvm_runner_create(&options, &runner, err);
+    if (status == CVM_OK) {
+        status = subscribe(host, worker->pool->queue, &link, err);
+    }
+    if (status == CVM_OK && link != NULL) {
+        status = serve(worker, runner, link, err);
+    }
+    cvm_broker_link_close(link);
+    cvm_runner_destroy(runner);
+    if (status != CVM_OK) {
+        atomic_store(&host->has_failed, true);
+    }
+    return status == CVM_E_UNAVAILABLE && must_stop(host) ? CVM_OK : status;
+}
+
+/* ---- orchestration ---- */
+
+/* Hints only wake it up: what is to be looked at stands in the store. */
+static void wait_for_hints(struct cvm_broker_link *link, int wait_ms)
+{
+    struct cvm_delivery hints[HINTS_PER_LOOK];
+    size_t count = 0;
+    struct cvm_error err;
+    if (cvm_broker_receive(link, hints, HINTS_PER_LOOK, wait_ms, &count, &err) != CVM_OK) {
+        pause_a_little();
+        return;
+    }
+    for (size_t i = 0; i < count; i++) {
+        (void)!cvm_broker_ack(link, hints[i].tag, NULL);
+    }
+}
+
+static int wait_of(const struct cvm_host *host, const struct cvm_orchestrator_look *look)
+{
+    int64_t now_ms = cvm_context_now_ms(host->options.context);
+    int64_t left = look->wake_ms == 0 ? RECEIVE_MS : look->wake_ms - now_ms;
+    left = left < RECEIVE_MS ? left : RECEIVE_MS;
+    return left > 1 ? (int)left : 1;
+}
+
+static enum cvm_status orchestrate_with(struct cvm_host *host,
+                                        struct cvm_orchestrator *orchestrator,
+                                        struct cvm_broker_link *link, struct cvm_error *err)
+{
+    enum cvm_status status = CVM_OK;
+    while (!must_stop(host)) {
+        struct cvm_orchestrator_look look = {0};
+        status = cvm_orchestrator_look(orchestrator, link, &look, err);
+        if (status == CVM_E_UNAVAILABLE || status == CVM_E_TIMEOUT) {
+            CVM_LOG(host->options.context->log, CVM_LOG_WARN, "store_unavailable",
+                    CVM_TEXT("why", err->message));
+            pause_a_little();
+        } else if (status != CVM_OK) {
+            return status;
+        } else {
+            wait_for_hints(link, wait_of(host, &look));
+        }
+    }
+    return CVM_OK;
+}
+
+static enum cvm_status orchestrate(void *state, struct cvm_error *err)
+{
+    struct cvm_host *host = state;
+    struct cvm_orchestrator *orchestrator = NULL;
+    struct cvm_broker_link *link = NULL;
+    struct cvm_orchestrator_options options = {
+        .site = host->options.site,
+        .context = host->options.context,
+        .name = host->options.name,
+        .incarnation = host->options.incarnation,
+        .seed = host->options.seed,
+        .loses_messages = host->options.is_alone,
+    };
+    enum cvm_status status = cvm_orchestrator_create(&options, &orchestrator, err);
+    if (status == CVM_OK) {
+        status = subscribe(host, CVM_ORCHESTRATION, &link, err);
+    }
+    if (status == CVM_OK && link != NULL) {
+        status = orchestrate_with(host, orchestrator, link, err);
+    }
+    cvm_broker_link_close(link);
+    cvm_orchestrator_destroy(orchestrator);
+    if (status != CVM_OK) {
+        atomic_store(&host->has_failed, true);
+    }
+    return status == CVM_E_UNAVAILABLE && must_stop(host) ? CVM_OK : status;
+}
+
+/* ---- heartbeat ---- */
+
+static void write_member(const struct cvm_host *host, struct cvm_text *value)
+{
+    struct cvm_json_writer json;
+    cvm_json_init(&json, value, false);
+    cvm_json_object(&json);
+    cvm_json_key_string(&json, "version", host->options.site->version);
+    cvm_json_key_int(&json, "incarnation", host->options.incarnation);
+    cvm_json_key_string(&json, "state", must_stop(host) ? "draining" : "ready");
+    cvm_json_key_int(&json, "in_flight", atomic_load(&host->in_flight));
+    cvm_json_key(&json, "workers");
+    cvm_json_object(&json);
+    for (size_t p = 0; p < host->options.pool_count; p++) {
+        cvm_json_key_int(&json, host->options.pools[p].queue,
+                         (int64_t)host->options.pools[p].workers);
+    }
+    cvm_json_object_end(&json);
+    cvm_json_object_end(&json);
+}
+
+static enum cvm_status beat(void *state, struct cvm_error *err)
+{
+    struct cvm_host *host = state;
+    struct cvm_text value;
+    (void)err;
+    cvm_text_init(&value, CVM_STATE_VALUE_MAX);
+    struct cvm_state_member member = {
+        .group = "agents", .member = host->options.name, .ttl_ms = CVM_HEARTBEAT_LIFE_MS};
+    for (int i = 0; !must_stop(host); i++) {
+        if (i % (CVM_HEARTBEAT_MS / PAUSE_MS) == 0) {
+            cvm_text_clear(&value);
+            write_member(host, &value);
+            member.value = cvm_text_string(&value);
+            /* Where the state is away nobody sees us, and nothing else happens. */
+            (void)!cvm_state_announce(host->options.state, host->options.context, &member, NULL);
+        }
+        pause_a_little();
+    }
+    cvm_text_finish(&value);
+    (void)!cvm_state_leave(host->options.state, host->options.context, &member, NULL);
+    return CVM_OK;
+}
+
+/* ---- start and stop ---- */
+
+static enum cvm_status plan_workers(struct cvm_host *host, struct cvm_error *err)
+{
+    size_t count = 0;
+    for (size_t p = 0; p < host->options.pool_count; p++) {
+        const struct cvm_host_pool *pool = &host->options.pools[p];
+        if (cvm_agent_kind_find(pool->queue) == NULL) {
+            return CVM_FAIL(err, CVM_E_NOT_FOUND, "there are no agents of kind '%s'", pool->queue);
+        }
+        count += pool->workers;
+    }
+    host->workers = calloc(count + 1, sizeof(*host->workers));
+    if (host->workers == NULL || count > WORKERS_MAX) {
+        return CVM_FAIL(err, CVM_E_LIMIT, "%zu workers are too many for one process", count);
+    }
+    for (size_t p = 0; p < host->options.pool_count; p++) {
+        const struct cvm_host_pool *pool = &host->options.pools[p];
+        for (size_t w = 0; w < pool->workers; w++) {
+            struct worker *worker = &host->workers[host->worker_count];
+            worker->host = host;
+            worker->pool = pool;
+            worker->kind = cvm_agent_kind_find(pool->queue);
+            worker->number = host->worker_count++;
+            (void)snprintf(worker->name, sizeof(worker->name), "%.20s-%u@%.32s", pool->queue,
+                           (unsigned)(w % WORKERS_MAX + 1), host->options.name);
+        }
+    }
+    return CVM_OK;
+}
+
+enum cvm_status cvm_host_start(const struct cvm_host_options *options, struct cvm_host **out_host,
+                               struct cvm_error *err)
+{
+    struct cvm_host *host = calloc(1, sizeof(*host));
+    if (host == NULL) {
+        return CVM_FAIL(err, CVM_E_LIMIT, "no memory for agents");
+    }
+    host->options = *options;
+    enum cvm_status status = plan_workers(host, err);
+    for (size_t w = 0; status == CVM_OK && w < host->worker_count; w++) {
+        status = cvm_thread_start(work, &host->workers[w], &host->workers[w].thread, err);
+    }
+    if (status == CVM_OK && options->orchestrates) {
+        status = cvm_thread_start(orchestrate, host, &host->orchestration, err);
+    }
+    if (status == CVM_OK && options->state != NULL) {
+        status = cvm_thread_start(beat, host, &host->heartbeat, err);
+    }
+    if (status != CVM_OK) {
+        (void)!cvm_host_stop(host, NULL);
+        return status;
+    }
+    *out_host = host;
+    return CVM_OK;
+}
+
+bool cvm_host_has_failed(const struct cvm_host *host)
+{
+    return atomic_load(&host->has_failed);
+}
+
+void cvm_host_counts(const struct cvm_host *host, uint64_t *counts)
+{
+    for (size_t i = 0; i < CVM_TURN_ENDS; i++) {
+        counts[i] = atomic_load(&host->counts[i]);
+    }
+}
+
+static enum cvm_status join(struct cvm_thread *thread, enum cvm_status status,
+                            struct cvm_error *err)
+{
+    struct cvm_error own = {0};
+    enum cvm_status ended = cvm_thread_join(thread, &own);
+    if (status == CVM_OK && ended != CVM_OK) {
+        if (err != NULL) {
+            *err = own;
+        }
+        return ended;
+    }
+    return status;
+}
+
+/* The intake first, then what moves workflows on: what the last turns made is still seen. */
+enum cvm_status cvm_host_stop(struct cvm_host *host, struct cvm_error *err)
+{
+    enum cvm_status status = CVM_OK;
+    if (host == NULL) {
+        return CVM_OK;
+    }
+    atomic_store(&host->is_stopping, true);
+    for (size_t w = 0; w < host->worker_count; w++) {
+        status = join(host->workers[w].thread, status, err);
+    }
+    status = join(host->orchestration, status, err);
+    status = join(host->heartbeat, status, err);
+    free(host->workers);
+    free(host);
+    return status;
+}

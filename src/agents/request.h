@@ -1,0 +1,37 @@
+/* request.h - send and wait: ask an agent for one thing now, as the command line and the API do.
+ * Agents themselves never wait.
+ */
+#ifndef CVM_AGENTS_REQUEST_H
+#define CVM_AGENTS_REQUEST_H
+
+#include "base/context.h"
+#include "base/json_reader.h"
+#include "base/random.h"
+#include "base/text.h"
+#include "model/envelope.h"
+
+struct cvm_broker;
+struct cvm_requester;
+
+/* With a link and a queue for answers of its own; for one thread. `name` is told apart from those
+ * of other processes; borrowed. */
+CVM_MUST_CHECK enum cvm_status
+cvm_requester_open(struct cvm_broker *broker, const struct cvm_context *context, const char *name,
+                   uint64_t seed, struct cvm_requester **out_requester, struct cvm_error *err);
+void cvm_requester_close(struct cvm_requester *requester); /* NULL is fine */
+
+struct cvm_request {
+    const char *queue; /* "treatment" */
+    enum cvm_message_type type;
+    const char *payload; /* JSON */
+    int64_t timeout_ms;
+};
+/* out_answer gets {"end": "done", "output": {...}} or {"end": ..., "error": text}: what the agent
+ * said, also when it could not. CVM_E_TIMEOUT when nobody answered in time; the work may be done
+ * all the same. CVM_E_UNAVAILABLE when the broker is away. */
+CVM_MUST_CHECK enum cvm_status cvm_requester_ask(struct cvm_requester *requester,
+                                                 const struct cvm_request *request,
+                                                 struct cvm_text *out_answer,
+                                                 struct cvm_error *err);
+
+#endif

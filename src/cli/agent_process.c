@@ -1,0 +1,183 @@
+#include "cli/agent_process.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "agents/part_shelf.h"
+#include "base/hash.h"
+#include "base/threads.h"
+#include "cli/paths.h"
+#include "messaging/broker.h"
+#include "storage/state.h"
+
+#define ORCHESTRATION "orchestration"
+
+bool cvm_session_broker_is_local(const struct cvm_session *session)
+{
+    return strncmp(session->config.broker_url, "local:", 6) == 0;
+}
+
+static enum cvm_status name_prefix(struct cvm_store *store, char prefix[40], struct cvm_error *err)
+{
+    int64_t created_ms = 0;
+    enum cvm_status status = cvm_store_created_ms(store, &created_ms, err);
+    (void)snprintf(prefix, 40, "cvm.%" PRIx64 ".", (uint64_t)created_ms);
+    return status;
+}
+
+enum cvm_status cvm_session_broker(struct cvm_session *session, struct cvm_store *store,
+                                   char prefix[40], struct cvm_broker **out_broker,
+                                   struct cvm_error *err)
+{
+    enum cvm_status status = name_prefix(store, prefix, err);
+    struct cvm_broker_options options = {.prefix = prefix, .context = session->context};
+    return status == CVM_OK ? cvm_broker_open(session->config.broker_url, &options, out_broker, err)
+                            : status;
+}
+
+/* ---- types ---- */
+
+static enum cvm_status add_pool(struct cvm_host_options *host, const char *queue, int64_t workers,
+                                struct cvm_error *err)
+{
+    const struct cvm_agent_kind *kind = cvm_agent_kind_find(queue);
+    if (kind == NULL) {
+        enum cvm_status status =
+            CVM_FAIL(err, CVM_E_INVALID, "there are no agents of type '%s'", queue);
+        return cvm_error_hint(err, status, "`cvm agent --help` lists the types.");
+    }
+    if (host->pool_count == CVM_HOST_POOLS_MAX) {
+        return CVM_FAIL(err, CVM_E_LIMIT, "one process runs at most %d types", CVM_HOST_POOLS_MAX);
+    }
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    bool is_wide = strcmp(kind->name, "treatment") == 0;
+    size_t usual = is_wide && cores > 1 ? (size_t)cores : 1;
+    host->pools[host->pool_count++] =
+        (struct cvm_host_pool){queue, workers > 0 ? (size_t)workers : usual};
+    return CVM_OK;
+}
+
+static enum cvm_status read_types(struct cvm_session *session,
+                                  const struct cvm_agent_process_options *options,
+                                  struct cvm_host_options *host, struct cvm_error *err)
+{
+    const char *const *types = NULL;
+    size_t count = 0;
+    enum cvm_status status = cvm_argument_list(session->arena, options->types, &types, &count, err);
+    for (size_t i = 0; status == CVM_OK && i < count; i++) {
+        bool is_all = strcmp(types[i], "all") == 0;
+        if (is_all || strcmp(types[i], ORCHESTRATION) == 0) {
+            host->orchestrates = true;
+        }
+        for (size_t k = 0; status == CVM_OK && is_all && cvm_agent_kinds[k] != NULL; k++) {
+            status = add_pool(host, cvm_agent_kinds[k]->name, options->workers, err);
+        }
+        if (!is_all && strcmp(types[i], ORCHESTRATION) != 0) {
+            status = add_pool(host, types[i], options->workers, err);
+        }
+    }
+    return status;
+}
+
+/* ---- opening ---- */
+
+static enum cvm_status open_site(struct cvm_agent_process *process,
+                                 const struct cvm_agent_process_options *options,
+                                 struct cvm_error *err)
+{
+    struct cvm_session *session = process->session;
+    process->site = (struct cvm_agent_site){
+        .store_url = session->config.store_url,
+        .privacy = session->config.privacy,
+        .writer = cvm_agent_writer_create(process->store),
+        .zone = session->zone,
+        .threads = (size_t)options->threads,
+        .matrix_bytes_max = (size_t)session->config.run_memory_mb << 20,
+        .spill_folder = cvm_temporary_folder(),
+        .version = session->version,
+    };
+    if (process->site.writer == NULL) {
+        return CVM_FAIL(err, CVM_E_LIMIT, "no memory for agents");
+    }
+    if (cvm_session_broker_is_local(session)) {
+        process->site.shelf = cvm_part_shelf_create();
+        return process->site.shelf != NULL ? CVM_OK
+                                           : CVM_FAIL(err, CVM_E_LIMIT, "no memory for agents");
+    }
+    return CVM_OK;
+}
+
+static enum cvm_status open_services(struct cvm_agent_process *process, struct cvm_error *err)
+{
+    struct cvm_session *session = process->session;
+    struct cvm_state_options options = {.prefix = process->prefix};
+    enum cvm_status status =
+        cvm_session_broker(session, process->store, process->prefix, &process->broker, err);
+    return status == CVM_OK
+               ? cvm_state_open(session->config.state_url, &options, &process->state, err)
+               : status;
+}
+
+static void name_process(struct cvm_agent_process *process)
+{
+    char host[32] = "";
+    (void)gethostname(host, sizeof(host) - 1);
+    host[strcspn(host, ". \t")] = '\0';
+    (void)snprintf(process->name, sizeof(process->name), "%.20s.%d", host, (int)getpid());
+}
+
+static enum cvm_status start_host(struct cvm_agent_process *process, struct cvm_host_options *host,
+                                  struct cvm_error *err)
+{
+    int64_t now_ms = cvm_context_now_ms(&process->context);
+    host->site = &process->site;
+    host->context = &process->context;
+    host->broker = process->broker;
+    host->state = process->state;
+    host->name = process->name;
+    host->incarnation = now_ms;
+    host->is_alone = cvm_session_broker_is_local(process->session);
+    host->seed = cvm_hash_mix((uint64_t)now_ms, cvm_hash(process->name, strlen(process->name)));
+    return cvm_host_start(host, &process->host, err);
+}
+
+enum cvm_status cvm_agent_process_open(struct cvm_session *session,
+                                       const struct cvm_agent_process_options *options,
+                                       struct cvm_agent_process *out_process, struct cvm_error *err)
+{
+    struct cvm_host_options host = {.pool_count = 0};
+    *out_process = (struct cvm_agent_process){.session = session, .context = session->context};
+    out_process->context.cancelled = NULL;
+    name_process(out_process);
+    enum cvm_status status = read_types(session, options, &host, err);
+    if (status == CVM_OK) {
+        status = cvm_session_store(session, CVM_DB_SHARED, &out_process->store, err);
+    }
+    if (status == CVM_OK) {
+        status = open_site(out_process, options, err);
+    }
+    if (status == CVM_OK) {
+        status = open_services(out_process, err);
+    }
+    if (status == CVM_OK) {
+        status = start_host(out_process, &host, err);
+    }
+    if (status != CVM_OK) {
+        (void)!cvm_agent_process_close(out_process, NULL);
+    }
+    return status;
+}
+
+enum cvm_status cvm_agent_process_close(struct cvm_agent_process *process, struct cvm_error *err)
+{
+    enum cvm_status status = cvm_host_stop(process->host, err);
+    cvm_state_close(process->state);
+    cvm_broker_close(process->broker);
+    cvm_part_shelf_destroy(process->site.shelf);
+    cvm_agent_writer_destroy(process->site.writer);
+    cvm_store_close(process->store);
+    *process = (struct cvm_agent_process){0};
+    return status;
+}

@@ -1,0 +1,46 @@
+/* agent_process.h - what commands open that run agents: a writer, a broker, the shared state, and a
+ * host with the workers.
+ */
+#ifndef CVM_CLI_AGENT_PROCESS_H
+#define CVM_CLI_AGENT_PROCESS_H
+
+#include "agents/host.h"
+#include "cli/command.h"
+
+#define CVM_PROCESS_NAME_SIZE 33
+
+struct cvm_agent_process_options {
+    const char *types; /* "data,treatment", "treatment.call_center", "orchestration", "all" */
+    int64_t workers;   /* of each type; 0 = one, and of treatment one per core */
+    int64_t threads;   /* of the solver; 0 = one per core */
+};
+
+struct cvm_agent_process {
+    struct cvm_session *session;
+    struct cvm_store *store;
+    struct cvm_agent_site site;
+    struct cvm_context context; /* of the agents: what cancels the command lets them end a turn */
+    struct cvm_broker *broker;
+    struct cvm_state *state;
+    struct cvm_host *host;
+    char name[CVM_PROCESS_NAME_SIZE]; /* "host.4711" */
+    char prefix[40];                  /* of names on shared servers: one per store */
+};
+
+/* CVM_E_INVALID names a type that is none; CVM_E_UNAVAILABLE a store that another process writes
+ * and that only one can. On failure nothing is left open. */
+CVM_MUST_CHECK enum cvm_status
+cvm_agent_process_open(struct cvm_session *session, const struct cvm_agent_process_options *options,
+                       struct cvm_agent_process *out_process, struct cvm_error *err);
+/* Waits for the turns that have begun. */
+CVM_MUST_CHECK enum cvm_status cvm_agent_process_close(struct cvm_agent_process *process,
+                                                       struct cvm_error *err);
+
+/* The broker of the configuration, with the store's prefix. */
+CVM_MUST_CHECK enum cvm_status cvm_session_broker(struct cvm_session *session,
+                                                  struct cvm_store *store, char prefix[40],
+                                                  struct cvm_broker **out_broker,
+                                                  struct cvm_error *err);
+bool cvm_session_broker_is_local(const struct cvm_session *session);
+
+#endif

@@ -1,0 +1,238 @@
+#include <errno.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "cli/agent_process.h"
+#include "cli/commands.h"
+
+#define PROCESSES_MAX   64
+#define LOOK_MS         100
+#define FIRST_PAUSE_MS  100
+#define MOST_PAUSE_MS   10000
+#define CALM_MS         60000 /* alive for so long: its deaths are forgotten */
+#define DEATHS_MAX      5     /* within CALM_MS */
+#define DRAIN_MS        30000
+#define ARGUMENTS_MAX   16
+#define EVERYTHING_ELSE "orchestration,data,trigger,journey,allocation,evaluation"
+
+/* One process of agents, started again when it dies. */
+struct child {
+    const char *types;
+    pid_t pid;        /* 0 = not running */
+    int64_t start_ms; /* steady; of this life, or when the next one may begin */
+    int deaths;       /* in a row */
+};
+
+struct family {
+    struct cvm_session *session;
+    const struct cvm_arguments *arguments;
+    struct child children[PROCESSES_MAX];
+    size_t count;
+};
+
+static int64_t steady_ms(const struct cvm_session *session)
+{
+    return session->context.clock.steady_ns(session->context.clock.state) / 1000000;
+}
+
+static bool is_cancelled(const struct cvm_session *session)
+{
+    return session->context.cancelled != NULL && atomic_load(session->context.cancelled);
+}
+
+/* The same program with the same wiring. */
+static void become_agent(const struct family *family, const struct child *child)
+{
+    const struct cvm_session *session = family->session;
+    const char *arguments[ARGUMENTS_MAX] = {"cvm", "agent", child->types};
+    size_t count = 3;
+    if (session->config.path != NULL) {
+        arguments[count++] = "--config";
+        arguments[count++] = session->config.path;
+    }
+    if (session->is_store_named) {
+        arguments[count++] = "--store";
+        arguments[count++] = session->config.store_url;
+    }
+    if (session->is_quiet) {
+        arguments[count++] = "--quiet";
+    }
+    const char *workers = cvm_argument(family->arguments, "--workers");
+    if (workers != NULL && strcmp(child->types, "treatment") == 0) {
+        arguments[count++] = "--workers";
+        arguments[count++] = workers;
+    }
+    arguments[count] = NULL;
+    (void)signal(SIGINT, SIG_IGN); /* a terminal sends it to all: the parent says when */
+    (void)prctl(PR_SET_PDEATHSIG, SIGTERM);
+    (void)execv("/proc/self/exe", (char *const *)(uintptr_t)arguments);
+    _exit(127);
+}
+
+static void start(struct family *family, struct child *child)
+{
+    child->start_ms = steady_ms(family->session);
+    pid_t pid = fork();
+    if (pid == 0) {
+        become_agent(family, child);
+    }
+    child->pid = pid > 0 ? pid : 0;
+    CVM_LOG(family->session->context.log, CVM_LOG_INFO, "agent_process_started",
+            CVM_TEXT("types", child->types), CVM_INT("pid", pid));
+}
+
+/* The pause doubles with each death in a row. */
+static void note_death(struct family *family, struct child *child, int how)
+{
+    int64_t now_ms = steady_ms(family->session);
+    int64_t pause_ms = FIRST_PAUSE_MS;
+    child->deaths = now_ms - child->start_ms > CALM_MS ? 1 : child->deaths + 1;
+    for (int i = 1; i < child->deaths && pause_ms < MOST_PAUSE_MS; i++) {
+        pause_ms *= 2;
+    }
+    child->pid = 0;
+    child->start_ms = now_ms + (pause_ms < MOST_PAUSE_MS ? pause_ms : MOST_PAUSE_MS);
+    cvm_session_warn(family->session, "agents %s ended (%s %d); they start again in %lld ms",
+                     child->types, WIFSIGNALED(how) ? "signal" : "exit",
+                     WIFSIGNALED(how) ? WTERMSIG(how) : WEXITSTATUS(how),
+                     (long long)(child->start_ms - now_ms));
+}
+
+static enum cvm_status look_after(struct family *family, struct cvm_error *err)
+{
+    for (size_t i = 0; i < family->count; i++) {
+        struct child *child = &family->children[i];
+        int how = 0;
+        if (child->pid != 0 && waitpid(child->pid, &how, WNOHANG) == child->pid) {
+            note_death(family, child, how);
+        }
+        if (child->deaths > DEATHS_MAX) {
+            enum cvm_status status =
+                CVM_FAIL(err, CVM_E_UNAVAILABLE, "agents %s ended %d times in a row", child->types,
+                         child->deaths);
+            return cvm_error_hint(err, status, "`cvm agent %s` by hand says why.", child->types);
+        }
+        if (child->pid == 0 && steady_ms(family->session) >= child->start_ms) {
+            start(family, child);
+        }
+    }
+    return CVM_OK;
+}
+
+static size_t signal_all(const struct family *family, int signal_number)
+{
+    size_t alive = 0;
+    for (size_t i = 0; i < family->count; i++) {
+        if (family->children[i].pid != 0) {
+            (void)kill(family->children[i].pid, signal_number);
+            alive++;
+        }
+    }
+    return alive;
+}
+
+static void pause_a_little(void)
+{
+    struct timespec pause = {0, LOOK_MS * INT64_C(1000000)};
+    (void)nanosleep(&pause, NULL);
+}
+
+/* They end the turns that they are at; who does not within half a minute is killed, and another
+ * process takes its work up. */
+static void stop_all(struct family *family)
+{
+    int64_t until_ms = steady_ms(family->session) + DRAIN_MS;
+    size_t alive = signal_all(family, SIGTERM);
+    while (alive > 0) {
+        pause_a_little();
+        for (size_t i = 0; i < family->count; i++) {
+            struct child *child = &family->children[i];
+            if (child->pid != 0 && waitpid(child->pid, NULL, WNOHANG) == child->pid) {
+                child->pid = 0;
+                alive--;
+            }
+        }
+        if (alive > 0 && steady_ms(family->session) >= until_ms) {
+            (void)signal_all(family, SIGKILL);
+            until_ms = INT64_MAX;
+        }
+    }
+}
+
+static enum cvm_status add(struct family *family, const char *types, int64_t count,
+                           struct cvm_error *err)
+{
+    for (int64_t i = 0; i < count; i++) {
+        if (family->count == PROCESSES_MAX) {
+            return CVM_FAIL(err, CVM_E_INVALID, "at most %d processes are looked after",
+                            PROCESSES_MAX);
+        }
+        family->children[family->count++] = (struct child){.types = types};
+    }
+    return CVM_OK;
+}
+
+/* A store that only one process writes, and queues within one, leave nothing to share. */
+static enum cvm_status plan(struct family *family, struct cvm_error *err)
+{
+    const struct cvm_session *session = family->session;
+    int64_t treatment = 1;
+    enum cvm_status status =
+        cvm_argument_int(family->arguments, "--processes", 1, PROCESSES_MAX - 1, &treatment, err);
+    if (status != CVM_OK) {
+        return cvm_session_usage(family->session, status);
+    }
+    bool is_file =
+        session->config.store_url != NULL && strncmp(session->config.store_url, "sqlite:", 7) == 0;
+    if (cvm_session_broker_is_local(session) || is_file) {
+        return add(family, "all", 1, err);
+    }
+    status = add(family, EVERYTHING_ELSE, 1, err);
+    return status == CVM_OK ? add(family, "treatment", treatment, err) : status;
+}
+
+static enum cvm_status run_up(struct cvm_session *session, const struct cvm_arguments *arguments,
+                              struct cvm_error *err)
+{
+    struct family family = {.session = session, .arguments = arguments};
+    enum cvm_status status = plan(&family, err);
+    if (status != CVM_OK) {
+        return status;
+    }
+    if (!session->is_quiet) {
+        fprintf(session->err, "%zu processes of agents; stop them with SIGTERM\n", family.count);
+    }
+    while (status == CVM_OK && !is_cancelled(session)) {
+        status = look_after(&family, err);
+        pause_a_little();
+    }
+    stop_all(&family);
+    return status;
+}
+
+static const struct cvm_option up_options[] = {
+    {"--processes", "N", "processes of treatment agents (default 1), beside one of all the others"},
+    {"--workers", "N", "workers in each of them (default: one per core)"},
+    {NULL, NULL, NULL},
+};
+
+const struct cvm_command cvm_command_up = {
+    .name = "up",
+    .arguments = "",
+    .summary = "Run a whole set of agents, and start again what dies",
+    .details =
+        "One process for all agents but those of treatment, and --processes for these. One\n"
+        "that dies is started again, after a pause that doubles; one that dies over and over\n"
+        "ends the set with an error, for whoever watches it. With a store or a broker of one\n"
+        "process (sqlite:, local:) it is one process.\n\n"
+        "  cvm up --processes 3",
+    .options = up_options,
+    .run = run_up,
+};
