@@ -86,6 +86,8 @@ def the_broker_is_measured_in_the_process(program, folder):
         expect(0 < values[f"{name}_median"] <= values[f"{name}_best"], name)
     expect(0 < values["local_round_trip_p50"] <= values["local_round_trip_p99"], "there and back")
     expect("rabbitmq_send_rate" not in values and "kafka_send_rate" not in values, "a server without --broker")
+
+
 def durable_workflows_are_measured_many_at_once_and_alone_beside_the_disk(program, folder):
     result = cvm_program.run([program, "bench", "workflow", "--customers", 70, "--json"])
     values = {r["name"]: r["value"] for r in result.document["results"]}
