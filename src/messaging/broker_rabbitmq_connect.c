@@ -20,7 +20,6 @@
 #define RETRY_FIRST_MS   100
 #define RETRY_MOST_MS    30000
 #define GUARD_TICK_MS    250
-#define GOODBYE_MS       1000
 #define CERTIFICATES     "/etc/ssl/certs/ca-certificates.crt"
 #define CODE_REFUSED     403
 #define CODE_NOT_FOUND   404

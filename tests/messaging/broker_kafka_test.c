@@ -173,11 +173,11 @@ static void publish_raw(const char *topic, const void *bytes, size_t length)
                      RD_KAFKA_CONF_OK);
     rd_kafka_t *producer = rd_kafka_new(RD_KAFKA_PRODUCER, conf, text, sizeof(text));
     assert_non_null(producer);
-    assert_int_equal(rd_kafka_producev(producer, RD_KAFKA_V_TOPIC(topic),
-                                       RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
-                                       RD_KAFKA_V_VALUE((void *)(uintptr_t)bytes, length),
-                                       RD_KAFKA_V_END),
-                     RD_KAFKA_RESP_ERR_NO_ERROR);
+    rd_kafka_topic_t *to = rd_kafka_topic_new(producer, topic, NULL);
+    assert_int_equal(rd_kafka_produce(to, RD_KAFKA_PARTITION_UA, RD_KAFKA_MSG_F_COPY,
+                                      (void *)(uintptr_t)bytes, length, NULL, 0, NULL),
+                     0);
+    rd_kafka_topic_destroy(to);
     assert_int_equal(rd_kafka_flush(producer, PATIENCE_MS), RD_KAFKA_RESP_ERR_NO_ERROR);
     rd_kafka_destroy(producer);
 }
