@@ -117,7 +117,8 @@ def a_file_beside_the_configuration_stands_for_the_shipped_one(world):
     with open(world.path("workflows", "batch.yaml"), "w", encoding="utf-8") as file:
         file.write(shipped["text"].replace("agent: treatment", "agent: tretment"))
     world.fails("workflow", "definition", "batch", says="did you mean 'treatment'?")
-    world.fails("workflow", "definition", "batch", says="workflows/batch.yaml:16")
+    line = shipped["text"].split("agent: treatment")[0].count("\n") + 1
+    world.fails("workflow", "definition", "batch", says=f"workflows/batch.yaml:{line}")
     same(world.json("workflow", "show", workflow["workflow_id"])["definition"], mine["digest"], "it keeps it")
 
 
