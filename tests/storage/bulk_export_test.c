@@ -101,8 +101,8 @@ static const char *const whole[] = {
         "0,,,,\n"
         "r3.0000000000000014,B,r3,2022-01-10,t,,,,,treated,,false,sent,1.5,0.5,0,0,1,0.00001,0,,,,"
         "\n",
-    [CVM_BULK_AUDIT] = "1,1970-01-01T00:00:00Z,me,plan,\"x, \"\"y\"\"\",,,\"{\"\"n\"\":1}\"\n"
-                       "2,1970-01-01T00:00:00Z,me,plan,,w,,\n",
+    [CVM_BULK_AUDIT] = ("1,1970-01-01T00:00:00Z,me,plan,\"x, \"\"y\"\"\",,,\"{\"\"n\"\":1}\"\n"
+                        "2,1970-01-01T00:00:00Z,me,plan,,w,,\n"),
 };
 
 static void what_counts_is_given_in_the_order_of_its_cursor(void **state)
