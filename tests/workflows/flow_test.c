@@ -414,7 +414,7 @@ static void an_agent_in_trouble_is_left_alone_and_no_attempt_is_used_up(void **s
     bool is_new = false;
     ASSERT_OK(cvm_flow_create(&options, &flow, ERR));
     for (int i = 0; i < 3; i++) {
-        char key[8];
+        char key[16];
         (void)snprintf(key, sizeof(key), "k%d", i);
         ids[i] = accept(store, key);
         assert_int_equal(look(store, flow, ids[i]).sent, 1);
@@ -636,7 +636,7 @@ static void whatever_goes_wrong_each_step_is_done_once(void **state)
         cvm_random_init(&t.random, seed);
         t.flow = make_flow(t.store, true);
         for (int i = 0; i < 3; i++) {
-            char key[8];
+            char key[16];
             (void)snprintf(key, sizeof(key), "k%d", i);
             t.ids[i] = accept(t.store, key);
         }
@@ -760,7 +760,7 @@ static void several_sites_share_the_work_and_each_step_is_done_once(void **state
     }
     struct cvm_store *store = support_fresh();
     for (int i = 0; i < WORKFLOWS; i++) {
-        char key[8];
+        char key[16];
         (void)snprintf(key, sizeof(key), "k%d", i);
         (void)accept(store, key);
     }
