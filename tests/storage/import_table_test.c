@@ -227,9 +227,8 @@ static void a_query_is_read_like_a_table(void **state)
                    table_name("tickets"));
     struct cvm_import_table table = {
         .url = other_url(), .query = query, .source = "tickets", .key = "id"};
-    struct cvm_store *store = support_fresh();
     expect_refused(&table, CVM_E_INVALID, "query"); /* something behind the statement's end */
-    store = support_fresh();
+    struct cvm_store *store = support_fresh();
     (void)snprintf(strchr(query, ';'), 8, " ; \n");
     assert_int_equal(import_table(store, &table, NULL).stored, 1000);
     cvm_store_close(store);
