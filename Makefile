@@ -58,7 +58,7 @@ asan: packages-check
 	@meson test -C $(BUILD)-asan --no-rebuild --quiet --print-errorlogs --suite cvm --no-suite servers -t $(PATIENCE)
 
 # What starts threads.
-THREADED_TESTS := 'base threads' 'messaging broker' 'storage cache' 'storage store_pool' 'storage import_table' 'base metrics' 'base log' 'engine run' 'storage import' 'allocation solver'
+THREADED_TESTS := 'base threads' 'messaging broker' 'storage cache' 'storage state' 'storage store_pool' 'storage import_table' 'agents host' 'base metrics' 'base log' 'engine run' 'storage import' 'allocation solver'
 tsan: packages-check
 	@tools/build_variant.sh $(BUILD)-tsan gcc "-Db_sanitize=thread -Doptimization=1"
 	@meson test -C $(BUILD)-tsan --no-rebuild --quiet --print-errorlogs -t $(PATIENCE) $(THREADED_TESTS)
