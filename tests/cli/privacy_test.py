@@ -7,6 +7,7 @@ Rules are functions whose names state them; WORDs choose those whose names conta
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 
