@@ -1,49 +1,12 @@
 /* Who gets what: one solve over everybody, published as a plan; or the best for one customer now.
  */
-#include <stdlib.h>
 
-#include "agents/customer_desk.h"
+#include "agents/desks.h"
 #include "agents/part_shelf.h"
-#include "agents/run_desk.h"
 #include "base/json_writer.h"
 #include "engine/decide.h"
 #include "engine/run_results.h"
 #include "storage/run_parts.h"
-
-struct worker {
-    struct cvm_run_desk *run;
-    struct cvm_customer_desk *customer;
-};
-
-static void allocation_close(void *state)
-{
-    struct worker *worker = state;
-    if (worker != NULL) {
-        cvm_run_desk_destroy(worker->run);
-        cvm_customer_desk_destroy(worker->customer);
-        free(worker);
-    }
-}
-
-static enum cvm_status allocation_open(const struct cvm_agent_site *site,
-                                       const struct cvm_context *context, void **out_worker,
-                                       struct cvm_error *err)
-{
-    struct worker *worker = calloc(1, sizeof(*worker));
-    if (worker == NULL) {
-        return CVM_FAIL(err, CVM_E_LIMIT, "no memory for an agent");
-    }
-    enum cvm_status status = cvm_run_desk_create(site, context, site->threads, &worker->run, err);
-    if (status == CVM_OK) {
-        status = cvm_customer_desk_create(site, context, &worker->customer, err);
-    }
-    if (status != CVM_OK) {
-        allocation_close(worker);
-        return status;
-    }
-    *out_worker = worker;
-    return CVM_OK;
-}
 
 /* ---- everybody ---- */
 
@@ -123,7 +86,7 @@ static void tell_run(const char *run_id, struct cvm_effects *effects)
     cvm_json_object_end(&json);
 }
 
-static enum cvm_status decide_run(struct worker *worker, const struct cvm_turn *turn,
+static enum cvm_status decide_run(struct cvm_desks *worker, const struct cvm_turn *turn,
                                   const struct cvm_run_ticket *ticket, struct cvm_effects *effects,
                                   struct cvm_error *err)
 {
@@ -190,7 +153,7 @@ static enum cvm_status decide_nothing(const struct cvm_turn *turn, struct cvm_ef
     return status;
 }
 
-static enum cvm_status decide_customer(struct worker *worker, const struct cvm_turn *turn,
+static enum cvm_status decide_customer(struct cvm_desks *worker, const struct cvm_turn *turn,
                                        struct cvm_effects *effects, struct cvm_error *err)
 {
     struct cvm_customer_question question;
@@ -242,7 +205,7 @@ const struct cvm_agent_kind cvm_agent_allocation = {
     .name = "allocation",
     .does = "decides who gets what: for everybody in a run, or for one customer now",
     .serves = allocation_serves,
-    .open = allocation_open,
-    .close = allocation_close,
+    .open = cvm_desks_open,
+    .close = cvm_desks_close,
     .handle = allocation_handle,
 };

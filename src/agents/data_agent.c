@@ -1,10 +1,8 @@
 /* The beginning of a run: what it sees is pinned, and the base is cut into parts. And whether a
  * customer is there at all. */
-#include <stdlib.h>
 #include <string.h>
 
-#include "agents/customer_desk.h"
-#include "agents/run_desk.h"
+#include "agents/desks.h"
 #include "base/json_writer.h"
 #include "storage/customers.h"
 #include "storage/plan_store.h"
@@ -12,42 +10,6 @@
 
 #define RUNS_LOOKED_AT 1000
 #define OTHERS_MAX     16
-
-struct worker {
-    struct cvm_run_desk *run;
-    struct cvm_customer_desk *customer;
-};
-
-static void data_close(void *state)
-{
-    struct worker *worker = state;
-    if (worker != NULL) {
-        cvm_run_desk_destroy(worker->run);
-        cvm_customer_desk_destroy(worker->customer);
-        free(worker);
-    }
-}
-
-static enum cvm_status data_open(const struct cvm_agent_site *site,
-                                 const struct cvm_context *context, void **out_worker,
-                                 struct cvm_error *err)
-{
-    struct worker *worker = calloc(1, sizeof(*worker));
-    if (worker == NULL) {
-        return CVM_FAIL(err, CVM_E_LIMIT, "no memory for an agent");
-    }
-    /* One for each core cuts the base into as many parts as keep them busy. */
-    enum cvm_status status = cvm_run_desk_create(site, context, site->threads, &worker->run, err);
-    if (status == CVM_OK) {
-        status = cvm_customer_desk_create(site, context, &worker->customer, err);
-    }
-    if (status != CVM_OK) {
-        data_close(worker);
-        return status;
-    }
-    *out_worker = worker;
-    return CVM_OK;
-}
 
 static void tell_run(const struct cvm_run_desk *desk, const struct cvm_run_job *job, bool is_done,
                      struct cvm_effects *effects)
@@ -132,7 +94,7 @@ static enum cvm_status name_run(const struct cvm_turn *turn, struct cvm_store *s
 }
 
 /* A request that was answered before is the same run: nothing is left to do. */
-static enum cvm_status begin_run(struct worker *worker, const struct cvm_turn *turn,
+static enum cvm_status begin_run(struct cvm_desks *worker, const struct cvm_turn *turn,
                                  struct cvm_effects *effects, struct cvm_error *err)
 {
     struct cvm_run_ticket ticket;
@@ -166,7 +128,7 @@ static enum cvm_status begin_run(struct worker *worker, const struct cvm_turn *t
     return status;
 }
 
-static enum cvm_status find_customer(struct worker *worker, const struct cvm_turn *turn,
+static enum cvm_status find_customer(struct cvm_desks *worker, const struct cvm_turn *turn,
                                      struct cvm_effects *effects, struct cvm_error *err)
 {
     struct cvm_customer_question question;
@@ -207,7 +169,7 @@ const struct cvm_agent_kind cvm_agent_data = {
     .name = "data",
     .does = "pins what a run sees and cuts the base into parts; finds a customer",
     .serves = data_serves,
-    .open = data_open,
-    .close = data_close,
+    .open = cvm_desks_open,
+    .close = cvm_desks_close,
     .handle = data_handle,
 };

@@ -1,47 +1,10 @@
 /* What each permitted treatment is worth: of a part of the base in a run, or to one customer. */
-#include <stdlib.h>
 #include <string.h>
 
-#include "agents/customer_desk.h"
+#include "agents/desks.h"
 #include "agents/part_shelf.h"
-#include "agents/run_desk.h"
 #include "engine/decide.h"
 #include "storage/run_parts.h"
-
-struct worker {
-    struct cvm_run_desk *run;
-    struct cvm_customer_desk *customer;
-};
-
-static void treatment_close(void *state)
-{
-    struct worker *worker = state;
-    if (worker != NULL) {
-        cvm_run_desk_destroy(worker->run);
-        cvm_customer_desk_destroy(worker->customer);
-        free(worker);
-    }
-}
-
-static enum cvm_status treatment_open(const struct cvm_agent_site *site,
-                                      const struct cvm_context *context, void **out_worker,
-                                      struct cvm_error *err)
-{
-    struct worker *worker = calloc(1, sizeof(*worker));
-    if (worker == NULL) {
-        return CVM_FAIL(err, CVM_E_LIMIT, "no memory for an agent");
-    }
-    enum cvm_status status = cvm_run_desk_create(site, context, 1, &worker->run, err);
-    if (status == CVM_OK) {
-        status = cvm_customer_desk_create(site, context, &worker->customer, err);
-    }
-    if (status != CVM_OK) {
-        treatment_close(worker);
-        return status;
-    }
-    *out_worker = worker;
-    return CVM_OK;
-}
 
 /* ---- a part of the base ---- */
 
@@ -92,7 +55,7 @@ static enum cvm_status pass_on(const struct cvm_turn *turn, const char *run_id,
     return status;
 }
 
-static enum cvm_status value_part(struct worker *worker, const struct cvm_turn *turn,
+static enum cvm_status value_part(struct cvm_desks *worker, const struct cvm_turn *turn,
                                   struct cvm_effects *effects, struct cvm_error *err)
 {
     struct cvm_run_ticket ticket;
@@ -140,7 +103,7 @@ static enum cvm_channel channel_of(const struct cvm_turn *turn)
     return CVM_CHANNEL_UNSET;
 }
 
-static enum cvm_status value_customer(struct worker *worker, const struct cvm_turn *turn,
+static enum cvm_status value_customer(struct cvm_desks *worker, const struct cvm_turn *turn,
                                       struct cvm_effects *effects, struct cvm_error *err)
 {
     struct cvm_customer_question question;
@@ -180,7 +143,7 @@ const struct cvm_agent_kind cvm_agent_treatment = {
     .name = "treatment",
     .does = "values every permitted treatment: of a part of the base, or for one customer",
     .serves = treatment_serves,
-    .open = treatment_open,
-    .close = treatment_close,
+    .open = cvm_desks_open_one_thread,
+    .close = cvm_desks_close,
     .handle = treatment_handle,
 };

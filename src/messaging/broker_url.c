@@ -5,52 +5,12 @@
 
 #include "base/arena.h"
 #include "base/file.h"
+#include "base/url.h"
 
 #define URL_BYTES_MAX    4096
 #define SECRET_BYTES_MAX 4096
 
 /* ---- pieces ---- */
-
-static int hex_digit(char c)
-{
-    static const char digits[] = "0123456789abcdef";
-    const char *at = c == '\0' ? NULL : strchr(digits, c >= 'A' && c <= 'F' ? c + 32 : c);
-    return at == NULL ? -1 : (int)(at - digits);
-}
-
-/* %41 becomes A, in place; false where the two digits are missing or make an end of text. */
-static bool decode(char *text)
-{
-    char *to = text;
-    for (const char *from = text; *from != '\0'; from++) {
-        int value = *from;
-        if (*from == '%') {
-            int high = hex_digit(from[1]);
-            int low = high < 0 ? -1 : hex_digit(from[2]);
-            value = high * 16 + low;
-            if (low < 0 || value == 0) {
-                return false;
-            }
-            from += 2;
-        }
-        *to++ = (char)value;
-    }
-    *to = '\0';
-    return true;
-}
-
-/* A whole number and nothing else, or -1. */
-static int number_of(const char *text, int max)
-{
-    int value = 0;
-    for (const char *at = text; *at != '\0'; at++) {
-        if (*at < '0' || *at > '9' || value > max / 10) {
-            return -1;
-        }
-        value = value * 10 + (*at - '0');
-    }
-    return text[0] != '\0' && value <= max ? value : -1;
-}
 
 /* Cut at the first of `marks`; what comes behind it, or NULL. */
 static char *cut(char *text, char mark)
@@ -83,8 +43,8 @@ static bool parse_host(struct cvm_broker_url *url, char *text, int port_default)
     }
     struct cvm_broker_host *host = &url->hosts[url->host_count++];
     host->name = text;
-    host->port = port == NULL ? port_default : number_of(port, 65535);
-    return text[0] != '\0' && decode(text) && host->port > 0;
+    host->port = port == NULL ? port_default : cvm_url_number(port, 65535);
+    return text[0] != '\0' && cvm_url_decode(text) && host->port > 0;
 }
 
 static bool parse_authority(struct cvm_broker_url *url, char *text, int port_default)
@@ -96,7 +56,8 @@ static bool parse_authority(struct cvm_broker_url *url, char *text, int port_def
         char *password = cut(text, ':');
         url->user = text;
         url->password = password == NULL ? "" : password;
-        is_good = text[0] != '\0' && decode(text) && (password == NULL || decode(password));
+        is_good = text[0] != '\0' && cvm_url_decode(text) &&
+                  (password == NULL || cvm_url_decode(password));
         text = at + 1;
     }
     while (is_good && text != NULL) {
@@ -112,8 +73,8 @@ static bool parse_options(struct cvm_broker_url *url, char *text)
     while (text != NULL) {
         char *next = cut(text, '&');
         char *value = cut(text, '=');
-        if (value == NULL || url->option_count == CVM_BROKER_OPTIONS_MAX || !decode(text) ||
-            !decode(value)) {
+        if (value == NULL || url->option_count == CVM_BROKER_OPTIONS_MAX || !cvm_url_decode(text) ||
+            !cvm_url_decode(value)) {
             return false;
         }
         url->options[url->option_count++] = (struct cvm_broker_url_option){text, value};
@@ -133,7 +94,7 @@ static bool parse(struct cvm_broker_url *url, int port_default)
     char *options = cut(rest, '?');
     char *path = cut(rest, '/');
     url->path = path;
-    return (path == NULL || decode(path)) && parse_authority(url, rest, port_default) &&
+    return (path == NULL || cvm_url_decode(path)) && parse_authority(url, rest, port_default) &&
            parse_options(url, options);
 }
 
@@ -153,7 +114,7 @@ enum cvm_status cvm_broker_url_number(const struct cvm_broker_url *url, const ch
                                       int max, int *out_value, struct cvm_error *err)
 {
     const char *text = cvm_broker_url_option(url, name);
-    int value = text == NULL ? *out_value : number_of(text, max);
+    int value = text == NULL ? *out_value : cvm_url_number(text, max);
     if (value < min || value > max) {
         return CVM_FAIL(err, CVM_E_INVALID, "broker URL: %s is a number from %d to %d", name, min,
                         max);

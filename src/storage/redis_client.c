@@ -17,6 +17,7 @@
 
 #include "base/hash.h"
 #include "base/log.h"
+#include "base/url.h"
 
 #define CONNECTIONS_MAX    8
 #define TIMEOUT_DEFAULT_MS 100
@@ -303,50 +304,6 @@ enum cvm_status cvm_redis_check(struct cvm_redis *redis, const struct cvm_contex
 
 /* ---- opening ---- */
 
-static int hex_digit(char c)
-{
-    static const char digits[] = "0123456789abcdef";
-    const char *at = c == '\0' ? NULL : strchr(digits, c >= 'A' && c <= 'F' ? c + 32 : c);
-    return at == NULL ? -1 : (int)(at - digits);
-}
-
-/* %41 becomes A, in place; false where the two digits are missing or make an end of text. */
-static bool decode(char *text)
-{
-    char *to = text;
-    for (const char *from = text; *from != '\0'; from++) {
-        int value = *from;
-        if (*from == '%') {
-            int high = hex_digit(from[1]);
-            int low = high < 0 ? -1 : hex_digit(from[2]);
-            value = high * 16 + low;
-            if (low < 0 || value == 0) {
-                return false;
-            }
-            from += 2;
-        }
-        *to++ = (char)value;
-    }
-    *to = '\0';
-    return true;
-}
-
-/* A whole number and nothing else, or -1. */
-static int number_of(const char *text, int max)
-{
-    int value = 0;
-    if (text[0] == '\0') {
-        return -1;
-    }
-    for (const char *at = text; *at != '\0'; at++) {
-        if (*at < '0' || *at > '9' || value > max) {
-            return -1;
-        }
-        value = value * 10 + (*at - '0');
-    }
-    return value <= max ? value : -1;
-}
-
 /* "user:password" or ":password" */
 static bool parse_login(struct cvm_redis *redis, char *login)
 {
@@ -357,7 +314,7 @@ static bool parse_login(struct cvm_redis *redis, char *login)
     *colon = '\0';
     redis->user = login;
     redis->password = colon + 1;
-    return colon[1] != '\0' && decode(login) && decode(colon + 1);
+    return colon[1] != '\0' && cvm_url_decode(login) && cvm_url_decode(colon + 1);
 }
 
 /* "host", "host:port", "[::1]:port" */
@@ -380,7 +337,7 @@ static bool parse_address(struct cvm_redis *redis, char *address)
         }
     }
     redis->host = address;
-    redis->port = port == NULL ? PORT_DEFAULT : number_of(port, 65535);
+    redis->port = port == NULL ? PORT_DEFAULT : cvm_url_number(port, 65535);
     return address[0] != '\0' && redis->port > 0;
 }
 
@@ -393,7 +350,7 @@ static bool parse_url(struct cvm_redis *redis, char *text)
     char *slash = strchr(address, '/');
     if (slash != NULL) {
         *slash = '\0';
-        redis->database = slash[1] == '\0' ? 0 : number_of(slash + 1, 65535);
+        redis->database = slash[1] == '\0' ? 0 : cvm_url_number(slash + 1, 65535);
     }
     char *at = strrchr(address, '@');
     bool is_good = redis->database >= 0;
