@@ -28,46 +28,10 @@ static const struct cvm_member customer_members[] = {
 };
 #define ATTRIBUTES 9 /* its place in them */
 
-/* The same of bulk_decisions; decision_id is in the place of the key. */
-static const struct cvm_member decision_members[] = {
-    {"decision_id", CVM_MEMBER_TEXT},
-    {"customer_id", CVM_MEMBER_TEXT},
-    {"run_id", CVM_MEMBER_TEXT},
-    {"date", CVM_MEMBER_DAY},
-    {"treatment", CVM_MEMBER_TEXT},
-    {"channel", CVM_MEMBER_TEXT},
-    {"offer", CVM_MEMBER_TEXT},
-    {"content", CVM_MEMBER_TEXT},
-    {"language", CVM_MEMBER_TEXT},
-    {"arm", CVM_MEMBER_TEXT},
-    {"withheld", CVM_MEMBER_TEXT},
-    {"ghost", CVM_MEMBER_FLAG},
-    {"state", CVM_MEMBER_STATE},
-    {"value", CVM_MEMBER_NUMBER},
-    {"sd", CVM_MEMBER_NUMBER},
-    {"price", CVM_MEMBER_NUMBER},
-    {"churn", CVM_MEMBER_NUMBER},
-    {"selection_probability", CVM_MEMBER_NUMBER},
-    {"cost", CVM_MEMBER_MONEY},
-    {"incentive", CVM_MEMBER_MONEY},
-    {"earliest_at", CVM_MEMBER_MOMENT},
-    {"latest_at", CVM_MEMBER_MOMENT},
-    {"churned_in_horizon", CVM_MEMBER_FLAG},
-    {"handed_over_in", CVM_MEMBER_TEXT},
-    {NULL, CVM_MEMBER_END},
-};
-
-/* Of bulk_audit. */
-static const struct cvm_member audit_members[] = {
-    {"id", CVM_MEMBER_INTEGER},  {"at", CVM_MEMBER_MOMENT},   {"who", CVM_MEMBER_TEXT},
-    {"action", CVM_MEMBER_TEXT}, {"object", CVM_MEMBER_TEXT}, {"why", CVM_MEMBER_TEXT},
-    {"before", CVM_MEMBER_JSON}, {"after", CVM_MEMBER_JSON},  {NULL, CVM_MEMBER_END},
-};
-
 const struct cvm_member *cvm_bulk_members(enum cvm_bulk_kind kind)
 {
-    static const struct cvm_member *const members[] = {customer_members, decision_members,
-                                                       audit_members};
+    static const struct cvm_member *const members[] = {customer_members, cvm_decision_members,
+                                                       cvm_audit_members};
     return members[kind];
 }
 
@@ -256,7 +220,7 @@ static enum cvm_status scan_decisions(struct cvm_bulk_walk *walk, struct cvm_err
 
 static void give_decision(struct cvm_bulk_walk *walk, const struct cvm_db_value *row)
 {
-    size_t count = sizeof(decision_members) / sizeof(decision_members[0]) - 1;
+    size_t count = CVM_DECISION_MEMBERS;
     memcpy(walk->columns, row, count * sizeof(row[0]));
     walk->columns[0] =
         cvm_db_text(cvm_decision_id(walk->run_id, (uint64_t)walk->key, walk->decision_id));

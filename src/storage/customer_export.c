@@ -20,31 +20,6 @@ static const struct cvm_member consent_members[] = {
     {"quiet_to", CVM_MEMBER_MINUTE},       {"preferred_time", CVM_MEMBER_PREFERENCE},
     {"language", CVM_MEMBER_TEXT},         {NULL, CVM_MEMBER_END},
 };
-static const struct cvm_member decision_members[] = {
-    {"run_id", CVM_MEMBER_TEXT},
-    {"date", CVM_MEMBER_DAY},
-    {"treatment", CVM_MEMBER_TEXT},
-    {"channel", CVM_MEMBER_TEXT},
-    {"offer", CVM_MEMBER_TEXT},
-    {"content", CVM_MEMBER_TEXT},
-    {"language", CVM_MEMBER_TEXT},
-    {"arm", CVM_MEMBER_TEXT},
-    {"withheld", CVM_MEMBER_TEXT},
-    {"ghost", CVM_MEMBER_FLAG},
-    {"state", CVM_MEMBER_STATE},
-    {"value", CVM_MEMBER_NUMBER},
-    {"sd", CVM_MEMBER_NUMBER},
-    {"price", CVM_MEMBER_NUMBER},
-    {"churn", CVM_MEMBER_NUMBER},
-    {"selection_probability", CVM_MEMBER_NUMBER},
-    {"cost", CVM_MEMBER_MONEY},
-    {"incentive", CVM_MEMBER_MONEY},
-    {"earliest_at", CVM_MEMBER_MOMENT},
-    {"latest_at", CVM_MEMBER_MOMENT},
-    {"churned_in_horizon", CVM_MEMBER_FLAG},
-    {"handed_over_in", CVM_MEMBER_TEXT},
-    {NULL, CVM_MEMBER_END},
-};
 static const struct cvm_member outcome_members[] = {
     {"run_id", CVM_MEMBER_TEXT},  {"state", CVM_MEMBER_STATE},    {"date", CVM_MEMBER_DAY},
     {"at", CVM_MEMBER_MOMENT},    {"minutes", CVM_MEMBER_NUMBER}, {"reason", CVM_MEMBER_TEXT},
@@ -54,11 +29,6 @@ static const struct cvm_member control_members[] = {
     {"stratum", CVM_MEMBER_TEXT},
     {"run_id", CVM_MEMBER_TEXT},
     {NULL, CVM_MEMBER_END},
-};
-static const struct cvm_member audit_members[] = {
-    {"id", CVM_MEMBER_INTEGER},  {"at", CVM_MEMBER_MOMENT},   {"who", CVM_MEMBER_TEXT},
-    {"action", CVM_MEMBER_TEXT}, {"object", CVM_MEMBER_TEXT}, {"why", CVM_MEMBER_TEXT},
-    {"before", CVM_MEMBER_JSON}, {"after", CVM_MEMBER_JSON},  {NULL, CVM_MEMBER_END},
 };
 
 struct writing {
@@ -150,7 +120,8 @@ static const struct section {
 } sections[] = {
     {"events", CVM_SQL_HELD_EVENTS, event_members, write_event},
     {"consents", CVM_SQL_HELD_CONSENTS, consent_members, write_consent},
-    {"decisions", CVM_SQL_HELD_DECISIONS, decision_members, write_row},
+    {"decisions", CVM_SQL_HELD_DECISIONS, cvm_decision_members + CVM_DECISION_ID_MEMBERS,
+     write_row},
     {"outcomes", CVM_SQL_HELD_OUTCOMES, outcome_members, write_row},
     {"control_group", CVM_SQL_HELD_CONTROL, control_members, write_row},
 };
@@ -172,7 +143,7 @@ static enum cvm_status write_section(struct writing *w, const struct section *se
 static enum cvm_status write_audit(struct writing *w, const char *customer_id,
                                    struct cvm_error *err)
 {
-    const struct section section = {"audit", CVM_SQL_HELD_AUDIT, audit_members, write_row};
+    const struct section section = {"audit", CVM_SQL_HELD_AUDIT, cvm_audit_members, write_row};
     struct cvm_text quoted;
     struct cvm_json_writer json;
     cvm_text_init(&quoted, 0);

@@ -8,6 +8,40 @@
 #include "model/consent.h"
 #include "model/outcome.h"
 
+const struct cvm_member cvm_decision_members[CVM_DECISION_MEMBERS + 1] = {
+    {"decision_id", CVM_MEMBER_TEXT},
+    {"customer_id", CVM_MEMBER_TEXT},
+    {"run_id", CVM_MEMBER_TEXT},
+    {"date", CVM_MEMBER_DAY},
+    {"treatment", CVM_MEMBER_TEXT},
+    {"channel", CVM_MEMBER_TEXT},
+    {"offer", CVM_MEMBER_TEXT},
+    {"content", CVM_MEMBER_TEXT},
+    {"language", CVM_MEMBER_TEXT},
+    {"arm", CVM_MEMBER_TEXT},
+    {"withheld", CVM_MEMBER_TEXT},
+    {"ghost", CVM_MEMBER_FLAG},
+    {"state", CVM_MEMBER_STATE},
+    {"value", CVM_MEMBER_NUMBER},
+    {"sd", CVM_MEMBER_NUMBER},
+    {"price", CVM_MEMBER_NUMBER},
+    {"churn", CVM_MEMBER_NUMBER},
+    {"selection_probability", CVM_MEMBER_NUMBER},
+    {"cost", CVM_MEMBER_MONEY},
+    {"incentive", CVM_MEMBER_MONEY},
+    {"earliest_at", CVM_MEMBER_MOMENT},
+    {"latest_at", CVM_MEMBER_MOMENT},
+    {"churned_in_horizon", CVM_MEMBER_FLAG},
+    {"handed_over_in", CVM_MEMBER_TEXT},
+    {NULL, CVM_MEMBER_END},
+};
+
+const struct cvm_member cvm_audit_members[] = {
+    {"id", CVM_MEMBER_INTEGER},  {"at", CVM_MEMBER_MOMENT},   {"who", CVM_MEMBER_TEXT},
+    {"action", CVM_MEMBER_TEXT}, {"object", CVM_MEMBER_TEXT}, {"why", CVM_MEMBER_TEXT},
+    {"before", CVM_MEMBER_JSON}, {"after", CVM_MEMBER_JSON},  {NULL, CVM_MEMBER_END},
+};
+
 /* What a value became: nothing, a text, or JSON as it stands. */
 enum form { NOTHING, TEXT, RAW };
 

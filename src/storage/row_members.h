@@ -41,4 +41,11 @@ void cvm_members_write_names(const struct cvm_member *members, struct cvm_text *
 void cvm_members_write_line(const struct cvm_member *members, const struct cvm_db_value *columns,
                             struct cvm_text *scratch, struct cvm_text *out);
 
+/* Of decisions: their ids, which a list of one customer's leaves out, and the rest; of audit rows.
+ */
+#define CVM_DECISION_MEMBERS    24
+#define CVM_DECISION_ID_MEMBERS 2
+extern const struct cvm_member cvm_decision_members[CVM_DECISION_MEMBERS + 1];
+extern const struct cvm_member cvm_audit_members[];
+
 #endif
