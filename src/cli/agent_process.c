@@ -38,6 +38,16 @@ enum cvm_status cvm_session_broker(struct cvm_session *session, struct cvm_store
                             : status;
 }
 
+enum cvm_status cvm_session_state(struct cvm_session *session, struct cvm_store *store,
+                                  struct cvm_state **out_state, struct cvm_error *err)
+{
+    char prefix[40];
+    struct cvm_state_options options = {.prefix = prefix};
+    enum cvm_status status = name_prefix(store, prefix, err);
+    return status == CVM_OK ? cvm_state_open(session->config.state_url, &options, out_state, err)
+                            : status;
+}
+
 /* ---- types ---- */
 
 /* Of the type itself, or of what it is a specialist of. */
@@ -139,12 +149,10 @@ static enum cvm_status open_site(struct cvm_agent_process *process,
 static enum cvm_status open_services(struct cvm_agent_process *process, struct cvm_error *err)
 {
     struct cvm_session *session = process->session;
-    struct cvm_state_options options = {.prefix = process->prefix};
     enum cvm_status status =
         cvm_session_broker(session, process->store, process->prefix, &process->broker, err);
-    return status == CVM_OK
-               ? cvm_state_open(session->config.state_url, &options, &process->state, err)
-               : status;
+    return status == CVM_OK ? cvm_session_state(session, process->store, &process->state, err)
+                            : status;
 }
 
 static void name_process(struct cvm_agent_process *process)
