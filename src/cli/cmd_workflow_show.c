@@ -6,6 +6,7 @@
 #include "base/date.h"
 #include "cli/commands.h"
 #include "cli/document.h"
+#include "cli/evaluation_text.h"
 #include "storage/step_store.h"
 #include "storage/workflow_store.h"
 
@@ -276,6 +277,14 @@ static enum cvm_status show_text(struct show_job *job, struct cvm_store *store,
         fputs("No agent has looked at it yet.\n", job->session->out);
     } else {
         print_steps(job);
+    }
+    for (size_t i = 0; i < job->steps.count; i++) {
+        const char *output = job->steps.items[i].output;
+        enum cvm_status status =
+            output == NULL ? CVM_OK : cvm_evaluation_print(job->session, output, err);
+        if (status != CVM_OK) {
+            return status;
+        }
     }
     return cvm_step_failure_list(store, job->workflow.workflow_id, print_failure, job, err);
 }
