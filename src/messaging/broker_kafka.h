@@ -86,8 +86,9 @@ struct kafka_subscription {
     char topic[CVM_BROKER_FULL_NAME_SIZE];
     rd_kafka_t *consumer;
     rd_kafka_queue_t *events;
-    struct kafka_partition *partitions; /* assigned */
-    struct kafka_item *ready_first;     /* not handed out yet */
+    struct kafka_partition *partitions;       /* assigned */
+    rd_kafka_topic_partition_list_t *waiting; /* assigned, and nobody says yet where to go on */
+    struct kafka_item *ready_first;           /* not handed out yet */
     struct kafka_item *ready_last;
     size_t ready_count;
     struct cvm_error failed; /* CVM_OK = not */

@@ -110,6 +110,9 @@ static enum cvm_status find_offset(struct kafka_subscription *subscription,
         *out_offset = RD_KAFKA_OFFSET_BEGINNING;
         return CVM_OK;
     }
+    if (status == CVM_OK && *out_offset == CVM_BROKER_OFFSET_END) {
+        *out_offset = RD_KAFKA_OFFSET_END;
+    }
     return status;
 }
 
@@ -127,13 +130,23 @@ static enum cvm_status add_partition(struct kafka_subscription *subscription,
                                        : CVM_OK;
 }
 
-/* Without an offset nothing is consumed: better than from a wrong one. */
+static void forget_waiting(struct kafka_subscription *subscription)
+{
+    if (subscription->waiting != NULL) {
+        rd_kafka_topic_partition_list_destroy(subscription->waiting);
+        subscription->waiting = NULL;
+    }
+}
+
+/* Without an offset nothing is consumed: better than from a wrong one. It is asked for again with
+ * the next call. */
 static void take_assignment(struct kafka_subscription *subscription,
                             rd_kafka_topic_partition_list_t *given)
 {
     struct cvm_error err = {.message = ""};
     enum cvm_status status = CVM_OK;
     drop_partitions(subscription);
+    forget_waiting(subscription);
     for (int i = 0; status == CVM_OK && i < given->cnt; i++) {
         status = add_partition(subscription, &given->elems[i], &err);
     }
@@ -143,6 +156,7 @@ static void take_assignment(struct kafka_subscription *subscription,
     } else {
         drop_partitions(subscription);
         (void)rd_kafka_assign(subscription->consumer, NULL);
+        subscription->waiting = rd_kafka_topic_partition_list_copy(given);
         subscription->failed = err;
     }
 }
@@ -155,7 +169,18 @@ static void rebalance(rd_kafka_t *consumer, rd_kafka_resp_err_t code,
         take_assignment(subscription, partitions);
     } else {
         drop_partitions(subscription);
+        forget_waiting(subscription);
         (void)rd_kafka_assign(consumer, NULL);
+    }
+}
+
+static void ask_again(struct kafka_subscription *subscription)
+{
+    rd_kafka_topic_partition_list_t *given = subscription->waiting;
+    if (given != NULL) {
+        subscription->waiting = NULL;
+        take_assignment(subscription, given);
+        rd_kafka_topic_partition_list_destroy(given);
     }
 }
 
@@ -292,6 +317,7 @@ static void close_consumer(struct kafka_subscription *subscription)
 void kafka_subscription_close(struct kafka_subscription *subscription)
 {
     drop_partitions(subscription);
+    forget_waiting(subscription);
     if (subscription->consumer != NULL) {
         rd_kafka_queue_destroy(subscription->events);
         close_consumer(subscription);
@@ -338,12 +364,29 @@ static bool read_item(struct kafka_subscription *subscription, struct kafka_item
     return false;
 }
 
+/* What comes behind a message that was lost must not be done before it: all partitions anew. */
+static void start_over(struct kafka_subscription *subscription)
+{
+    rd_kafka_topic_partition_list_t *given = NULL;
+    drop_partitions(subscription);
+    (void)rd_kafka_assignment(subscription->consumer, &given);
+    (void)rd_kafka_assign(subscription->consumer, NULL);
+    for (int i = 0; given != NULL && i < given->cnt; i++) {
+        given->elems[i].offset = RD_KAFKA_OFFSET_INVALID; /* as Kafka has it, or the caller */
+    }
+    subscription->waiting = given;
+    (void)CVM_FAIL(&subscription->failed, CVM_E_UNAVAILABLE, "kafka: no memory for a message");
+}
+
 static void take_message(struct kafka_subscription *subscription, rd_kafka_message_t *message)
 {
     struct kafka_partition *partition = find_partition(subscription, message->partition);
     struct kafka_item *item = partition == NULL ? NULL : calloc(1, sizeof(*item));
-    if (item == NULL) { /* taken away in between; or no memory: then it comes after a restart */
+    if (item == NULL) {
         rd_kafka_message_destroy(message);
+        if (partition != NULL) { /* else it was taken away in between */
+            start_over(subscription);
+        }
         return;
     }
     *item = (struct kafka_item){.subscription = subscription,
@@ -366,6 +409,7 @@ static void take_message(struct kafka_subscription *subscription, rd_kafka_messa
 void kafka_drain(struct kafka_subscription *subscription, int timeout_ms)
 {
     uint32_t prefetch = broker_of(subscription)->base.options.prefetch;
+    ask_again(subscription);
     while (subscription->ready_count < prefetch) {
         rd_kafka_message_t *message = rd_kafka_consumer_poll(subscription->consumer, timeout_ms);
         if (message == NULL) {
