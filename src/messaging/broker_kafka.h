@@ -13,6 +13,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
+#include "base/columns.h"
 #include "messaging/broker_backend.h"
 #include "messaging/broker_url.h"
 
@@ -77,6 +78,7 @@ struct kafka_partition {
     int32_t number;
     struct kafka_item *first; /* in the order of offsets: what comes before is done */
     struct kafka_item *last;
+    struct kafka_item *done; /* the last of those; Kafka is not told of it yet */
 };
 
 struct kafka_subscription {
@@ -91,14 +93,19 @@ struct kafka_subscription {
     struct kafka_item *ready_first;           /* not handed out yet */
     struct kafka_item *ready_last;
     size_t ready_count;
-    struct cvm_error failed; /* CVM_OK = not */
+    size_t held_count;        /* by the caller */
+    struct kafka_item *spare; /* for messages to come */
+    struct cvm_error failed;  /* CVM_OK = not */
     bool is_down;
 };
 
 struct kafka_link {
     struct cvm_broker_link base;
+    struct cvm_buffer bytes; /* of one message, until the library has copied them */
     struct kafka_batch *batches;
     struct kafka_ticket *ended; /* reported; the link has not looked yet */
+    size_t ended_count;
+    size_t wanted; /* the link waits until so many are; 0 = it does not wait */
     size_t pending;
     int event_fd; /* something came for one of several consumers */
     struct kafka_subscription *subscriptions[SUBSCRIPTIONS_MAX];
@@ -164,6 +171,9 @@ enum cvm_status kafka_subscription_open(struct kafka_link *link, const char *que
                                         struct kafka_subscription **out_subscription,
                                         struct cvm_error *err);
 void kafka_subscription_close(struct kafka_subscription *subscription);
+/* Tell Kafka what is done, where it is the one to know: after the last acknowledgement of what the
+ * caller holds, and with each call that receives. */
+void kafka_tell_done(struct kafka_subscription *subscription);
 /* Take what has come, up to the prefetch; wait for the first one so long. */
 void kafka_drain(struct kafka_subscription *subscription, int timeout_ms);
 /* The item is done with, or comes again. */

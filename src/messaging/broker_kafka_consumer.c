@@ -30,8 +30,45 @@ static bool keeps_offsets(const struct kafka_subscription *subscription)
 
 static void free_item(struct kafka_item *item)
 {
+    struct kafka_subscription *subscription = item->subscription;
     rd_kafka_message_destroy(item->message);
-    free(item);
+    item->next = subscription->spare;
+    subscription->spare = item;
+}
+
+/* All but its envelope is set; NULL when out of memory. */
+static struct kafka_item *new_item(struct kafka_subscription *subscription,
+                                   struct kafka_partition *partition, rd_kafka_message_t *message)
+{
+    struct kafka_item *item = subscription->spare;
+    if (item != NULL) {
+        subscription->spare = item->next;
+    } else {
+        item = calloc(1, sizeof(*item));
+    }
+    if (item != NULL) {
+        item->next = NULL;
+        item->subscription = subscription;
+        item->partition = partition;
+        item->message = message;
+        item->offset = message->offset;
+        item->is_held = item->is_done = false;
+    }
+    return item;
+}
+
+void kafka_tell_done(struct kafka_subscription *subscription)
+{
+    for (struct kafka_partition *partition = subscription->partitions; partition != NULL;
+         partition = partition->next) {
+        struct kafka_item *done = partition->done;
+        if (done != NULL) {
+            const rd_kafka_message_t *message = done->message;
+            (void)rd_kafka_offset_store(message->rkt, message->partition, message->offset);
+            free_item(done);
+            partition->done = NULL;
+        }
+    }
 }
 
 static void append_ready(struct kafka_subscription *subscription, struct kafka_item *item)
@@ -59,6 +96,7 @@ static struct kafka_partition *find_partition(const struct kafka_subscription *s
 /* Everything that waits; what the caller holds stays, and belongs to no partition any more. */
 static void drop_partitions(struct kafka_subscription *subscription)
 {
+    kafka_tell_done(subscription);
     while (subscription->partitions != NULL) {
         struct kafka_partition *partition = subscription->partitions;
         subscription->partitions = partition->next;
@@ -79,20 +117,17 @@ static void drop_partitions(struct kafka_subscription *subscription)
 /* What is done from the front on; the offset behind it is where a successor would go on. */
 static void advance(struct kafka_subscription *subscription, struct kafka_partition *partition)
 {
-    struct kafka_item *last = NULL;
     while (partition->first != NULL && partition->first->is_done) {
         struct kafka_item *item = partition->first;
         partition->first = item->next;
-        if (last != NULL) {
-            free_item(last);
+        if (partition->done != NULL) {
+            free_item(partition->done);
         }
-        last = item;
+        partition->done = item;
     }
-    if (last != NULL) {
-        if (!keeps_offsets(subscription)) {
-            (void)rd_kafka_offset_store(last->message->rkt, last->message->partition, last->offset);
-        }
-        free_item(last);
+    if (keeps_offsets(subscription) && partition->done != NULL) {
+        free_item(partition->done);
+        partition->done = NULL;
     }
 }
 
@@ -325,6 +360,11 @@ void kafka_subscription_close(struct kafka_subscription *subscription)
             kafka_delete_topic(broker_of(subscription), subscription->queue);
         }
     }
+    while (subscription->spare != NULL) {
+        struct kafka_item *item = subscription->spare;
+        subscription->spare = item->next;
+        free(item);
+    }
     free(subscription);
 }
 
@@ -381,7 +421,7 @@ static void start_over(struct kafka_subscription *subscription)
 static void take_message(struct kafka_subscription *subscription, rd_kafka_message_t *message)
 {
     struct kafka_partition *partition = find_partition(subscription, message->partition);
-    struct kafka_item *item = partition == NULL ? NULL : calloc(1, sizeof(*item));
+    struct kafka_item *item = partition == NULL ? NULL : new_item(subscription, partition, message);
     if (item == NULL) {
         rd_kafka_message_destroy(message);
         if (partition != NULL) { /* else it was taken away in between */
@@ -389,10 +429,6 @@ static void take_message(struct kafka_subscription *subscription, rd_kafka_messa
         }
         return;
     }
-    *item = (struct kafka_item){.subscription = subscription,
-                                .partition = partition,
-                                .message = message,
-                                .offset = message->offset};
     if (partition->first == NULL) {
         partition->first = item;
     } else {
@@ -409,6 +445,7 @@ static void take_message(struct kafka_subscription *subscription, rd_kafka_messa
 void kafka_drain(struct kafka_subscription *subscription, int timeout_ms)
 {
     uint32_t prefetch = broker_of(subscription)->base.options.prefetch;
+    kafka_tell_done(subscription);
     ask_again(subscription);
     while (subscription->ready_count < prefetch) {
         rd_kafka_message_t *message = rd_kafka_consumer_poll(subscription->consumer, timeout_ms);
@@ -435,7 +472,9 @@ enum cvm_status kafka_settle(struct cvm_broker_link *base, void *held, enum cvm_
     struct kafka_item *item = held;
     struct kafka_partition *partition = item->partition;
     enum cvm_status status = CVM_OK;
+    struct kafka_subscription *subscription = item->subscription;
     item->is_held = false;
+    subscription->held_count--;
     if (how == CVM_SETTLE_DEAD) {
         status = kafka_bury(link, item->message, err);
     }
@@ -448,7 +487,10 @@ enum cvm_status kafka_settle(struct cvm_broker_link *base, void *held, enum cvm_
     }
     if (status == CVM_OK && how != CVM_SETTLE_ABANDON) {
         item->is_done = true;
-        advance(item->subscription, partition);
+        advance(subscription, partition);
+        if (subscription->held_count == 0) {
+            kafka_tell_done(subscription);
+        }
     }
     return status;
 }
