@@ -386,21 +386,26 @@ static void take_failure(struct kafka_subscription *subscription, const rd_kafka
     }
 }
 
-/* False: it has been put aside, or must come again. */
-static bool read_item(struct kafka_subscription *subscription, struct kafka_item *item)
+static void put_aside(struct kafka_subscription *subscription, struct kafka_item *item)
 {
-    struct cvm_slice bytes = {item->message->payload, item->message->len};
     struct cvm_error err = {.message = ""};
-    item->is_readable =
-        cvm_broker_read(&subscription->link->base, subscription->queue, bytes, &item->envelope);
-    if (item->is_readable || strcmp(subscription->queue, CVM_BROKER_DEAD) == 0) {
-        return true;
-    }
     if (kafka_bury(subscription->link, item->message, &err) == CVM_OK) {
         item->is_done = true;
     } else {
         cvm_broker_log(&broker_of(subscription)->base, "message_kept_back", &err);
     }
+}
+
+/* False: it has been put aside, or must come again. */
+static bool read_item(struct kafka_subscription *subscription, struct kafka_item *item)
+{
+    struct cvm_slice bytes = {item->message->payload, item->message->len};
+    item->is_readable =
+        cvm_broker_read(&subscription->link->base, subscription->queue, bytes, &item->envelope);
+    if (item->is_readable || strcmp(subscription->queue, CVM_BROKER_DEAD) == 0) {
+        return true;
+    }
+    put_aside(subscription, item);
     return false;
 }
 
