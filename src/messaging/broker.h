@@ -33,7 +33,8 @@ struct cvm_broker_link;
  * of the work. Called on the thread of the link that receives. */
 #define CVM_BROKER_OFFSET_END (-1) /* what comes from now on: for who needs nothing of before */
 struct cvm_broker_offsets {
-    /* The first offset of the partition whose work is not done; CVM_E_NOT_FOUND: none is.
+    /* The first offset of the partition whose work is not done; CVM_E_NOT_FOUND: nothing was done,
+     * so it begins with the oldest that is there.
      * CVM_E_UNAVAILABLE: nothing is received from it until the store answers. */
     enum cvm_status (*load)(void *state, const char *queue, int32_t partition, int64_t *out_offset,
                             struct cvm_error *err);
