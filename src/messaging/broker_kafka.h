@@ -171,9 +171,6 @@ enum cvm_status kafka_subscription_open(struct kafka_link *link, const char *que
                                         struct kafka_subscription **out_subscription,
                                         struct cvm_error *err);
 void kafka_subscription_close(struct kafka_subscription *subscription);
-/* Tell Kafka what is done, where it is the one to know: after the last acknowledgement of what the
- * caller holds, and with each call that receives. */
-void kafka_tell_done(struct kafka_subscription *subscription);
 /* Take what has come, up to the prefetch; wait for the first one so long. */
 void kafka_drain(struct kafka_subscription *subscription, int timeout_ms);
 /* The item is done with, or comes again. */

@@ -57,7 +57,9 @@ static struct kafka_item *new_item(struct kafka_subscription *subscription,
     return item;
 }
 
-void kafka_tell_done(struct kafka_subscription *subscription)
+/* Where Kafka is the one to know: after the last acknowledgement of what the caller holds, and with
+ * each call that receives. */
+static void tell_done(struct kafka_subscription *subscription)
 {
     for (struct kafka_partition *partition = subscription->partitions; partition != NULL;
          partition = partition->next) {
@@ -96,7 +98,7 @@ static struct kafka_partition *find_partition(const struct kafka_subscription *s
 /* Everything that waits; what the caller holds stays, and belongs to no partition any more. */
 static void drop_partitions(struct kafka_subscription *subscription)
 {
-    kafka_tell_done(subscription);
+    tell_done(subscription);
     while (subscription->partitions != NULL) {
         struct kafka_partition *partition = subscription->partitions;
         subscription->partitions = partition->next;
@@ -450,7 +452,7 @@ static void take_message(struct kafka_subscription *subscription, rd_kafka_messa
 void kafka_drain(struct kafka_subscription *subscription, int timeout_ms)
 {
     uint32_t prefetch = broker_of(subscription)->base.options.prefetch;
-    kafka_tell_done(subscription);
+    tell_done(subscription);
     ask_again(subscription);
     while (subscription->ready_count < prefetch) {
         rd_kafka_message_t *message = rd_kafka_consumer_poll(subscription->consumer, timeout_ms);
@@ -494,7 +496,7 @@ enum cvm_status kafka_settle(struct cvm_broker_link *base, void *held, enum cvm_
         item->is_done = true;
         advance(subscription, partition);
         if (subscription->held_count == 0) {
-            kafka_tell_done(subscription);
+            tell_done(subscription);
         }
     }
     return status;
