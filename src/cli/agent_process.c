@@ -29,14 +29,22 @@ static enum cvm_status name_prefix(struct cvm_store *store, char prefix[40], str
     return status;
 }
 
+static enum cvm_status open_broker(struct cvm_session *session, struct cvm_store *store,
+                                   struct cvm_broker_offsets offsets, char prefix[40],
+                                   struct cvm_broker **out_broker, struct cvm_error *err)
+{
+    enum cvm_status status = name_prefix(store, prefix, err);
+    struct cvm_broker_options options = {
+        .prefix = prefix, .offsets = offsets, .context = session->context};
+    return status == CVM_OK ? cvm_broker_open(session->config.broker_url, &options, out_broker, err)
+                            : status;
+}
+
 enum cvm_status cvm_session_broker(struct cvm_session *session, struct cvm_store *store,
                                    char prefix[40], struct cvm_broker **out_broker,
                                    struct cvm_error *err)
 {
-    enum cvm_status status = name_prefix(store, prefix, err);
-    struct cvm_broker_options options = {.prefix = prefix, .context = session->context};
-    return status == CVM_OK ? cvm_broker_open(session->config.broker_url, &options, out_broker, err)
-                            : status;
+    return open_broker(session, store, (struct cvm_broker_offsets){NULL}, prefix, out_broker, err);
 }
 
 enum cvm_status cvm_session_state(struct cvm_session *session, struct cvm_store *store,
@@ -157,7 +165,8 @@ static enum cvm_status open_services(struct cvm_agent_process *process, struct c
 {
     struct cvm_session *session = process->session;
     enum cvm_status status =
-        cvm_session_broker(session, process->store, process->prefix, &process->broker, err);
+        open_broker(session, process->store, cvm_host_offsets(process->site.writer),
+                    process->prefix, &process->broker, err);
     return status == CVM_OK ? cvm_session_state(session, process->store, &process->state, err)
                             : status;
 }

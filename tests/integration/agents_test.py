@@ -17,6 +17,7 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "support"))
 import cvm_program  # noqa: E402
+import kafka_offsets  # noqa: E402
 import redis_server  # noqa: E402
 import store_check  # noqa: E402
 from agent_processes import BROKER, REST, Agents, Lock, control_broker, wait_until  # noqa: E402
@@ -204,6 +205,31 @@ def a_run_goes_on_after_everything_was_killed(world):
         print(f"     {time.monotonic() - start:.1f} s from the new start to the end", flush=True)
 
 
+def where_work_goes_on_in_kafka_is_known_to_the_store_alone(world):
+    if IS_RABBITMQ:
+        raise Skip("RabbitMQ knows by itself what is done")
+    with world.agents() as agents:
+        victims = agents.start_set()
+        run_in_background(agents)
+        wait_until(lambda: any(state == "done" for _, state, _, _ in agents.steps("values")), "a part is done")
+        for victim in victims:
+            victim.kill()
+        before = dict(((queue, number), place) for queue, number, place in agents.deployment.query(OFFSETS))
+        expect(before, "the store knows places when everything is dead")
+        agents.start_set()
+        world.check(agents, agents.end_run())
+        agents.stop()
+        after = dict(((queue, number), place) for queue, number, place in agents.deployment.query(OFFSETS))
+        expect(all(after[key] >= place for key, place in before.items()), f"places only grow: {before}, {after}")
+        turns = sum(place for (queue, _), place in after.items() if queue == "treatment")
+        expect(turns >= len(agents.steps("values")), f"places of treatment: {after}")
+        same({queue for queue, _ in after} - {"data", "treatment", "allocation", "evaluation"}, set(), "other queues")
+        address = kafka_offsets.address_of(BROKER)
+        committed = {name: kafka_offsets.committed_topics(address, name) for name in kafka_offsets.groups(address)}
+        expect(committed, "Kafka knows groups")
+        same({name for name, topics in committed.items() if topics}, set(), "groups that committed offsets")
+
+
 def an_allocation_that_slept_is_fenced_and_the_plan_is_the_other_ones(world):
     broker = BROKER + ("?heartbeat=2" if IS_RABBITMQ else "")
     with world.agents(broker=broker) as agents:
@@ -304,6 +330,7 @@ VALUES = """
     end
     return values
 """
+OFFSETS = "SELECT queue, partition_no, next_offset FROM broker_offset"
 # What is for data goes to treatment as well.
 MISSENT = """
     INSERT INTO outbox (shard, message_id, destination, envelope, not_before, created_at)

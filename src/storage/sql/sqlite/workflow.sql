@@ -67,6 +67,18 @@ WHERE consumer = ?1 AND message_id = ?2
 DELETE FROM inbox
 WHERE at < ?1
 
+-- name: broker_offset_get
+SELECT next_offset
+FROM broker_offset
+WHERE queue = ?1 AND partition_no = ?2
+
+-- Never backwards: who lost the partition meanwhile comes late with what is done long since.
+-- name: broker_offset_move
+INSERT INTO broker_offset (queue, partition_no, next_offset)
+VALUES (?1, ?2, ?3)
+ON CONFLICT (queue, partition_no) DO UPDATE SET next_offset = excluded.next_offset
+WHERE broker_offset.next_offset < excluded.next_offset
+
 -- name: outbox_add
 INSERT INTO outbox (shard, message_id, destination, envelope, not_before, created_at)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6)
