@@ -4,6 +4,7 @@ Works on SQLite and on the PostgreSQL of STORE_URL.
 """
 
 import collections
+import hashlib
 
 import cvm_program
 
@@ -28,6 +29,8 @@ LEDGER = """
     SELECT constraint_id, CASE WHEN period LIKE 'run:%' THEN 'run' ELSE period END, granted, held, confirmed
     FROM ledger ORDER BY 1, 2
 """
+
+DECISIONS = "SELECT customer_id, treatment, arm, ghost, state FROM decision"
 
 
 class Violation(Exception):
@@ -66,6 +69,12 @@ def totals(deployment):
         "packed journeys": packed,
         "packed bytes": packed_bytes,
     }
+
+
+def decision_rows(deployment):
+    """How many of all runs there are, what was kept from a customer among them, and a sum over who got what."""
+    rows = sorted(deployment.query(DECISIONS))
+    return len(rows), hashlib.blake2b(repr(rows).encode(), digest_size=16).hexdigest()
 
 
 def plan(deployment, day):
