@@ -6,11 +6,12 @@ after run on a copy of the base, until COUNT processes were killed while a run w
 started again at once, as `cvm up` and systemd do. After each run
 
 - its plan digest, its decisions with what was kept from control groups, and its figures are those of the reference;
-- the ledger has confirmed exactly the decisions and holds nothing, and no step has more or fewer rows than it has shards;
+- the ledger has confirmed exactly the decisions and holds nothing, and each step is done, once a shard;
 - the audit trail is whole.
 
 Take-over is from the kill until what the dead process had is in other hands: for each partition of workflows that it led until
-the lease has the next epoch, and for each step that it was at until another worker began it. Ends with 1 on any violation.
+the lease has the next epoch, for each step that it was at until another worker began it, and for each step that was sent to its
+kind and that nobody had begun until somebody did, which is longer where all others are busy. Ends with 1 on any violation.
 """
 
 import argparse
@@ -29,6 +30,13 @@ from agent_processes import BROKER, DAY, World, wait_until  # noqa: E402
 from cvm_program import same  # noqa: E402
 from store_check import Violation, expect_equal  # noqa: E402
 
+KINDS = {"begin": "data", "values": "treatment", "plan": "allocation"}
+TAKEN_OVER = LED, AT_WORK, AGAIN, WAITED = (
+    "partitions that were led",
+    "steps at work",
+    "the same, another of the kind killed meanwhile",
+    "steps that waited",
+)
 PROCESSES = ("orchestration", "orchestration", "data,evaluation", "treatment", "treatment", "allocation")
 FIGURES = ("total_processed", "successful", "failed", "treated", "by_treatment", "refusals", "control")
 STEP_LINE = re.compile(r"^(\S+) \w+ event=(turn|turn_began) agent=(\S+) (?:.* step=(-?\d+) shard=(-?\d+))?", re.M)
@@ -40,17 +48,13 @@ NOTE_LEASES = (
     END $$""",
     "CREATE TRIGGER lease_taken AFTER INSERT OR UPDATE OF epoch ON lease FOR EACH ROW EXECUTE FUNCTION note_lease()",
 )
-ODD_STEPS = """
-    SELECT s.name, s.shard_no, s.state, count(*) FROM step s JOIN workflow w USING (workflow_id)
-    GROUP BY s.name, s.shard_no, s.state HAVING s.state <> 'done' OR count(*) <> 1
-"""
 
 
 def turns(agent):
-    """(moment in ms, has begun, worker, (step, shard)) of the turns in the log of a process."""
+    """(moment in ms, has begun, worker, (step, shard)) of the beginnings and ends of turns in the log of a process."""
     for moment, event, worker, step, shard in STEP_LINE.findall(agent.log):
         at = datetime.datetime.fromisoformat(moment.replace("Z", "+00:00")).timestamp() * 1000
-        yield at, event == "turn_began", worker, (step, shard)
+        yield at, event == "turn_began", worker, (int(step or -1), int(shard or -1))
 
 
 class Kill:
@@ -60,24 +64,40 @@ class Kill:
         victim.kill()
 
     def leases(self, taken):
-        """Seconds from the kill until each partition that the victim led was led by another; None = by nobody yet."""
+        """Seconds from the kill until each partition that the victim led was led by another."""
         for resource in {resource for resource, _, _, _ in taken}:
             before = [row for row in taken if row[0] == resource and row[3] <= self.at]
             after = [row for row in taken if row[0] == resource and row[3] > self.at]
-            if before and before[-1][1] == self.victim.name:
-                yield (after[0][3] - self.at) / 1000 if after else None
+            if before and after and before[-1][1] == self.victim.name:
+                yield (after[0][3] - self.at) / 1000
 
-    def steps(self, begun, done_by):
-        """The same for each step that it was at."""
+    def steps_at_work(self, rows, begun):
+        """(kind of agents, moment of the next beginning) of each step that it was at."""
         at_work = {}
         for _, has_begun, worker, step in turns(self.victim):
             at_work.pop(worker, None)
             if has_begun:
                 at_work[worker] = step
-        for worker, step in at_work.items():
+        for name, step_no, shard_no, _, done_by in rows:
+            step = (step_no, shard_no)
             later = [at for at, other in begun if other == step and at > self.at]
-            if later and done_by[step] != worker:  # else it died after its commit, or another was at it already
-                yield (min(later) - self.at) / 1000
+            # Else it died after its commit, or another was at it already.
+            if later and any(other == step and done_by != worker for worker, other in at_work.items()):
+                yield KINDS[name], min(later)
+
+    def steps_waiting(self, rows, begun):
+        """The same for each that had been sent to its kind and that nobody had begun."""
+        for name, step_no, shard_no, queued_at, _ in rows:
+            first = min([at for at, other in begun if other == (step_no, shard_no)], default=0)
+            if KINDS[name] in self.kinds() and queued_at < self.at < first:
+                yield KINDS[name], first
+
+    def kinds(self):
+        return self.victim.types.split(",")
+
+    def is_last(self, kind, until, kills):
+        """No other process of the kind was killed before that moment."""
+        return not any(kind in other.kinds() and self.at < other.at < until for other in kills)
 
 
 class Loop:
@@ -86,8 +106,7 @@ class Loop:
         self.world = world
         self.random = random.Random(options.seed)
         self.killed = {}  # by kind of process
-        self.lease_seconds = []
-        self.step_seconds = []
+        self.seconds = {name: [] for name in TAKEN_OVER}
         self.run_seconds = []
         self.violations = []
 
@@ -107,7 +126,7 @@ class Loop:
                 print(f"FAIL run {number} ({kind}): {error}", flush=True)
                 if self.options.keep:
                     shutil.copytree(folder, os.path.join(self.options.keep, f"run-{number}"), dirs_exist_ok=True)
-            longest = max([0, *self.lease_seconds, *self.step_seconds])
+            longest = max([0, *sum(self.seconds.values(), [])])
             print(f"run {number}: {self.kills()} kills, longest take-over {longest:.1f} s", flush=True)
 
     def run_once(self):
@@ -150,17 +169,22 @@ class Loop:
         wait_until(lambda: agents.deployment.query(led) == [(0,)], "partitions of the dead are led", pause=0.2)
         taken = agents.deployment.query("SELECT resource, owner, epoch, at FROM lease_taken ORDER BY resource, epoch")
         begun = [(at, step) for agent in agents.started for at, has_begun, _, step in turns(agent) if has_begun]
-        steps = agents.deployment.query("SELECT step_no, shard_no, worker FROM step")
-        done_by = {(str(step), str(shard)): worker for step, shard, worker in steps}
+        rows = agents.deployment.query("SELECT name, step_no, shard_no, queued_at, worker FROM step")
         for kill in kills:
-            self.lease_seconds += kill.leases(taken)
-            self.step_seconds += kill.steps(begun, done_by)
+            self.seconds[LED] += kill.leases(taken)
+            for kind, at in kill.steps_at_work(rows, begun):
+                self.seconds[AT_WORK if kill.is_last(kind, at, kills) else AGAIN].append((at - kill.at) / 1000)
+            for kind, at in kill.steps_waiting(rows, begun):
+                if kill.is_last(kind, at, kills):
+                    self.seconds[WAITED].append((at - kill.at) / 1000)
 
     def check(self, agents, summary):
         self.world.check(agents, summary)
         for name in FIGURES:
             expect_equal(name, summary[name], self.world.summary[name])
-        same(agents.deployment.query(ODD_STEPS), [], "steps that are not done, or more than once")
+        shards = agents.deployment.query("SELECT shards FROM workflow")[0][0]
+        steps = agents.deployment.query("SELECT state, count(*) FROM step GROUP BY state")
+        same(steps, [("done", shards + 2)], "rows of steps")
 
     def tell_rows(self, agents):
         for sql in (
@@ -174,7 +198,7 @@ class Loop:
     def report(self):
         killed = ", ".join(f"{count} of {types}" for types, count in sorted(self.killed.items()))
         print(f"{self.kills()} kills ({killed}) in {len(self.run_seconds)} runs of {self.options.customers} customers")
-        for what, seconds in (("partitions led", self.lease_seconds), ("steps at work", self.step_seconds)):
+        for what, seconds in self.seconds.items():
             print(f"take-over of {what}: {spread(seconds)}")
         print(f"a run: {spread(self.run_seconds)}")
         counts = [self.violations.count(kind) for kind in ("lost", "duplicated", "broken")]

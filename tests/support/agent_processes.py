@@ -88,8 +88,8 @@ class World:
         return Agents(self.base.copy(os.path.join(self.folder, "work")), **settings)
 
     def check(self, agents, summary):
-        same(summary["plan_digest"], self.digest, "plan_digest")
         agents.check_plan(self.plan, DAY_NUMBER)
+        same(summary["plan_digest"], self.digest, "plan_digest")
         store_check.expect_equal("rows of decisions", store_check.decision_rows(agents.deployment), self.rows)
 
 
