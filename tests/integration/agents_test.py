@@ -145,6 +145,22 @@ def another_orchestrator_takes_over_from_one_that_is_killed(world):
         expect((second if owner is first else first).is_running(), "the other one runs")
 
 
+def an_allocation_that_is_killed_leaves_its_capacity_to_the_next(world):
+    with world.agents() as agents:
+        agents.start("orchestration,data,evaluation")
+        agents.start("treatment")
+        first = agents.start("allocation")
+        with Lock(agents.deployment, "run_part"):
+            run_in_background(agents)
+            wait_until(lambda: turns_held_up(agents), "a part is being valued")
+            publishing = Lock(agents.deployment, "plan")
+        with publishing:
+            wait_until(lambda: publishing.waiting((first,)), "one has held its capacity and publishes")
+            first.kill()
+        agents.start("allocation")
+        world.check(agents, agents.end_run())
+
+
 def a_run_goes_on_after_everything_was_killed(world):
     with world.agents() as agents:
         victims = agents.start_set()

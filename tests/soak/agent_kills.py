@@ -28,7 +28,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 import cvm_program  # noqa: E402
 from agent_processes import BROKER, DAY, World, wait_until  # noqa: E402
 from cvm_program import same  # noqa: E402
-from store_check import Violation, expect_equal  # noqa: E402
+from store_check import expect_equal  # noqa: E402
 
 KINDS = {"begin": "data", "values": "treatment", "plan": "allocation"}
 TAKEN_OVER = LED, AT_WORK, AGAIN, WAITED = (
@@ -120,7 +120,7 @@ class Loop:
             folder = os.path.join(self.world.folder, "work")
             try:
                 self.run_once()
-            except (Violation, AssertionError, cvm_program.Failure, subprocess.SubprocessError, ValueError) as error:
+            except (AssertionError, cvm_program.Failure, subprocess.SubprocessError, ValueError) as error:
                 kind = getattr(error, "kind", "broken")
                 self.violations.append(kind)
                 print(f"FAIL run {number} ({kind}): {error}", flush=True)

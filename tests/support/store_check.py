@@ -33,7 +33,7 @@ LEDGER = """
 DECISIONS = "SELECT customer_id, treatment, arm, ghost, state FROM decision"
 
 
-class Violation(Exception):
+class Violation(AssertionError):
     """kind: 'lost', 'duplicated' or 'broken'."""
 
     def __init__(self, kind, message):
