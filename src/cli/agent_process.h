@@ -35,6 +35,10 @@ struct cvm_agent_process {
 CVM_MUST_CHECK enum cvm_status
 cvm_agent_process_open(struct cvm_session *session, const struct cvm_agent_process_options *options,
                        struct cvm_agent_process *out_process, struct cvm_error *err);
+/* What would stop it from opening, without a worker: the same errors. Nothing is left open. */
+CVM_MUST_CHECK enum cvm_status
+cvm_agent_process_check(struct cvm_session *session,
+                        const struct cvm_agent_process_options *options, struct cvm_error *err);
 /* Waits for the turns that have begun. */
 CVM_MUST_CHECK enum cvm_status cvm_agent_process_close(struct cvm_agent_process *process,
                                                        struct cvm_error *err);
