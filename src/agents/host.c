@@ -7,6 +7,7 @@
 
 #include "agents/adjuster.h"
 #include "agents/orchestrator.h"
+#include "agents/registry.h"
 #include "agents/runner.h"
 #include "agents/scale.h"
 #include "base/hash.h"
@@ -14,7 +15,6 @@
 #include "base/log.h"
 #include "base/threads.h"
 #include "messaging/broker.h"
-#include "storage/state.h"
 
 #define RECEIVE_MS     250 /* how long nobody looks whether it shall stop */
 #define CONFIRM_MS     5000
@@ -44,6 +44,7 @@ struct cvm_host {
     struct cvm_thread *adjustment;
     struct cvm_adjuster *adjuster;
     atomic_bool is_stopping;
+    atomic_bool has_drained;
     atomic_bool has_failed;
     atomic_int in_flight;
     _Atomic uint64_t counts[CVM_TURN_ENDS];
@@ -336,6 +337,7 @@ static enum cvm_status orchestrate(void *state, struct cvm_error *err)
         .incarnation = host->options.incarnation,
         .seed = host->options.seed,
         .loses_messages = host->options.is_alone,
+        .registry = host->options.knows_all ? host->options.state : NULL,
         .schedules = host->options.schedules,
         .scheduled = host->options.scheduled,
     };
@@ -356,45 +358,43 @@ static enum cvm_status orchestrate(void *state, struct cvm_error *err)
 
 /* ---- heartbeat ---- */
 
-static void write_member(const struct cvm_host *host, struct cvm_text *value)
+static void say(const struct cvm_host *host, bool is_draining)
 {
-    struct cvm_json_writer json;
-    cvm_json_init(&json, value, false);
-    cvm_json_object(&json);
-    cvm_json_key_string(&json, "version", host->options.site->version);
-    cvm_json_key_int(&json, "incarnation", host->options.incarnation);
-    cvm_json_key_string(&json, "state", must_stop(host) ? "draining" : "ready");
-    cvm_json_key_int(&json, "in_flight", atomic_load(&host->in_flight));
-    cvm_json_key(&json, "workers");
-    cvm_json_object(&json);
+    struct cvm_registry_process process = {
+        .name = host->options.name,
+        .version = host->options.site->version,
+        .incarnation = host->options.incarnation,
+        .is_draining = is_draining,
+        .in_flight = atomic_load(&host->in_flight),
+    };
     for (size_t p = 0; p < host->options.pool_count; p++) {
-        cvm_json_key_int(&json, host->options.pools[p].queue,
-                         (int64_t)cvm_adjuster_wanted(host->adjuster, p));
+        process.serves[p].queue = host->options.pools[p].queue;
+        process.serves[p].workers = (int64_t)cvm_adjuster_wanted(host->adjuster, p);
     }
-    cvm_json_object_end(&json);
-    cvm_json_object_end(&json);
+    process.serves_count = host->options.pool_count;
+    if (host->options.orchestrates) {
+        process.serves[process.serves_count].queue = CVM_ORCHESTRATION;
+        process.serves[process.serves_count++].workers = 1;
+    }
+    /* Where the state is away nobody sees us, and nothing else happens. */
+    (void)!cvm_registry_say(host->options.state, host->options.context, &process, NULL);
 }
 
+/* Until the last turn has ended. That no more are taken is said at once. */
 static enum cvm_status beat(void *state, struct cvm_error *err)
 {
     struct cvm_host *host = state;
-    struct cvm_text value;
+    bool is_draining = false;
     (void)err;
-    cvm_text_init(&value, CVM_STATE_VALUE_MAX);
-    struct cvm_state_member member = {
-        .group = "agents", .member = host->options.name, .ttl_ms = CVM_HEARTBEAT_LIFE_MS};
-    for (int i = 0; !must_stop(host); i++) {
-        if (i % (CVM_HEARTBEAT_MS / PAUSE_MS) == 0) {
-            cvm_text_clear(&value);
-            write_member(host, &value);
-            member.value = cvm_text_string(&value);
-            /* Where the state is away nobody sees us, and nothing else happens. */
-            (void)!cvm_state_announce(host->options.state, host->options.context, &member, NULL);
+    for (int i = 0; !atomic_load(&host->has_drained); i++) {
+        bool was_draining = is_draining;
+        is_draining = must_stop(host);
+        if (is_draining != was_draining || i % (CVM_HEARTBEAT_MS / PAUSE_MS) == 0) {
+            say(host, is_draining);
         }
         pause_a_little();
     }
-    cvm_text_finish(&value);
-    (void)!cvm_state_leave(host->options.state, host->options.context, &member, NULL);
+    (void)!cvm_registry_leave(host->options.state, host->options.context, host->options.name, NULL);
     return CVM_OK;
 }
 
@@ -540,6 +540,7 @@ enum cvm_status cvm_host_stop(struct cvm_host *host, struct cvm_error *err)
         status = join(host->workers[w].thread, status, err);
     }
     status = join(host->orchestration, status, err);
+    atomic_store(&host->has_drained, true);
     status = join(host->heartbeat, status, err);
     status = join(host->adjustment, status, err);
     cvm_adjuster_destroy(host->adjuster);

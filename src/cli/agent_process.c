@@ -142,9 +142,13 @@ static enum cvm_status open_services(struct cvm_agent_process *process, struct c
     struct cvm_state_options options = {.prefix = process->prefix};
     enum cvm_status status =
         cvm_session_broker(session, process->store, process->prefix, &process->broker, err);
-    return status == CVM_OK
-               ? cvm_state_open(session->config.state_url, &options, &process->state, err)
-               : status;
+    if (status == CVM_OK) {
+        status = cvm_state_open(session->config.state_url, &options, &process->state, err);
+    }
+    /* What only this process sees says nothing of others on a broker that all share. */
+    bool is_own = strncmp(session->config.state_url, "memory:", 7) == 0;
+    process->registry = is_own && !cvm_session_broker_is_local(session) ? NULL : process->state;
+    return status;
 }
 
 static void name_process(struct cvm_agent_process *process)
@@ -189,6 +193,7 @@ static enum cvm_status start_host(struct cvm_agent_process *process, struct cvm_
     host->context = &process->context;
     host->broker = process->broker;
     host->state = process->state;
+    host->knows_all = process->registry != NULL;
     host->name = process->name;
     host->incarnation = now_ms;
     host->is_alone = cvm_session_broker_is_local(process->session);

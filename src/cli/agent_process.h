@@ -23,6 +23,8 @@ struct cvm_agent_process {
     struct cvm_context context; /* of the agents: what cancels the command lets them end a turn */
     struct cvm_broker *broker;
     struct cvm_state *state;
+    struct cvm_state *registry; /* the state, where all on the broker say that they are there; else
+                                   NULL: nothing is known of others */
     struct cvm_schedules schedules; /* of cvm.yaml, where it orchestrates */
     const struct cvm_definition *const *scheduled;
     struct cvm_host *host;
