@@ -130,6 +130,13 @@ enum cvm_status cvm_registry_find(struct cvm_state *state, const struct cvm_cont
     return status;
 }
 
+static bool is_whole(struct cvm_state *state, const struct cvm_context *context)
+{
+    int64_t age_ms = 0;
+    return cvm_state_group_age(state, context, GROUP, &age_ms, NULL) == CVM_OK &&
+           age_ms >= CVM_REGISTRY_WHOLE_MS;
+}
+
 /* Who ends its last turns may be at the very one. */
 bool cvm_registry_is_unserved(struct cvm_state *state, const struct cvm_context *context,
                               const char *queue, struct cvm_absence *absence)
@@ -143,7 +150,9 @@ bool cvm_registry_is_unserved(struct cvm_state *state, const struct cvm_context 
     }
     absence->since_s = absence->is_absent ? absence->since_s : now_s;
     absence->is_absent = true;
-    return now_s - absence->since_s >= CVM_ABSENCE_MS / 1000.0;
+    double absent_ms = (now_s - absence->since_s) * 1000;
+    return absent_ms >= CVM_REGISTRY_WHOLE_MS ||
+           (absent_ms >= CVM_ABSENCE_MS && is_whole(state, context));
 }
 
 bool cvm_registry_is_better_served(struct cvm_state *state, const struct cvm_context *context,
@@ -154,5 +163,5 @@ bool cvm_registry_is_better_served(struct cvm_state *state, const struct cvm_con
     return state != NULL && cvm_registry_find(state, context, queue, &named, NULL) == CVM_OK &&
            named.processes + named.unknown == 0 &&
            cvm_registry_find(state, context, instead, &other, NULL) == CVM_OK &&
-           other.processes > 0;
+           other.processes > 0 && is_whole(state, context);
 }

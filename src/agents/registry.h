@@ -1,9 +1,9 @@
 /* registry.h - who is there: each process of agents says every second, in the shared state, what it
  * is and which queues it serves; whoever asks finds out who serves one.
  *
- * The registry may be lost at any moment, and is whole again when everybody has spoken once more. A
- * look that finds nobody therefore proves nothing, several in a row do (struct cvm_absence). While
- * nothing is known, everybody goes on as if there were no registry.
+ * The registry may be lost at any moment, and is whole again when everybody has spoken once more,
+ * which takes CVM_REGISTRY_WHOLE_MS at most. Until then who is not found may be there all the same,
+ * and everybody goes on as if there were no registry.
  *
  * Thread safety: as the state's.
  */
@@ -17,9 +17,12 @@
 
 struct cvm_state;
 
-#define CVM_HEARTBEAT_MS        1000
-#define CVM_HEARTBEAT_LIFE_MS   3000 /* silent for longer: not there */
-#define CVM_ABSENCE_MS          2000 /* found by nobody for so long: nobody serves it */
+#define CVM_HEARTBEAT_MS      1000
+#define CVM_HEARTBEAT_LIFE_MS 3000 /* silent for longer: not there */
+#define CVM_ABSENCE_MS        2000 /* nobody found for so long: nobody serves it */
+#define CVM_REGISTRY_WHOLE_MS                                                                      \
+    40000 /* a registry so old has everybody: who could not reach it for                           \
+             long tries again after up to 36 s (redis_client.c) */
 #define CVM_REGISTRY_QUEUES_MAX 33
 
 /* A process, as it is now; texts are borrowed. */
@@ -63,7 +66,7 @@ struct cvm_absence {
  * nothing is known. */
 bool cvm_registry_is_unserved(struct cvm_state *state, const struct cvm_context *context,
                               const char *queue, struct cvm_absence *absence);
-/* May a request go elsewhere at once? True when one look finds nobody for `queue` and somebody for
+/* May a request go elsewhere? True when a whole registry has nobody for `queue`, and somebody for
  * `instead`. */
 bool cvm_registry_is_better_served(struct cvm_state *state, const struct cvm_context *context,
                                    const char *instead, const char *queue);

@@ -34,8 +34,9 @@ struct cvm_request {
 };
 /* out_answer gets {"end": "done", "output": {...}} or {"end": ..., "error": text}: what the agent
  * said, also when it could not. CVM_E_TIMEOUT when nobody answered in time; the work may be done
- * all the same. CVM_E_NOT_FOUND, after CVM_ABSENCE_MS, when nobody is there who could: the question
- * stays in its queue until its time is over. CVM_E_UNAVAILABLE when the broker is away. */
+ * all the same. CVM_E_NOT_FOUND when it turns out before (registry.h) that nobody is there
+ * who could: the question stays in its queue until its time is over. CVM_E_UNAVAILABLE when the
+ * broker is away. */
 CVM_MUST_CHECK enum cvm_status cvm_requester_ask(struct cvm_requester *requester,
                                                  const struct cvm_request *request,
                                                  struct cvm_text *out_answer,
