@@ -259,7 +259,8 @@ static enum cvm_status run_up(struct cvm_session *session, const struct cvm_argu
     }
     (void)signal(SIGCHLD, SIG_DFL); /* ignored, nobody would be told how a child ended */
     if (!session->is_quiet) {
-        fprintf(session->err, "%zu processes of agents; stop them with SIGTERM\n", family.count);
+        fprintf(session->err, "%zu process%s of agents; stop %s with SIGTERM\n", family.count,
+                family.count == 1 ? "" : "es", family.count == 1 ? "it" : "them");
     }
     while (status == CVM_OK && !is_cancelled(session)) {
         status = look_after(&family, err);

@@ -147,6 +147,31 @@ def a_turn_that_is_under_way_ends_before_the_set_does(world):
             up.finish()
 
 
+def a_second_signal_does_not_wait(world):
+    with world.agents() as agents:
+        with Up(agents, "--processes", 1) as up:
+            up.wait_for(2)
+            lock, busy = hold_up_a_run(agents)
+            with lock:
+                up.process.send_signal(signal.SIGTERM)
+                wait_until(lambda: up.running() <= busy, "who has no turn ends")
+                up.process.send_signal(signal.SIGTERM)
+                same(up.process.wait(PATIENCE), -signal.SIGTERM, "exit status")
+                wait_until(lambda: not up.running(), "who has a turn ends, too")
+        with Up(agents) as up:
+            check_run(agents)
+            up.finish()
+
+
+def who_does_not_end_is_killed(world):
+    with world.agents() as agents, Up(agents, "--processes", 1) as up:
+        up.wait_for(2)
+        kill(up.started("treatment")[0], signal.SIGSTOP)
+        up.process.send_signal(signal.SIGTERM)
+        same(up.end(), 0, "exit status")
+        expect("event=agent_processes_killed processes=1 " in up.log, up.log)
+
+
 def a_terminal_that_interrupts_or_hangs_up_ends_the_set_in_order(world):
     for number in (signal.SIGINT, signal.SIGHUP):
         with world.agents() as agents, Up(agents, "--processes", 1) as up:
@@ -216,7 +241,8 @@ def agents_that_fail_over_and_over_end_the_set(world):
         configure(agents.deployment, broker="carrier-pigeon://coop")
         kill(up.started("treatment")[0], signal.SIGKILL)
         same(up.end(), 1, "exit status")
-        same([(how, deaths) for _, _, how, _, deaths, _ in up.deaths()], [("signal", "1")] + [("exit", str(n)) for n in range(2, 8)], "deaths")
+        deaths = [(how, int(number)) for _, _, how, number, _, _ in up.deaths()]
+        same(deaths, [("signal", 9)] + [("exit", 1)] * 6, "deaths")
         expect("agents treatment can not run" in up.log and "`cvm agent treatment` by hand says why" in up.log, up.log)
 
 
