@@ -14,10 +14,8 @@
 struct cvm_state;
 struct cvm_host;
 
-#define CVM_HOST_POOLS_MAX    32
-#define CVM_ORCHESTRATION     "orchestration" /* its queue, for hints that there is news */
-#define CVM_HEARTBEAT_MS      1000
-#define CVM_HEARTBEAT_LIFE_MS 3000 /* silent for longer: suspected */
+#define CVM_HOST_POOLS_MAX 32
+#define CVM_ORCHESTRATION  "orchestration" /* its queue, for hints that there is news */
 
 struct cvm_host_pool {
     const char *queue; /* a kind, or one of its specialists: "treatment.call_center" */
@@ -30,7 +28,8 @@ struct cvm_host_options {
     const struct cvm_agent_site *site;
     const struct cvm_context *context;
     struct cvm_broker *broker;
-    struct cvm_state *state; /* where it says that it is there; NULL = nowhere */
+    struct cvm_state *state; /* where it says that it is there (registry.h); NULL = nowhere */
+    bool knows_all;          /* everybody on the broker says so there, too */
     const char *name;        /* of the process, "host.4711", at most 32 bytes */
     int64_t incarnation;     /* another one each time it starts */
     struct cvm_host_pool pools[CVM_HOST_POOLS_MAX];

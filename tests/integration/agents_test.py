@@ -242,6 +242,21 @@ def redis_that_is_flushed_and_stopped_changes_no_plan(world):
         server.start()
         wait_until(lambda: len(members(server)) == 4, "they come back to Redis")
         agents.stop()
+        expect(not any("event=nobody_serves" in agent.log for agent in agents.started), "nobody was taken for gone")
+
+
+def work_that_nobody_serves_is_told_of_and_waits(world):
+    with redis() as server, world.agents(state=server.url) as agents:
+        rest = agents.start(REST)
+        wait_until(lambda: members(server), "it says on Redis that it is there")
+        server.tell("EVAL", OF_OLD, "0")
+        run_in_background(agents)
+        wait_until(lambda: "event=nobody_serves queue=treatment" in rest.log, "it is told of")
+        agents.start("treatment")
+        wait_until(lambda: "event=served_again queue=treatment" in rest.log, "it is told that it is over")
+        world.check(agents, agents.end_run())
+        agents.stop()
+        same(rest.log.count("event=nobody_serves"), 1, "queues that nobody serves")
 
 
 def a_broker_that_stands_still_holds_up_a_run_and_loses_nothing(world):
@@ -304,6 +319,8 @@ VALUES = """
     return values
 """
 OFFSETS = "SELECT queue, partition_no, next_offset FROM broker_offset"
+# Whoever there is has had the time to say so.
+OF_OLD = "for _, key in ipairs(redis.call('KEYS', '*group:agents')) do redis.call('HSET', key, '', '1') end return 'done'"
 # What is for data goes to treatment as well.
 MISSENT = """
     INSERT INTO outbox (shard, message_id, destination, envelope, not_before, created_at)

@@ -96,13 +96,13 @@ class World:
 class Agent:
     """One process. `name` is its own in the rows of the store."""
 
-    def __init__(self, deployment, types, number, workers, program):
+    def __init__(self, deployment, types, number, words, program):
         self.types = types
         self.number = number
         self.log_path = os.path.join(deployment.folder, f"agent-{number}.log")
         with open(self.log_path, "wb") as log:
             self.process = subprocess.Popen(
-                [program, *deployment.command("agent", types, "--workers", workers)[1:]],
+                [program, *deployment.command("agent", types, *words)[1:]],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
         wait_until(lambda: self.name or self.process.poll() is not None, f"agents {types} start")
@@ -165,8 +165,9 @@ class Agents:
         if kind is not None:
             print("\n".join(f"    agent-{a.number} {a.types}\n{a.log[-1500:]}" for a in self.started), flush=True)
 
-    def start(self, types, workers=1, program=None):
-        agent = Agent(self.deployment, types, len(self.started) + 1, workers, program or self.deployment.program)
+    def start(self, types, workers=1, program=None, options=()):
+        words = ("--workers", workers, *options)
+        agent = Agent(self.deployment, types, len(self.started) + 1, words, program or self.deployment.program)
         self.started.append(agent)
         return agent
 
