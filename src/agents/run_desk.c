@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agents/own_run.h"
 #include "storage/catalogue_store.h"
 #include "storage/customers.h"
 
@@ -89,17 +90,22 @@ static enum cvm_status load_catalogue(struct cvm_run_desk *desk, int64_t version
     return status;
 }
 
-static enum cvm_status open_engine(struct cvm_run_desk *desk, int64_t version,
-                                   const struct cvm_catalogue **out_catalogue,
-                                   struct cvm_error *err)
+static struct cvm_engine_options engine_options(const struct cvm_run_desk *desk)
 {
-    struct cvm_engine_options options = {
+    return (struct cvm_engine_options){
         .store_url = desk->site->store_url,
         .privacy = desk->site->privacy,
         .context = desk->context,
         .thread_count = desk->threads,
         .chunk_size = desk->site->chunk_size,
     };
+}
+
+static enum cvm_status open_engine(struct cvm_run_desk *desk, int64_t version,
+                                   const struct cvm_catalogue **out_catalogue,
+                                   struct cvm_error *err)
+{
+    struct cvm_engine_options options = engine_options(desk);
     desk->arena = cvm_arena_create(ARENA_BYTES_MAX);
     if (desk->arena == NULL) {
         return CVM_FAIL(err, CVM_E_LIMIT, "no memory for a run");
@@ -171,6 +177,24 @@ static enum cvm_status open_job(struct cvm_run_desk *desk, const struct cvm_run_
     return status;
 }
 
+/* The job of the process. Who is one of many values with an engine of its own. */
+static enum cvm_status open_own(struct cvm_run_desk *desk, const struct cvm_run_ticket *ticket,
+                                struct cvm_run_job **out_job, struct cvm_error *err)
+{
+    struct cvm_own_run *own = desk->site->own_run;
+    struct cvm_engine_options options = engine_options(desk);
+    enum cvm_status status = CVM_OK;
+    options.catalogue = cvm_own_run_engine(own)->catalogue;
+    if (desk->threads == 1 && desk->engine == NULL) {
+        status = cvm_engine_open(&options, &desk->engine, err);
+    }
+    if (status != CVM_OK || ticket->run_id == NULL) {
+        *out_job = cvm_own_run_job(own);
+        return status;
+    }
+    return cvm_own_run_join(own, ticket->run_id, (size_t)ticket->parts, out_job, err);
+}
+
 enum cvm_status cvm_run_desk_open(struct cvm_run_desk *desk, const struct cvm_run_ticket *ticket,
                                   struct cvm_store *writer, struct cvm_run_job **out_job,
                                   bool *out_is_new, struct cvm_error *err)
@@ -178,7 +202,10 @@ enum cvm_status cvm_run_desk_open(struct cvm_run_desk *desk, const struct cvm_ru
     const struct cvm_catalogue *catalogue = NULL;
     bool is_same = desk->job != NULL && desk->run_id != NULL && ticket->run_id != NULL &&
                    strcmp(desk->run_id, ticket->run_id) == 0;
-    *out_is_new = !is_same;
+    *out_is_new = !is_same && desk->site->own_run == NULL;
+    if (desk->site->own_run != NULL) {
+        return open_own(desk, ticket, out_job, err);
+    }
     if (is_same) {
         *out_job = desk->job;
         return CVM_OK;
@@ -201,15 +228,16 @@ enum cvm_status cvm_run_desk_open(struct cvm_run_desk *desk, const struct cvm_ru
 
 int64_t cvm_run_desk_catalogue_version(const struct cvm_run_desk *desk)
 {
-    return desk->engine->catalogue->version;
+    return cvm_run_desk_engine(desk)->catalogue->version;
 }
 
 int64_t cvm_run_desk_last_batch(const struct cvm_run_desk *desk)
 {
-    return desk->engine->last_batch;
+    return cvm_run_desk_engine(desk)->last_batch;
 }
 
 struct cvm_engine *cvm_run_desk_engine(const struct cvm_run_desk *desk)
 {
-    return desk->engine;
+    bool is_own = desk->site->own_run != NULL && desk->engine == NULL;
+    return is_own ? cvm_own_run_engine(desk->site->own_run) : desk->engine;
 }

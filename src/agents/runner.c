@@ -80,7 +80,10 @@ struct turning {
 
 static struct cvm_turn_key key_of(const struct turning *turning)
 {
-    struct cvm_turn_key key = {.consumer = turning->runner->options.kind->name};
+    struct cvm_turn_key key = {
+        .consumer = turning->runner->options.kind->name,
+        .is_light = turning->runner->options.site->own_run != NULL,
+    };
     memcpy(key.message_id, turning->turn.message->id.bytes, sizeof(key.message_id));
     return key;
 }
@@ -313,12 +316,14 @@ static enum cvm_turn_end take_turn(struct turning *turning, struct cvm_turn_repo
     struct cvm_error *err = &report->err;
     bool wanted = true;
     enum cvm_status status = read_payload(turning, err);
+    report->status = status;
     if (status != CVM_OK) {
         return turning->workflow_id == NULL || turning->turn.payload == NULL
                    ? CVM_TURN_POISON
                    : end_failed(turning, status, report);
     }
     status = is_wanted(turning, &wanted, err);
+    report->status = status;
     if (status != CVM_OK) {
         return CVM_TURN_LATER;
     }
@@ -326,6 +331,7 @@ static enum cvm_turn_end take_turn(struct turning *turning, struct cvm_turn_repo
         return was_kept_after_all(turning) ? CVM_TURN_DUPLICATE : CVM_TURN_STALE;
     }
     status = work(turning, err);
+    report->status = status;
     if (status == CVM_OK) {
         return CVM_TURN_DONE;
     }

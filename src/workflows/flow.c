@@ -671,6 +671,7 @@ static enum cvm_status look(struct cvm_flow *flow, const char *workflow_id, int6
         .epoch = epoch,
         .pause_ms = pause_ms,
         .may_send = may_send,
+        .gives_up_at_once = flow->options.gives_up_at_once,
         .state = flow,
     };
     const struct cvm_progress_rows rows = {l.definition, &l.workflow, &l.steps, &means};

@@ -56,8 +56,9 @@ struct cvm_flow_options {
     /* Another reason to leave the agent of a step alone; NULL = none. */
     bool (*may_send)(void *state, const struct cvm_definition_step *step, int64_t *out_again_ms);
     void *may_send_state;
-    uint64_t seed;       /* of the pauses between attempts */
-    bool loses_messages; /* the broker is this process: what was on its way is gone with it */
+    uint64_t seed;         /* of the pauses between attempts */
+    bool gives_up_at_once; /* a step that fails is not tried again: who asked is told, and waits */
+    bool loses_messages;   /* the broker is this process: what was on its way is gone with it */
 };
 
 struct cvm_flow;
