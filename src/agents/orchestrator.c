@@ -18,7 +18,6 @@
 #define CONFIRM_MS        5000
 #define CLOCK_EVERY_MS    5000
 #define PURGE_EVERY_MS    3600000
-#define WORKFLOW_KEEP_MS  (INT64_C(90) * 24 * 3600 * 1000)
 #define ARENA_BYTES_MAX   ((size_t)256 << 20)
 
 struct partition {
@@ -253,8 +252,10 @@ static enum cvm_status look_at(struct cvm_orchestrator *orchestrator, struct cvm
     if (status == CVM_E_CONFLICT) {
         partition->epoch = 0; /* fenced */
     }
-    if (status == CVM_OK && own_workflow(orchestrator) != NULL &&
-        cvm_workflow_has_ended(seen.state)) {
+    /* Nobody would resume it while the command waits. */
+    bool is_over = status == CVM_OK &&
+                   (cvm_workflow_has_ended(seen.state) || seen.state == CVM_WORKFLOW_PAUSED);
+    if (is_over && own_workflow(orchestrator) != NULL) {
         cvm_own_run_end(orchestrator->options.site->own_run);
     }
     return status;
@@ -356,13 +357,8 @@ static enum cvm_status look_at_schedules(struct cvm_orchestrator *orchestrator,
 static enum cvm_status forget_old(struct cvm_orchestrator *orchestrator, struct cvm_store *store,
                                   struct cvm_error *err)
 {
-    int64_t now_ms = 0;
     (void)orchestrator;
-    enum cvm_status status = cvm_lease_now(store, &now_ms, err);
-    if (status == CVM_OK) {
-        status = cvm_turn_purge(store, now_ms - CVM_INBOX_KEEP_MS, err);
-    }
-    return status == CVM_OK ? cvm_workflow_purge(store, now_ms - WORKFLOW_KEEP_MS, err) : status;
+    return cvm_flow_forget(store, err);
 }
 
 static enum cvm_status look_at_clock(struct cvm_orchestrator *orchestrator, struct cvm_error *err)

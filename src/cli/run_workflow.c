@@ -15,8 +15,6 @@
 
 #define LOOK_MS         100
 #define TRIES_MAX       100
-#define DEAD_MAX        64
-#define LIST_MAX        1000
 #define ARENA_BYTES_MAX ((size_t)64 << 20)
 
 struct asking {
@@ -50,42 +48,24 @@ static enum cvm_status write_input(struct asking *asking, struct cvm_error *err)
 
 /* ---- what dead commands left ---- */
 
-struct dead {
-    struct cvm_arena *arena;
-    const char *mine;
-    const char *ids[DEAD_MAX];
-    size_t count;
-};
-
-static enum cvm_status note_dead(void *state, const struct cvm_workflow *workflow,
-                                 struct cvm_error *err)
-{
-    struct dead *dead = state;
-    bool is_run = strncmp(workflow->idempotency_key, "run/", 4) == 0;
-    if (!is_run || dead->count == DEAD_MAX || strcmp(workflow->workflow_id, dead->mine) == 0) {
-        return CVM_OK;
-    }
-    const char *id = cvm_arena_string(dead->arena, workflow->workflow_id);
-    dead->ids[dead->count++] = id;
-    return id != NULL ? CVM_OK : CVM_FAIL(err, CVM_E_LIMIT, "no memory for workflows");
-}
-
 /* Commands like this one that were killed: nobody else writes, so nobody works on theirs. */
 static enum cvm_status end_dead(const struct asking *asking, struct cvm_error *err)
 {
     struct cvm_store *store = asking->work->store;
-    struct dead dead = {.arena = asking->session->arena, .mine = asking->workflow.workflow_id};
+    struct cvm_arena *arena = asking->session->arena;
     enum cvm_status status = CVM_OK;
-    for (int state = 0; status == CVM_OK && state < CVM_WORKFLOW_STATES; state++) {
-        if (!cvm_workflow_has_ended((enum cvm_workflow_state)state)) {
-            status = cvm_workflow_list(store, dead.arena,
-                                       cvm_workflow_state_name((enum cvm_workflow_state)state), 0,
-                                       LIST_MAX, note_dead, &dead, err);
+    for (int64_t p = 0; status == CVM_OK && p < CVM_FLOW_PARTITIONS; p++) {
+        struct cvm_workflow_ids ids = {0};
+        status = cvm_workflow_open_ids(store, arena, p, &ids, err);
+        for (size_t i = 0; status == CVM_OK && i < ids.count; i++) {
+            struct cvm_workflow workflow;
+            enum cvm_workflow_state ended = CVM_WORKFLOW_CANCELLED;
+            status = cvm_workflow_lock(store, arena, ids.ids[i], &workflow, err);
+            if (status == CVM_OK && strncmp(workflow.idempotency_key, "run/", 4) == 0 &&
+                strcmp(ids.ids[i], asking->workflow.workflow_id) != 0) {
+                status = cvm_flow_order(store, arena, ids.ids[i], CVM_WORKFLOW_CANCEL, &ended, err);
+            }
         }
-    }
-    for (size_t i = 0; status == CVM_OK && i < dead.count; i++) {
-        enum cvm_workflow_state ended = CVM_WORKFLOW_CANCELLED;
-        status = cvm_flow_order(store, dead.arena, dead.ids[i], CVM_WORKFLOW_CANCEL, &ended, err);
     }
     return status;
 }
@@ -438,6 +418,17 @@ static void give_up(const struct embedded *embedded)
     cvm_db_rollback(db);
 }
 
+/* No other process may ever orchestrate on this store. The next run does what this one can not. */
+static void forget_old(const struct asking *asking)
+{
+    struct cvm_db *db = cvm_store_db(asking->work->store);
+    if (cvm_db_begin_light(db, NULL) == CVM_OK &&
+        cvm_flow_forget(asking->work->store, NULL) == CVM_OK) {
+        (void)!cvm_db_commit(db, NULL);
+    }
+    cvm_db_rollback(db);
+}
+
 static enum cvm_status carry_out(struct embedded *embedded, struct cvm_run_result **out_result,
                                  struct cvm_error *err)
 {
@@ -455,6 +446,7 @@ static enum cvm_status carry_out(struct embedded *embedded, struct cvm_run_resul
     if (status != CVM_OK) {
         give_up(embedded);
     }
+    forget_old(asking);
     *out_result = result;
     return status;
 }

@@ -147,24 +147,6 @@ CVM_MUST_CHECK enum cvm_status cvm_run_loaded_decision(const struct cvm_catalogu
 /* run_values.c: scan, features and verdicts into memory->values, blocks into the store as they end.
  */
 CVM_MUST_CHECK enum cvm_status cvm_run_make_values(struct cvm_run_job *job, struct cvm_error *err);
-/* The same of some shards into columns of the caller's, and nothing into the store. Changes nothing
- * of the job but the count of shards that have ended, so several threads may do it. */
-struct cvm_run_scan {
-    struct cvm_engine *engine; /* of the calling thread */
-    size_t first_shard;
-    size_t shard_count;
-    struct cvm_shard_values *values; /* of these shards */
-    struct cvm_column *households;   /* by worker of the engine, joined in the first; NULL = off */
-};
-struct cvm_run_seconds {
-    double features, values;
-};
-CVM_MUST_CHECK enum cvm_status cvm_run_scan_shards(struct cvm_run_job *job,
-                                                   const struct cvm_run_scan *scan,
-                                                   struct cvm_run_seconds *seconds,
-                                                   struct cvm_error *err);
-/* Empty columns of a shard. */
-void cvm_run_init_values(const struct cvm_run_job *job, struct cvm_shard_values *values);
 /* Blocks that were not stored during the scan: household limits change values after it, and who
  * takes parts has not scanned. The body of a thread; the job is its state. */
 enum cvm_status cvm_run_write_blocks(void *job, struct cvm_error *err);

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/run_internal.h"
+#include "engine/run_scan.h"
 
 #define PART_VERSION 1
 

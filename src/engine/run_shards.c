@@ -1,7 +1,7 @@
 /* Whom a run looks at: ranges of customer keys. */
 #include <stdlib.h>
 
-#include "engine/run_internal.h"
+#include "engine/run_scan.h"
 
 static int compare_shards(const void *a, const void *b)
 {

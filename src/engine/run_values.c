@@ -1,7 +1,7 @@
 #include <stdlib.h>
 
 #include "engine/needed.h"
-#include "engine/run_internal.h"
+#include "engine/run_scan.h"
 
 /* Blocks are committed together until this much is written: one sync for many shards. */
 #define BLOCK_COMMIT_BYTES ((size_t)32 << 20)

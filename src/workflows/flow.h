@@ -103,6 +103,9 @@ CVM_MUST_CHECK enum cvm_status cvm_flow_recover(struct cvm_flow *flow, const cha
                                                 int64_t epoch, struct cvm_flow_look *out_look,
                                                 struct cvm_error *err);
 
+/* Marks of messages and workflows that nobody will ask for any more (7 and 90 days). */
+CVM_MUST_CHECK enum cvm_status cvm_flow_forget(struct cvm_store *store, struct cvm_error *err);
+
 /* What an agent is taken for at present: for metrics. */
 enum cvm_breaker_state cvm_flow_breaker(const struct cvm_flow *flow, const char *agent);
 
