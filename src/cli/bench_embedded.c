@@ -2,6 +2,7 @@
  * pairs, now the one first and now the other, each withdrawing what the run before it decided.
  */
 #include <string.h>
+#include <time.h>
 
 #include "cli/bench.h"
 #include "cli/run_workflow.h"
@@ -12,21 +13,27 @@ struct pairing {
     struct cvm_session *session;
     struct cvm_work work;
     struct cvm_run_request request;
-    double seconds[2][PAIRS_MAX]; /* directly, by the workflow */
+    struct series {
+        double seconds[PAIRS_MAX];
+        double processor[PAIRS_MAX]; /* the same, of all threads */
+    } ways[2];                       /* directly, by the workflow */
     double ratios[PAIRS_MAX];
+    double processor_ratios[PAIRS_MAX];
 };
 
-static enum cvm_status run_once(struct pairing *pairing, bool by_workflow, double *out_seconds,
+static enum cvm_status run_once(struct pairing *pairing, size_t way, size_t pair,
                                 char digest[CVM_DIGEST_TEXT_SIZE], struct cvm_error *err)
 {
     const struct cvm_context *context = &pairing->session->context;
     struct cvm_work *work = &pairing->work;
     struct cvm_run_result *result = NULL;
     double start = cvm_context_seconds(context);
-    enum cvm_status status = by_workflow ? cvm_run_embedded(work, &pairing->request, &result, err)
-                                         : cvm_run(work->engine, work->store, &pairing->request,
-                                                   pairing->session->arena, &result, err);
-    *out_seconds = cvm_context_seconds(context) - start;
+    clock_t worked = clock();
+    enum cvm_status status = way == 1 ? cvm_run_embedded(work, &pairing->request, &result, err)
+                                      : cvm_run(work->engine, work->store, &pairing->request,
+                                                pairing->session->arena, &result, err);
+    pairing->ways[way].seconds[pair] = cvm_context_seconds(context) - start;
+    pairing->ways[way].processor[pair] = (double)(clock() - worked) / CLOCKS_PER_SEC;
     if (status == CVM_OK && result->was_done_before) {
         status = CVM_FAIL(err, CVM_E_CONFLICT, "run '%s' was done before: nothing to measure",
                           result->run_id);
@@ -44,29 +51,34 @@ static enum cvm_status measure_pair(struct pairing *pairing, size_t pair, struct
     char digests[2][CVM_DIGEST_TEXT_SIZE];
     enum cvm_status status = CVM_OK;
     for (size_t i = 0; status == CVM_OK && i < 2; i++) {
-        size_t which = (pair + i) % 2;
-        status = run_once(pairing, which == 1, &pairing->seconds[which][pair], digests[which], err);
+        size_t way = (pair + i) % 2;
+        status = run_once(pairing, way, pair, digests[way], err);
     }
     if (status == CVM_OK && strcmp(digests[0], digests[1]) != 0) {
         status = CVM_FAIL(err, CVM_E_INTERNAL, "the workflow made another plan than the pipeline");
     }
     if (status == CVM_OK) {
-        pairing->ratios[pair] = pairing->seconds[1][pair] / pairing->seconds[0][pair];
+        const struct series *ways = pairing->ways;
+        pairing->ratios[pair] = ways[1].seconds[pair] / ways[0].seconds[pair];
+        pairing->processor_ratios[pair] = ways[1].processor[pair] / ways[0].processor[pair];
     }
     return status;
 }
 
 static void tell(struct pairing *pairing, size_t count, struct cvm_bench_sample *sample)
 {
-    struct cvm_bench_spread direct = cvm_bench_spread_of(pairing->seconds[0], count);
-    struct cvm_bench_spread workflow = cvm_bench_spread_of(pairing->seconds[1], count);
+    static const char *const names[] = {"run_directly", "run_by_workflow"};
+    for (size_t way = 0; way < 2; way++) {
+        struct cvm_bench_spread spread = cvm_bench_spread_of(pairing->ways[way].seconds, count);
+        cvm_bench_add_result(sample, names[way], spread.median, "s");
+    }
     struct cvm_bench_spread ratio = cvm_bench_spread_of(pairing->ratios, count);
-    cvm_bench_add_result(sample, "run_directly", direct.median, "s");
-    cvm_bench_add_result(sample, "run_by_workflow", workflow.median, "s");
+    struct cvm_bench_spread processor = cvm_bench_spread_of(pairing->processor_ratios, count);
     cvm_bench_add_result(sample, "run_pairs", (double)count, "pairs");
     cvm_bench_add_result(sample, "run_ratio_best", ratio.best, "x");
     cvm_bench_add_result(sample, "run_ratio_median", ratio.median, "x");
     cvm_bench_add_result(sample, "run_ratio_worst", ratio.worst, "x");
+    cvm_bench_add_result(sample, "run_processor_ratio_median", processor.median, "x");
 }
 
 enum cvm_status cvm_bench_embedded(struct cvm_bench *bench, struct cvm_bench_sample *out_sample,
@@ -77,7 +89,6 @@ enum cvm_status cvm_bench_embedded(struct cvm_bench *bench, struct cvm_bench_sam
         .access = CVM_DB_WRITE, .needs_engine = true, .threads = bench->threads};
     struct pairing *pairing = CVM_NEW(session->arena, struct pairing);
     size_t count = bench->repeats < PAIRS_MAX ? (size_t)bench->repeats : PAIRS_MAX;
-    double warm_up = 0;
     char digest[CVM_DIGEST_TEXT_SIZE];
     if (pairing == NULL) {
         return CVM_FAIL(err, CVM_E_LIMIT, "no memory for a bench");
@@ -98,7 +109,7 @@ enum cvm_status cvm_bench_embedded(struct cvm_bench *bench, struct cvm_bench_sam
     if (status != CVM_OK) {
         return status;
     }
-    status = run_once(pairing, false, &warm_up, digest, err); /* nothing to withdraw yet */
+    status = run_once(pairing, 0, 0, digest, err); /* nothing to withdraw yet */
     for (size_t pair = 0; status == CVM_OK && pair < count; pair++) {
         status = measure_pair(pairing, pair, err);
     }

@@ -44,7 +44,7 @@ static const struct bench_kind {
     {"run", cvm_bench_fill_store, cvm_bench_run, false, false, false, 0},
     {"cache", cvm_bench_fill_store, cvm_bench_cache, false, true, false, 0},
     {"agents", cvm_bench_fill_store, cvm_bench_agents, true, true, false, 0},
-    {"embedded", cvm_bench_fill_store, cvm_bench_embedded, true, true, false, 0},
+    {"embedded", cvm_bench_fill_store, cvm_bench_embedded, false, true, false, 0},
     {"broker", NULL, cvm_bench_broker, true, true, false, 0},
     {"workflow", NULL, cvm_bench_workflow, false, true, false, WORKFLOWS_DEFAULT},
 };
@@ -532,8 +532,9 @@ const struct cvm_command cvm_command_bench = {
         "Measure ingest, journey, read, rules, recommend, allocate, run, cache, broker, workflow",
     .details =
         "Makes a base in a temporary folder, which is removed afterwards; with --store the\n"
-        "named store is measured instead (not for ingest, read, rules and allocate; run adds\n"
-        "its runs to it), with --postgres one on a server. Each repeat is a process of its\n"
+        "named store is measured instead (not for ingest, read, rules and allocate; run and\n"
+        "embedded add their runs to it), with --postgres one on a server. Each repeat is a process "
+        "of its\n"
         "own, so that its peak of memory stands alone.\n\n"
         "ingest is NDJSON to rows and packed journeys, beside bare loading of the same rows:\n"
         "prepared inserts of SQLite, or COPY. journey is the features of all customers, and\n"
