@@ -20,6 +20,29 @@ struct cvm_run_desk {
     const char *run_id; /* as in the ticket */
 };
 
+static struct cvm_engine_options engine_options(const struct cvm_run_desk *desk)
+{
+    return (struct cvm_engine_options){
+        .store_url = desk->site->store_url,
+        .privacy = desk->site->privacy,
+        .context = desk->context,
+        .thread_count = desk->threads,
+        .chunk_size = desk->site->chunk_size,
+    };
+}
+
+/* Who is one of many that work at the process' own run values with an engine of its own: open
+ * before there are parts. */
+static enum cvm_status open_own_engine(struct cvm_run_desk *desk, struct cvm_error *err)
+{
+    struct cvm_engine_options options = engine_options(desk);
+    if (desk->site->own_run == NULL || desk->threads != 1) {
+        return CVM_OK;
+    }
+    options.catalogue = cvm_own_run_engine(desk->site->own_run)->catalogue;
+    return cvm_engine_open(&options, &desk->engine, err);
+}
+
 enum cvm_status cvm_run_desk_create(const struct cvm_agent_site *site,
                                     const struct cvm_context *context, size_t threads,
                                     struct cvm_run_desk **out_desk, struct cvm_error *err)
@@ -31,11 +54,16 @@ enum cvm_status cvm_run_desk_create(const struct cvm_agent_site *site,
     desk->site = site;
     desk->context = context;
     desk->threads = threads;
+    enum cvm_status status = open_own_engine(desk, err);
+    if (status != CVM_OK) {
+        free(desk);
+        return status;
+    }
     *out_desk = desk;
     return CVM_OK;
 }
 
-void cvm_run_desk_clear(struct cvm_run_desk *desk)
+static void close_run(struct cvm_run_desk *desk)
 {
     cvm_run_close(desk->job);
     cvm_engine_close(desk->engine);
@@ -46,10 +74,17 @@ void cvm_run_desk_clear(struct cvm_run_desk *desk)
     desk->run_id = NULL;
 }
 
+void cvm_run_desk_clear(struct cvm_run_desk *desk)
+{
+    if (desk->site->own_run == NULL) { /* which is its command's */
+        close_run(desk);
+    }
+}
+
 void cvm_run_desk_destroy(struct cvm_run_desk *desk)
 {
     if (desk != NULL) {
-        cvm_run_desk_clear(desk);
+        close_run(desk);
         free(desk);
     }
 }
@@ -88,17 +123,6 @@ static enum cvm_status load_catalogue(struct cvm_run_desk *desk, int64_t version
     }
     cvm_store_close(reader);
     return status;
-}
-
-static struct cvm_engine_options engine_options(const struct cvm_run_desk *desk)
-{
-    return (struct cvm_engine_options){
-        .store_url = desk->site->store_url,
-        .privacy = desk->site->privacy,
-        .context = desk->context,
-        .thread_count = desk->threads,
-        .chunk_size = desk->site->chunk_size,
-    };
 }
 
 static enum cvm_status open_engine(struct cvm_run_desk *desk, int64_t version,
@@ -177,20 +201,14 @@ static enum cvm_status open_job(struct cvm_run_desk *desk, const struct cvm_run_
     return status;
 }
 
-/* The job of the process. Who is one of many values with an engine of its own. */
-static enum cvm_status open_own(struct cvm_run_desk *desk, const struct cvm_run_ticket *ticket,
-                                struct cvm_run_job **out_job, struct cvm_error *err)
+static enum cvm_status open_own(const struct cvm_run_desk *desk,
+                                const struct cvm_run_ticket *ticket, struct cvm_run_job **out_job,
+                                struct cvm_error *err)
 {
     struct cvm_own_run *own = desk->site->own_run;
-    struct cvm_engine_options options = engine_options(desk);
-    enum cvm_status status = CVM_OK;
-    options.catalogue = cvm_own_run_engine(own)->catalogue;
-    if (desk->threads == 1 && desk->engine == NULL) {
-        status = cvm_engine_open(&options, &desk->engine, err);
-    }
-    if (status != CVM_OK || ticket->run_id == NULL) {
+    if (ticket->run_id == NULL) {
         *out_job = cvm_own_run_job(own);
-        return status;
+        return CVM_OK;
     }
     return cvm_own_run_join(own, ticket->run_id, (size_t)ticket->parts, out_job, err);
 }
