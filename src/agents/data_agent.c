@@ -26,7 +26,7 @@ static void tell_run(const struct cvm_run_desk *desk, const struct cvm_run_job *
 }
 
 /* Whoever begins a run frees what dead ones held, so nobody else may be at work: one whose workflow
- * is open is not dead. */
+ * is open is not dead. The only writer of a store need not ask. */
 struct others {
     struct cvm_arena *arena;
     const char *mine;
@@ -72,7 +72,10 @@ static enum cvm_status name_run(const struct cvm_turn *turn, struct cvm_store *s
     const struct cvm_slice *id = &turn->message->workflow_id;
     struct cvm_db *db = cvm_store_db(store);
     struct cvm_workflow workflow;
-    if (id->length == 0) {
+    const struct cvm_slice *named = &turn->message->run_id;
+    bool is_named =
+        named->length == strlen(run_id) && memcmp(named->data, run_id, named->length) == 0;
+    if (id->length == 0 || is_named) {
         return CVM_OK;
     }
     const char *workflow_id = cvm_arena_copy(turn->arena, id->data, id->length);
@@ -110,7 +113,7 @@ static enum cvm_status begin_run(struct cvm_desks *worker, const struct cvm_turn
     if (status == CVM_OK) {
         status = cvm_run_find_done(job, &done, err);
     }
-    if (status == CVM_OK && done == NULL) {
+    if (status == CVM_OK && done == NULL && turn->site->own_run == NULL) {
         status = check_others(turn, writer, job, err);
     }
     if (status == CVM_OK && done == NULL) {

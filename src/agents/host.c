@@ -7,6 +7,7 @@
 
 #include "agents/adjuster.h"
 #include "agents/orchestrator.h"
+#include "agents/own_run.h"
 #include "agents/registry.h"
 #include "agents/runner.h"
 #include "agents/scale.h"
@@ -211,6 +212,24 @@ static void finish(struct worker *worker, struct cvm_broker_link *link,
     }
 }
 
+/* The command that waits for a run of its own is told what its agents met. */
+static void tell_own_run(const struct cvm_host *host, const struct cvm_turn_report *report)
+{
+    struct cvm_own_run *own = host->options.site->own_run;
+    bool has_failed = report->end >= CVM_TURN_FAILED;
+    if (own != NULL && has_failed) {
+        cvm_own_run_fail(own, report->status, &report->err, report->end != CVM_TURN_FAILED);
+    }
+}
+
+static void note_failure(struct cvm_host *host, enum cvm_status status, const struct cvm_error *err)
+{
+    atomic_store(&host->has_failed, true);
+    if (host->options.site->own_run != NULL) {
+        cvm_own_run_fail(host->options.site->own_run, status, err, true);
+    }
+}
+
 static void take_turn(struct worker *worker, struct cvm_broker_link *link,
                       struct cvm_runner *runner, struct holding *holding, struct cvm_text *text)
 {
@@ -227,6 +246,7 @@ static void take_turn(struct worker *worker, struct cvm_broker_link *link,
     holding->is_held = must_hold(worker, holding, &report);
     cvm_adjuster_ended(host->adjuster, worker->pool_no, &report);
     atomic_fetch_add(&host->counts[report.end], 1);
+    tell_own_run(host, &report);
     if (message->workflow_id.length > 0 &&
         (report.end == CVM_TURN_DONE || report.end == CVM_TURN_FAILED)) {
         hint(worker, link, message, &report);
@@ -348,7 +368,7 @@ static enum cvm_status work(void *state, struct cvm_error *err)
         }
     }
     if (status != CVM_OK) {
-        atomic_store(&worker->host->has_failed, true);
+        note_failure(worker->host, status, err);
     }
     return status;
 }
@@ -386,7 +406,9 @@ static enum cvm_status orchestrate_with(struct cvm_host *host,
     while (!must_stop(host)) {
         struct cvm_orchestrator_look look = {0};
         status = cvm_orchestrator_look(orchestrator, link, &look, err);
-        if (status == CVM_E_UNAVAILABLE || status == CVM_E_TIMEOUT) {
+        bool may_come_back = host->options.site->own_run == NULL &&
+                             (status == CVM_E_UNAVAILABLE || status == CVM_E_TIMEOUT);
+        if (may_come_back) {
             CVM_LOG(host->options.context->log, CVM_LOG_WARN, "store_unavailable",
                     CVM_TEXT("why", err->message));
             pause_a_little();
@@ -425,7 +447,7 @@ static enum cvm_status orchestrate(void *state, struct cvm_error *err)
     cvm_broker_link_close(link);
     cvm_orchestrator_destroy(orchestrator);
     if (status != CVM_OK) {
-        atomic_store(&host->has_failed, true);
+        note_failure(host, status, err);
     }
     return status == CVM_E_UNAVAILABLE && must_stop(host) ? CVM_OK : status;
 }
@@ -611,6 +633,9 @@ enum cvm_status cvm_host_stop(struct cvm_host *host, struct cvm_error *err)
         return CVM_OK;
     }
     atomic_store(&host->is_stopping, true);
+    if (host->options.is_alone) {
+        cvm_broker_end_waiting(host->options.broker);
+    }
     for (size_t w = 0; w < host->worker_count; w++) {
         status = join(host->workers[w].thread, status, err);
     }

@@ -46,6 +46,13 @@ cvm_agent_process_check(struct cvm_session *session,
 CVM_MUST_CHECK enum cvm_status cvm_agent_process_close(struct cvm_agent_process *process,
                                                        struct cvm_error *err);
 
+/* What every agent of this process is lent, but for the shelf; the writer is to be destroyed. */
+CVM_MUST_CHECK enum cvm_status cvm_session_site(const struct cvm_session *session,
+                                                struct cvm_store *store,
+                                                struct cvm_agent_site *out_site,
+                                                struct cvm_error *err);
+void cvm_process_name(char name[CVM_PROCESS_NAME_SIZE]);
+
 /* The broker of the configuration, with the store's prefix. */
 CVM_MUST_CHECK enum cvm_status cvm_session_broker(struct cvm_session *session,
                                                   struct cvm_store *store, char prefix[40],

@@ -420,6 +420,13 @@ static uint64_t hold(struct cvm_broker_holding *holding, void *item)
     return tag;
 }
 
+void cvm_broker_end_waiting(struct cvm_broker *broker)
+{
+    if (broker->backend->end_waiting != NULL) {
+        broker->backend->end_waiting(broker);
+    }
+}
+
 enum cvm_status cvm_broker_receive(struct cvm_broker_link *link, struct cvm_delivery *deliveries,
                                    size_t max, int timeout_ms, size_t *out_count,
                                    struct cvm_error *err)

@@ -154,6 +154,10 @@ CVM_MUST_CHECK enum cvm_status cvm_broker_receive(struct cvm_broker_link *link,
                                                   int timeout_ms, size_t *out_count,
                                                   struct cvm_error *err);
 
+/* From now on no call of receive waits, and who waits returns: this process ends. A broker in the
+ * process does so; with a server the time of the call runs out. On any thread. */
+void cvm_broker_end_waiting(struct cvm_broker *broker);
+
 /* Done with, after the work is committed. CVM_E_CONFLICT: the link lost the broker or the partition
  * in between, so the envelope comes again, which the inbox absorbs. */
 CVM_MUST_CHECK enum cvm_status cvm_broker_ack(struct cvm_broker_link *link, uint64_t tag,

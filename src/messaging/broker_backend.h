@@ -45,6 +45,7 @@ struct cvm_broker_backend {
     enum cvm_status (*receive)(struct cvm_broker_link *link, struct cvm_delivery *deliveries,
                                size_t max, int timeout_ms, size_t *out_count,
                                struct cvm_error *err);
+    void (*end_waiting)(struct cvm_broker *broker); /* on any thread; NULL = it can not */
     enum cvm_status (*settle)(struct cvm_broker_link *link, void *held, enum cvm_settling how,
                               struct cvm_error *err);
     enum cvm_status (*depth)(struct cvm_broker_link *link, const char *queue,

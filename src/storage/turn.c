@@ -56,8 +56,9 @@ enum cvm_status cvm_turn_begin(struct cvm_store *store, const struct cvm_turn_ke
     struct cvm_turn_transaction turn = {
         .store = store, .is_part = cvm_db_in_transaction(db), .is_new = true};
     bool is_new = true;
-    enum cvm_status status =
-        turn.is_part ? run_sql(db, CVM_SQL_TURN_SAVEPOINT, err) : cvm_db_begin(db, err);
+    enum cvm_status status = turn.is_part    ? run_sql(db, CVM_SQL_TURN_SAVEPOINT, err)
+                             : key->is_light ? cvm_db_begin_light(db, err)
+                                             : cvm_db_begin(db, err);
     if (status != CVM_OK) {
         return status;
     }

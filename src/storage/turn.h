@@ -20,6 +20,7 @@
 struct cvm_turn_key {
     const char *resource; /* of a lease (lease.h) that must be held under `epoch`; NULL = none */
     int64_t epoch;
+    bool is_light;        /* as in cvm_db_begin_light() */
     const char *consumer; /* kind of agent that the message is for; NULL = no message */
     unsigned char message_id[CVM_TURN_MESSAGE_ID_BYTES];
     const struct cvm_broker_offset *offset; /* moved with a new message; NULL = the broker's own */
