@@ -7,6 +7,7 @@
 
 #include "agents/adjuster.h"
 #include "agents/orchestrator.h"
+#include "agents/registry.h"
 #include "agents/runner.h"
 #include "agents/scale.h"
 #include "base/hash.h"
@@ -15,7 +16,6 @@
 #include "base/threads.h"
 #include "messaging/broker.h"
 #include "storage/broker_offset.h"
-#include "storage/state.h"
 
 #define RECEIVE_MS     250 /* how long nobody looks whether it shall stop */
 #define CONFIRM_MS     5000
@@ -430,45 +430,41 @@ static enum cvm_status orchestrate(void *state, struct cvm_error *err)
 
 /* ---- heartbeat ---- */
 
-static void write_member(const struct cvm_host *host, struct cvm_text *value)
+/* Where the state is away nobody sees us, and nothing else happens. */
+static void say_that_we_are_there(struct cvm_host *host)
 {
-    struct cvm_json_writer json;
-    cvm_json_init(&json, value, false);
-    cvm_json_object(&json);
-    cvm_json_key_string(&json, "version", host->options.site->version);
-    cvm_json_key_int(&json, "incarnation", host->options.incarnation);
-    cvm_json_key_string(&json, "state", must_stop(host) ? "draining" : "ready");
-    cvm_json_key_int(&json, "in_flight", atomic_load(&host->in_flight));
-    cvm_json_key(&json, "workers");
-    cvm_json_object(&json);
-    for (size_t p = 0; p < host->options.pool_count; p++) {
-        cvm_json_key_int(&json, host->options.pools[p].queue,
-                         (int64_t)cvm_adjuster_wanted(host->adjuster, p));
+    struct cvm_registry_pool pools[CVM_HOST_POOLS_MAX];
+    const struct cvm_host_options *options = &host->options;
+    for (size_t p = 0; p < options->pool_count; p++) {
+        pools[p] = (struct cvm_registry_pool){options->pools[p].queue,
+                                              (int64_t)cvm_adjuster_wanted(host->adjuster, p)};
     }
-    cvm_json_object_end(&json);
-    cvm_json_object_end(&json);
+    const struct cvm_registry_process process = {
+        .name = options->name,
+        .version = options->site->version,
+        .incarnation = options->incarnation,
+        .beat_ms = cvm_context_now_ms(options->context),
+        .is_draining = must_stop(host),
+        .orchestrates = options->orchestrates,
+        .in_flight = atomic_load(&host->in_flight),
+        .pools = pools,
+        .pool_count = options->pool_count,
+    };
+    (void)!cvm_registry_say(options->state, options->context, &process, NULL);
 }
 
 static enum cvm_status beat(void *state, struct cvm_error *err)
 {
     struct cvm_host *host = state;
-    struct cvm_text value;
+    const struct cvm_host_options *options = &host->options;
     (void)err;
-    cvm_text_init(&value, CVM_STATE_VALUE_MAX);
-    struct cvm_state_member member = {
-        .group = "agents", .member = host->options.name, .ttl_ms = CVM_HEARTBEAT_LIFE_MS};
-    for (int i = 0; !must_stop(host); i++) {
+    for (int i = 0; !must_stop(host) || atomic_load(&host->in_flight) > 0; i++) {
         if (i % (CVM_HEARTBEAT_MS / PAUSE_MS) == 0) {
-            cvm_text_clear(&value);
-            write_member(host, &value);
-            member.value = cvm_text_string(&value);
-            /* Where the state is away nobody sees us, and nothing else happens. */
-            (void)!cvm_state_announce(host->options.state, host->options.context, &member, NULL);
+            say_that_we_are_there(host);
         }
         pause_a_little();
     }
-    cvm_text_finish(&value);
-    (void)!cvm_state_leave(host->options.state, host->options.context, &member, NULL);
+    (void)!cvm_registry_leave(options->state, options->context, options->name, NULL);
     return CVM_OK;
 }
 

@@ -235,10 +235,22 @@ static enum cvm_status keep_failure(struct turning *turning, enum cvm_status fai
     return status;
 }
 
+/* Of who dies in its turn this is the last word: what it was at. */
+static void log_beginning(const struct turning *turning)
+{
+    const struct cvm_envelope *message = turning->turn.message;
+    CVM_LOG(turning->context.log, CVM_LOG_DEBUG, "turn_began",
+            CVM_TEXT("agent", turning->runner->options.name),
+            CVM_TEXT("message", cvm_message_type_name(message->type)),
+            CVM_INT("attempt", message->attempt), CVM_TEXT("workflow", turning->workflow_id),
+            CVM_INT("step", turning->step.step_no), CVM_INT("shard", turning->step.shard_no));
+}
+
 static enum cvm_status work(struct turning *turning, struct cvm_error *err)
 {
     struct cvm_runner *runner = turning->runner;
     struct cvm_agent_writer *writer = runner->options.site->writer;
+    log_beginning(turning);
     enum cvm_status status = cvm_context_check(turning->turn.context, err);
     if (status == CVM_OK) {
         status =

@@ -8,6 +8,7 @@
 #include "agents/part_shelf.h"
 #include "base/hash.h"
 #include "base/threads.h"
+#include "cli/audit_key.h"
 #include "cli/paths.h"
 #include "cli/workflow_definitions.h"
 #include "messaging/broker.h"
@@ -44,6 +45,16 @@ enum cvm_status cvm_session_broker(struct cvm_session *session, struct cvm_store
                                    struct cvm_error *err)
 {
     return open_broker(session, store, (struct cvm_broker_offsets){NULL}, prefix, out_broker, err);
+}
+
+enum cvm_status cvm_session_state(struct cvm_session *session, struct cvm_store *store,
+                                  struct cvm_state **out_state, struct cvm_error *err)
+{
+    char prefix[40];
+    struct cvm_state_options options = {.prefix = prefix};
+    enum cvm_status status = name_prefix(store, prefix, err);
+    return status == CVM_OK ? cvm_state_open(session->config.state_url, &options, out_state, err)
+                            : status;
 }
 
 /* ---- types ---- */
@@ -136,6 +147,12 @@ static enum cvm_status open_site(struct cvm_agent_process *process,
     if (process->site.writer == NULL) {
         return CVM_FAIL(err, CVM_E_LIMIT, "no memory for agents");
     }
+    bool has_key = false;
+    enum cvm_status status = cvm_audit_key_read(session, &process->audit_key, &has_key, err);
+    if (status != CVM_OK) {
+        return status;
+    }
+    process->site.audit_key = has_key ? &process->audit_key : NULL;
     if (cvm_session_broker_is_local(session)) {
         process->site.shelf = cvm_part_shelf_create();
         return process->site.shelf != NULL ? CVM_OK
@@ -147,13 +164,11 @@ static enum cvm_status open_site(struct cvm_agent_process *process,
 static enum cvm_status open_services(struct cvm_agent_process *process, struct cvm_error *err)
 {
     struct cvm_session *session = process->session;
-    struct cvm_state_options options = {.prefix = process->prefix};
     enum cvm_status status =
         open_broker(session, process->store, cvm_host_offsets(process->site.writer),
                     process->prefix, &process->broker, err);
-    return status == CVM_OK
-               ? cvm_state_open(session->config.state_url, &options, &process->state, err)
-               : status;
+    return status == CVM_OK ? cvm_session_state(session, process->store, &process->state, err)
+                            : status;
 }
 
 static void name_process(struct cvm_agent_process *process)
@@ -244,6 +259,7 @@ enum cvm_status cvm_agent_process_close(struct cvm_agent_process *process, struc
     cvm_part_shelf_destroy(process->site.shelf);
     cvm_agent_writer_destroy(process->site.writer);
     cvm_store_close(process->store);
+    cvm_signing_key_clear(&process->audit_key);
     *process = (struct cvm_agent_process){0};
     return status;
 }

@@ -244,12 +244,13 @@ static enum cvm_status set_consumer(const struct kafka_subscription *subscriptio
         /* Of an offset that is not kept any more: never skip without a word. */
         {"auto.offset.reset", keeps_offsets(subscription) ? "error" : "earliest"},
         {"partition.assignment.strategy", "range"},
-        {"session.timeout.ms", "15000"},
-        {"heartbeat.interval.ms", "3000"},
+        /* What a consumer that was killed held comes again after so long: the least that a server
+         * allows unless told otherwise. The library's own thread beats, also beside a long turn. */
+        {"session.timeout.ms", "6000"},
+        {"heartbeat.interval.ms", "1500"},
         /* Once it has so much, librdkafka before 2.2 asks for no more for a second: 16 MiB are some
          * 50,000 messages, and a message is a shard's work. */
         {"queued.max.messages.kbytes", "16384"},
-
         {"fetch.wait.max.ms", "100"},
     };
     enum cvm_status status = CVM_OK;
