@@ -8,6 +8,7 @@
 #include "agents/part_shelf.h"
 #include "base/hash.h"
 #include "base/threads.h"
+#include "cli/audit_key.h"
 #include "cli/paths.h"
 #include "cli/workflow_definitions.h"
 #include "messaging/broker.h"
@@ -28,13 +29,31 @@ static enum cvm_status name_prefix(struct cvm_store *store, char prefix[40], str
     return status;
 }
 
+static enum cvm_status open_broker(struct cvm_session *session, struct cvm_store *store,
+                                   struct cvm_broker_offsets offsets, char prefix[40],
+                                   struct cvm_broker **out_broker, struct cvm_error *err)
+{
+    enum cvm_status status = name_prefix(store, prefix, err);
+    struct cvm_broker_options options = {
+        .prefix = prefix, .offsets = offsets, .context = session->context};
+    return status == CVM_OK ? cvm_broker_open(session->config.broker_url, &options, out_broker, err)
+                            : status;
+}
+
 enum cvm_status cvm_session_broker(struct cvm_session *session, struct cvm_store *store,
                                    char prefix[40], struct cvm_broker **out_broker,
                                    struct cvm_error *err)
 {
+    return open_broker(session, store, (struct cvm_broker_offsets){NULL}, prefix, out_broker, err);
+}
+
+enum cvm_status cvm_session_state(struct cvm_session *session, struct cvm_store *store,
+                                  struct cvm_state **out_state, struct cvm_error *err)
+{
+    char prefix[40];
+    struct cvm_state_options options = {.prefix = prefix};
     enum cvm_status status = name_prefix(store, prefix, err);
-    struct cvm_broker_options options = {.prefix = prefix, .context = session->context};
-    return status == CVM_OK ? cvm_broker_open(session->config.broker_url, &options, out_broker, err)
+    return status == CVM_OK ? cvm_state_open(session->config.state_url, &options, out_state, err)
                             : status;
 }
 
@@ -128,6 +147,12 @@ static enum cvm_status open_site(struct cvm_agent_process *process,
     if (process->site.writer == NULL) {
         return CVM_FAIL(err, CVM_E_LIMIT, "no memory for agents");
     }
+    bool has_key = false;
+    enum cvm_status status = cvm_audit_key_read(session, &process->audit_key, &has_key, err);
+    if (status != CVM_OK) {
+        return status;
+    }
+    process->site.audit_key = has_key ? &process->audit_key : NULL;
     if (cvm_session_broker_is_local(session)) {
         process->site.shelf = cvm_part_shelf_create();
         return process->site.shelf != NULL ? CVM_OK
@@ -139,11 +164,11 @@ static enum cvm_status open_site(struct cvm_agent_process *process,
 static enum cvm_status open_services(struct cvm_agent_process *process, struct cvm_error *err)
 {
     struct cvm_session *session = process->session;
-    struct cvm_state_options options = {.prefix = process->prefix};
     enum cvm_status status =
-        cvm_session_broker(session, process->store, process->prefix, &process->broker, err);
+        open_broker(session, process->store, cvm_host_offsets(process->site.writer),
+                    process->prefix, &process->broker, err);
     if (status == CVM_OK) {
-        status = cvm_state_open(session->config.state_url, &options, &process->state, err);
+        status = cvm_session_state(session, process->store, &process->state, err);
     }
     /* What only this process sees says nothing of others on a broker that all share. */
     bool is_own = strncmp(session->config.state_url, "memory:", 7) == 0;
@@ -261,6 +286,7 @@ enum cvm_status cvm_agent_process_close(struct cvm_agent_process *process, struc
     cvm_part_shelf_destroy(process->site.shelf);
     cvm_agent_writer_destroy(process->site.writer);
     cvm_store_close(process->store);
+    cvm_signing_key_clear(&process->audit_key);
     *process = (struct cvm_agent_process){0};
     return status;
 }

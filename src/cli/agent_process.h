@@ -20,6 +20,7 @@ struct cvm_agent_process {
     struct cvm_session *session;
     struct cvm_store *store;
     struct cvm_agent_site site;
+    struct cvm_signing_key audit_key;
     struct cvm_context context; /* of the agents: what cancels the command lets them end a turn */
     struct cvm_broker *broker;
     struct cvm_state *state;
@@ -50,6 +51,11 @@ CVM_MUST_CHECK enum cvm_status cvm_session_broker(struct cvm_session *session,
                                                   struct cvm_store *store, char prefix[40],
                                                   struct cvm_broker **out_broker,
                                                   struct cvm_error *err);
+/* The shared state of the configuration, with the same prefix. */
+CVM_MUST_CHECK enum cvm_status cvm_session_state(struct cvm_session *session,
+                                                 struct cvm_store *store,
+                                                 struct cvm_state **out_state,
+                                                 struct cvm_error *err);
 bool cvm_session_broker_is_local(const struct cvm_session *session);
 
 #endif

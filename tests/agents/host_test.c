@@ -5,7 +5,9 @@
 #include <sched.h>
 
 #include "agents/adjuster.h"
+#include "agents/discovery.h"
 #include "agents/host.h"
+#include "agents/orchestrator.h"
 #include "agents/part_shelf.h"
 #include "agents/registry.h"
 #include "agents/request.h"
@@ -15,6 +17,7 @@
 #include "base/threads.h"
 #include "messaging/broker.h"
 #include "storage/agent_events.h"
+#include "storage/db_sql.h"
 #include "storage/state.h"
 #include "workflows/flow.h"
 
@@ -310,6 +313,78 @@ static void one_customer_goes_through_its_workflow(void **state)
     assert_completed(wait_for(desk, accept(desk, "treatment_selection", input)));
 }
 
+/* ---- who is there ---- */
+
+static void a_process_says_that_it_is_there_until_it_stops(void **state)
+{
+    struct desk *desk = *state;
+    struct cvm_registry registry = {.count = 0};
+    struct cvm_error err;
+    start_host(desk, "treatment", 3);
+    double until = cvm_context_seconds(&desk->context) + PATIENCE_MS / 1000;
+    while (registry.count == 0 && cvm_context_seconds(&desk->context) < until) {
+        must(cvm_registry_read(desk->state, &desk->context, desk->base->arena, &registry, &err),
+             &err);
+        (void)sched_yield();
+    }
+    assert_int_equal(registry.count, 1);
+    const struct cvm_registry_process *process = &registry.items[0];
+    assert_string_equal(process->name, "test.1");
+    assert_string_equal(process->version, "test");
+    assert_true(process->orchestrates && !process->is_draining);
+    assert_true(process->beat_ms >= process->incarnation && process->incarnation > 0);
+    assert_int_equal(process->pool_count, 1);
+    assert_string_equal(process->pools[0].queue, "treatment");
+    assert_int_equal(process->pools[0].workers, 3);
+    must(cvm_host_stop(desk->host, &err), &err);
+    desk->host = NULL;
+    must(cvm_registry_read(desk->state, &desk->context, desk->base->arena, &registry, &err), &err);
+    assert_int_equal(registry.count, 0);
+}
+
+static void what_another_version_says_is_read_as_far_as_it_goes(void **state)
+{
+    struct desk *desk = *state;
+    static const char *const values[] = {"{\"version\":\"9\",\"moods\":[1]}", "no JSON", ""};
+    struct cvm_registry registry;
+    struct cvm_error err;
+    for (size_t i = 0; i < 3; i++) {
+        char name[8];
+        (void)snprintf(name, sizeof(name), "p%zu", i);
+        struct cvm_state_member member = {"agents", name, values[i], 60000};
+        must(cvm_state_announce(desk->state, &desk->context, &member, &err), &err);
+    }
+    must(cvm_registry_read(desk->state, &desk->context, desk->base->arena, &registry, &err), &err);
+    assert_int_equal(registry.count, 3);
+    assert_string_equal(registry.items[0].version, "9");
+    assert_string_equal(registry.items[1].version, "");
+    assert_int_equal(registry.items[0].pool_count, 0);
+}
+
+static void the_audit_log_is_sealed_every_minute(void **state)
+{
+    struct desk *desk = *state;
+    struct cvm_db *db = cvm_store_db(desk->base->store);
+    struct cvm_orchestrator *orchestrator = NULL;
+    struct cvm_orchestrator_look look;
+    struct cvm_error err;
+    int64_t unsealed[2] = {0};
+    int64_t now_ms = cvm_context_now_ms(&desk->context);
+    desk->context.clock = cvm_clock_fixed(&now_ms);
+    struct cvm_orchestrator_options options = {
+        .site = &desk->site, .context = &desk->context, .name = "test.1", .incarnation = 1};
+    must(cvm_orchestrator_create(&options, &orchestrator, &err), &err);
+    for (int minute = 0; minute < 2; minute++) {
+        must(cvm_orchestrator_look(orchestrator, NULL, &look, &err), &err);
+        must(cvm_db_get_int(db, CVM_SQL_AUDIT_UNSEALED_COUNT, NULL, 0, &unsealed[minute], &err),
+             &err);
+        now_ms += 61000;
+    }
+    assert_true(unsealed[0] > 0);
+    assert_int_equal(unsealed[1], 0);
+    cvm_orchestrator_destroy(orchestrator);
+}
+
 /* ---- send and wait ---- */
 
 static void a_question_gets_its_answer(void **state)
@@ -354,10 +429,10 @@ static void nobody_there_is_a_time_out(void **state)
 
 static bool is_served(struct desk *desk, const char *queue)
 {
-    struct cvm_registry_found found;
+    struct cvm_servers found;
     struct cvm_error err;
-    must(cvm_registry_find(desk->state, &desk->context, queue, &found, &err), &err);
-    return found.processes > 0;
+    must(cvm_servers_find(desk->state, &desk->context, queue, &found, &err), &err);
+    return found.ready > 0;
 }
 
 static void who_is_not_there_is_not_waited_for_until_the_deadline(void **state)
@@ -598,7 +673,7 @@ static void who_ends_its_last_turn_still_says_that_it_is_there(void **state)
 {
     struct desk *desk = *state;
     struct cvm_host_options options;
-    struct cvm_registry_found found = {0};
+    struct cvm_servers found = {0};
     struct cvm_thread *stopper = NULL;
     struct cvm_error err;
     start_stalled_host(desk, &options);
@@ -606,14 +681,14 @@ static void who_ends_its_last_turn_still_says_that_it_is_there(void **state)
     wait_until(desk, &stall.at_work, 1);
     must(cvm_thread_start(stop_host, desk, &stopper, &err), &err);
     while (found.draining == 0) {
-        must(cvm_registry_find(desk->state, &desk->context, "stalled", &found, &err), &err);
+        must(cvm_servers_find(desk->state, &desk->context, "stalled", &found, &err), &err);
         (void)sched_yield();
     }
-    assert_int_equal(found.processes, 0);
+    assert_int_equal(found.ready, 0);
     atomic_store(&stall.is_let_go, true);
     must(cvm_thread_join(stopper, &err), &err);
     desk->host = NULL;
-    must(cvm_registry_find(desk->state, &desk->context, "stalled", &found, &err), &err);
+    must(cvm_servers_find(desk->state, &desk->context, "stalled", &found, &err), &err);
     assert_int_equal(found.draining, 0);
 }
 
@@ -650,6 +725,11 @@ int main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_run_without_data_fails_and_says_why, set_up, tear_down),
         cmocka_unit_test_setup_teardown(one_customer_goes_through_its_workflow, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_process_says_that_it_is_there_until_it_stops, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(what_another_version_says_is_read_as_far_as_it_goes, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(the_audit_log_is_sealed_every_minute, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_question_gets_its_answer, set_up, tear_down),
         cmocka_unit_test_setup_teardown(nobody_there_is_a_time_out, set_up, tear_down),
         cmocka_unit_test_setup_teardown(who_is_not_there_is_not_waited_for_until_the_deadline,
