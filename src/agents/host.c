@@ -53,6 +53,7 @@ struct cvm_host {
     struct cvm_thread *adjustment;
     struct cvm_adjuster *adjuster;
     atomic_bool is_stopping;
+    atomic_bool has_drained;
     atomic_bool has_failed;
     atomic_int in_flight;
     _Atomic uint64_t counts[CVM_TURN_ENDS];
@@ -431,41 +432,44 @@ static enum cvm_status orchestrate(void *state, struct cvm_error *err)
 
 /* ---- heartbeat ---- */
 
-/* Where the state is away nobody sees us, and nothing else happens. */
-static void say_that_we_are_there(struct cvm_host *host)
+static void say(const struct cvm_host *host, bool is_draining)
 {
-    struct cvm_registry_pool pools[CVM_HOST_POOLS_MAX];
-    const struct cvm_host_options *options = &host->options;
-    for (size_t p = 0; p < options->pool_count; p++) {
-        pools[p] = (struct cvm_registry_pool){options->pools[p].queue,
-                                              (int64_t)cvm_adjuster_wanted(host->adjuster, p)};
-    }
-    const struct cvm_registry_process process = {
-        .name = options->name,
-        .version = options->site->version,
-        .incarnation = options->incarnation,
-        .beat_ms = cvm_context_now_ms(options->context),
-        .is_draining = must_stop(host),
-        .orchestrates = options->orchestrates,
+    struct cvm_registry_process process = {
+        .name = host->options.name,
+        .version = host->options.site->version,
+        .incarnation = host->options.incarnation,
+        .beat_ms = cvm_context_now_ms(host->options.context),
+        .is_draining = is_draining,
         .in_flight = atomic_load(&host->in_flight),
-        .pools = pools,
-        .pool_count = options->pool_count,
     };
-    (void)!cvm_registry_say(options->state, options->context, &process, NULL);
+    for (size_t p = 0; p < host->options.pool_count; p++) {
+        process.serves[p].queue = host->options.pools[p].queue;
+        process.serves[p].workers = (int64_t)cvm_adjuster_wanted(host->adjuster, p);
+    }
+    process.serves_count = host->options.pool_count;
+    if (host->options.orchestrates) {
+        process.serves[process.serves_count].queue = CVM_ORCHESTRATION;
+        process.serves[process.serves_count++].workers = 1;
+    }
+    /* Where the state is away nobody sees us, and nothing else happens. */
+    (void)!cvm_registry_say(host->options.state, host->options.context, &process, NULL);
 }
 
+/* Until the last turn has ended. That no more are taken is said at once. */
 static enum cvm_status beat(void *state, struct cvm_error *err)
 {
     struct cvm_host *host = state;
-    const struct cvm_host_options *options = &host->options;
+    bool is_draining = false;
     (void)err;
-    for (int i = 0; !must_stop(host) || atomic_load(&host->in_flight) > 0; i++) {
-        if (i % (CVM_HEARTBEAT_MS / PAUSE_MS) == 0) {
-            say_that_we_are_there(host);
+    for (int i = 0; !atomic_load(&host->has_drained); i++) {
+        bool was_draining = is_draining;
+        is_draining = must_stop(host);
+        if (is_draining != was_draining || i % (CVM_HEARTBEAT_MS / PAUSE_MS) == 0) {
+            say(host, is_draining);
         }
         pause_a_little();
     }
-    (void)!cvm_registry_leave(options->state, options->context, options->name, NULL);
+    (void)!cvm_registry_leave(host->options.state, host->options.context, host->options.name, NULL);
     return CVM_OK;
 }
 
@@ -611,6 +615,7 @@ enum cvm_status cvm_host_stop(struct cvm_host *host, struct cvm_error *err)
         status = join(host->workers[w].thread, status, err);
     }
     status = join(host->orchestration, status, err);
+    atomic_store(&host->has_drained, true);
     status = join(host->heartbeat, status, err);
     status = join(host->adjustment, status, err);
     cvm_adjuster_destroy(host->adjuster);

@@ -14,10 +14,8 @@
 struct cvm_state;
 struct cvm_host;
 
-#define CVM_HOST_POOLS_MAX    32
-#define CVM_ORCHESTRATION     "orchestration" /* its queue, for hints that there is news */
-#define CVM_HEARTBEAT_MS      1000
-#define CVM_HEARTBEAT_LIFE_MS 3000 /* silent for longer: suspected */
+#define CVM_HOST_POOLS_MAX 32
+#define CVM_ORCHESTRATION  "orchestration" /* its queue, for hints that there is news */
 
 struct cvm_host_pool {
     const char *queue; /* a kind, or one of its specialists: "treatment.call_center" */

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agents/discovery.h"
+#include "agents/registry.h"
 #include "base/columns.h"
 #include "base/hash.h"
 #include "base/log.h"
@@ -436,8 +436,8 @@ static void look_who_serves(struct cvm_orchestrator *orchestrator)
     for (size_t i = 0; i < orchestrator->served_count; i++) {
         struct served *served = &orchestrator->served[i];
         bool was_unserved = served->is_unserved;
-        served->is_unserved = cvm_queue_is_unserved(options->registry, options->context,
-                                                    served->queue, &served->absence);
+        served->is_unserved = cvm_registry_is_unserved(options->registry, options->context,
+                                                       served->queue, &served->absence);
         if (served->is_unserved && !was_unserved) {
             CVM_LOG(options->context->log, CVM_LOG_WARN, "nobody_serves",
                     CVM_TEXT("queue", served->queue));

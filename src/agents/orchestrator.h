@@ -25,7 +25,7 @@ struct cvm_orchestrator_options {
     int64_t lease_ms; /* 0 = 10 s; kept by looks: call them three times as often */
     uint64_t seed;
     bool loses_messages; /* the broker is this process */
-    /* Where all who take its messages say that they are there (discovery.h); NULL = nothing is
+    /* Where all who take its messages say that they are there (registry.h); NULL = nothing is
      * known. What goes to a queue that nobody serves waits there, and a log line says so. */
     struct cvm_state *registry;
     /* What starts by the clock, and the definition of each; borrowed. */

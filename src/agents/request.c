@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agents/discovery.h"
+#include "agents/registry.h"
 #include "messaging/broker.h"
 
 #define REPLY_SIZE (CVM_ENVELOPE_REPLY_MAX + 1)
@@ -108,7 +108,7 @@ static enum cvm_status wait_for_answer(struct cvm_requester *requester,
         int wait_ms = left_ms < SLICE_MS ? (int)left_ms + 1 : SLICE_MS;
         status = take_answer(requester, &question->id, wait_ms, out_answer, &is_there, err);
         if (status == CVM_OK && !is_there &&
-            cvm_queue_is_unserved(requester->registry, requester->context, queue, &absence)) {
+            cvm_registry_is_unserved(requester->registry, requester->context, queue, &absence)) {
             status = CVM_FAIL(err, CVM_E_NOT_FOUND, "nobody serves '%s'", queue);
             return cvm_error_hint(err, status, "`cvm agent %s` starts one who does.", queue);
         }
@@ -121,8 +121,8 @@ enum cvm_status cvm_requester_ask(struct cvm_requester *requester,
                                   struct cvm_error *err)
 {
     bool goes_elsewhere = request->instead != NULL &&
-                          cvm_queue_is_better_served(requester->registry, requester->context,
-                                                     request->instead, request->queue);
+                          cvm_registry_is_better_served(requester->registry, requester->context,
+                                                        request->instead, request->queue);
     const char *queue = goes_elsewhere ? request->instead : request->queue;
     int64_t now_ms = cvm_context_now_ms(requester->context);
     double deadline = cvm_context_seconds(requester->context) + (double)request->timeout_ms / 1000;

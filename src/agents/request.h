@@ -20,7 +20,7 @@ CVM_MUST_CHECK enum cvm_status
 cvm_requester_open(struct cvm_broker *broker, const struct cvm_context *context, const char *name,
                    uint64_t seed, struct cvm_requester **out_requester, struct cvm_error *err);
 void cvm_requester_close(struct cvm_requester *requester); /* NULL is fine */
-/* Where all who may answer say that they are there (discovery.h); borrowed. Without, or while it is
+/* Where all who may answer say that they are there (registry.h); borrowed. Without, or while it is
  * away, nothing is known of them, and answers are waited for. */
 void cvm_requester_discover(struct cvm_requester *requester, struct cvm_state *registry);
 
@@ -34,7 +34,7 @@ struct cvm_request {
 };
 /* out_answer gets {"end": "done", "output": {...}} or {"end": ..., "error": text}: what the agent
  * said, also when it could not. CVM_E_TIMEOUT when nobody answered in time; the work may be done
- * all the same. CVM_E_NOT_FOUND when it turns out before (discovery.h) that nobody is there
+ * all the same. CVM_E_NOT_FOUND when it turns out before (registry.h) that nobody is there
  * who could: the question stays in its queue until its time is over. CVM_E_UNAVAILABLE when the
  * broker is away. */
 CVM_MUST_CHECK enum cvm_status cvm_requester_ask(struct cvm_requester *requester,

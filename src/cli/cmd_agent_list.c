@@ -8,6 +8,7 @@
 #include "cli/agent_process.h"
 #include "cli/commands.h"
 #include "cli/document.h"
+#include "storage/state.h"
 #include "storage/turn.h"
 #include "workflows/figures.h"
 
@@ -71,15 +72,15 @@ static enum cvm_status read_all(struct list_job *job, int64_t hours, struct cvm_
 static void write_serves(const struct cvm_registry_process *process, struct cvm_json_writer *json)
 {
     cvm_json_key_array(json, "serves");
-    for (size_t p = 0; p < process->pool_count; p++) {
-        const struct cvm_agent_kind *kind = cvm_agent_kind_find(process->pools[p].queue);
+    for (size_t i = 0; i < process->serves_count; i++) {
+        const struct cvm_agent_kind *kind = cvm_agent_kind_find(process->serves[i].queue);
         const enum cvm_message_type *type = kind == NULL ? NULL : kind->serves;
         for (; type != NULL && *type != CVM_MESSAGE_NONE; type++) {
             cvm_json_string(json, cvm_message_type_name(*type));
         }
-    }
-    if (process->orchestrates) {
-        cvm_json_string(json, cvm_message_type_name(CVM_MESSAGE_ORCHESTRATION_REQUEST));
+        if (strcmp(process->serves[i].queue, CVM_ORCHESTRATION) == 0) {
+            cvm_json_string(json, cvm_message_type_name(CVM_MESSAGE_ORCHESTRATION_REQUEST));
+        }
     }
     cvm_json_array_end(json);
 }
@@ -92,11 +93,10 @@ static void write_process(const struct cvm_registry_process *process, struct cvm
     cvm_json_key_int(json, "incarnation", process->incarnation);
     cvm_json_key_moment(json, "heartbeat_at", process->beat_ms);
     cvm_json_key_string(json, "state", process->is_draining ? "draining" : "ready");
-    cvm_json_key_bool(json, "orchestrates", process->orchestrates);
     cvm_json_key_int(json, "turns_in_flight", process->in_flight);
     cvm_json_key_object(json, "workers");
-    for (size_t p = 0; p < process->pool_count; p++) {
-        cvm_json_key_int(json, process->pools[p].queue, process->pools[p].workers);
+    for (size_t i = 0; i < process->serves_count; i++) {
+        cvm_json_key_int(json, process->serves[i].queue, process->serves[i].workers);
     }
     cvm_json_object_end(json);
     write_serves(process, json);
@@ -129,14 +129,12 @@ static void add_workers(struct cvm_table *table, const struct cvm_registry_proce
 {
     char text[400] = "";
     size_t used = 0;
-    for (size_t p = 0; p < process->pool_count; p++) {
-        int added = snprintf(text + used, sizeof(text) - used, "%s%.64s %lld", p == 0 ? "" : ", ",
-                             process->pools[p].queue, (long long)process->pools[p].workers);
+    for (size_t i = 0; i < process->serves_count; i++) {
+        int added = snprintf(text + used, sizeof(text) - used, "%s%.64s %lld", i == 0 ? "" : ", ",
+                             process->serves[i].queue, (long long)process->serves[i].workers);
         used = used + (size_t)added < sizeof(text) ? used + (size_t)added : used;
     }
-    cvm_table_add_format(table, "%s%s%s", text,
-                         process->orchestrates && process->pool_count > 0 ? ", " : "",
-                         process->orchestrates ? "orchestration" : "");
+    cvm_table_add(table, text);
 }
 
 static void print_processes(const struct list_job *job)

@@ -5,7 +5,6 @@
 #include <sched.h>
 
 #include "agents/adjuster.h"
-#include "agents/discovery.h"
 #include "agents/host.h"
 #include "agents/orchestrator.h"
 #include "agents/part_shelf.h"
@@ -331,11 +330,12 @@ static void a_process_says_that_it_is_there_until_it_stops(void **state)
     const struct cvm_registry_process *process = &registry.items[0];
     assert_string_equal(process->name, "test.1");
     assert_string_equal(process->version, "test");
-    assert_true(process->orchestrates && !process->is_draining);
+    assert_false(process->is_draining);
     assert_true(process->beat_ms >= process->incarnation && process->incarnation > 0);
-    assert_int_equal(process->pool_count, 1);
-    assert_string_equal(process->pools[0].queue, "treatment");
-    assert_int_equal(process->pools[0].workers, 3);
+    assert_int_equal(process->serves_count, 2);
+    assert_string_equal(process->serves[0].queue, "treatment");
+    assert_int_equal(process->serves[0].workers, 3);
+    assert_string_equal(process->serves[1].queue, "orchestration");
     must(cvm_host_stop(desk->host, &err), &err);
     desk->host = NULL;
     must(cvm_registry_read(desk->state, &desk->context, desk->base->arena, &registry, &err), &err);
@@ -358,7 +358,7 @@ static void what_another_version_says_is_read_as_far_as_it_goes(void **state)
     assert_int_equal(registry.count, 3);
     assert_string_equal(registry.items[0].version, "9");
     assert_string_equal(registry.items[1].version, "");
-    assert_int_equal(registry.items[0].pool_count, 0);
+    assert_true(registry.items[0].is_unknown);
 }
 
 static void the_audit_log_is_sealed_every_minute(void **state)
@@ -429,10 +429,10 @@ static void nobody_there_is_a_time_out(void **state)
 
 static bool is_served(struct desk *desk, const char *queue)
 {
-    struct cvm_servers found;
+    struct cvm_registry_found found;
     struct cvm_error err;
-    must(cvm_servers_find(desk->state, &desk->context, queue, &found, &err), &err);
-    return found.ready > 0;
+    must(cvm_registry_find(desk->state, &desk->context, queue, &found, &err), &err);
+    return found.processes > 0;
 }
 
 static void who_is_not_there_is_not_waited_for_until_the_deadline(void **state)
@@ -673,7 +673,7 @@ static void who_ends_its_last_turn_still_says_that_it_is_there(void **state)
 {
     struct desk *desk = *state;
     struct cvm_host_options options;
-    struct cvm_servers found = {0};
+    struct cvm_registry_found found = {0};
     struct cvm_thread *stopper = NULL;
     struct cvm_error err;
     start_stalled_host(desk, &options);
@@ -681,14 +681,14 @@ static void who_ends_its_last_turn_still_says_that_it_is_there(void **state)
     wait_until(desk, &stall.at_work, 1);
     must(cvm_thread_start(stop_host, desk, &stopper, &err), &err);
     while (found.draining == 0) {
-        must(cvm_servers_find(desk->state, &desk->context, "stalled", &found, &err), &err);
+        must(cvm_registry_find(desk->state, &desk->context, "stalled", &found, &err), &err);
         (void)sched_yield();
     }
-    assert_int_equal(found.ready, 0);
+    assert_int_equal(found.processes, 0);
     atomic_store(&stall.is_let_go, true);
     must(cvm_thread_join(stopper, &err), &err);
     desk->host = NULL;
-    must(cvm_servers_find(desk->state, &desk->context, "stalled", &found, &err), &err);
+    must(cvm_registry_find(desk->state, &desk->context, "stalled", &found, &err), &err);
     assert_int_equal(found.draining, 0);
 }
 

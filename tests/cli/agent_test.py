@@ -99,7 +99,7 @@ def processes_are_seen_in_the_shared_state_until_they_leave(world):
             expect(there["process"].endswith(f".{process.child.pid}"), there)
             same(there["workers"]["evaluation"], 1, "workers")
             same(there["serves"], ["EVALUATION_REQUEST", "TREATMENT_REQUEST", "ORCHESTRATION_REQUEST"], "what it can do")
-            same((there["state"], there["orchestrates"]), ("ready", True), "state")
+            same((there["state"], there["workers"]["orchestration"]), ("ready", 1), "state")
             expect(there["incarnation"] > 0 and there["heartbeat_at"] and there["version"], there)
             text = world.cvm("agent", "list").out
             expect("treatment.call_center" in text and "orchestration" in text and there["process"] in text, text)

@@ -318,9 +318,9 @@ VALUES = """
     end
     return values
 """
+OFFSETS = "SELECT queue, partition_no, next_offset FROM broker_offset"
 # Whoever there is has had the time to say so.
 OF_OLD = "for _, key in ipairs(redis.call('KEYS', '*group:agents')) do redis.call('HSET', key, '', '1') end return 'done'"
-OFFSETS = "SELECT queue, partition_no, next_offset FROM broker_offset"
 # What is for data goes to treatment as well.
 MISSENT = """
     INSERT INTO outbox (shard, message_id, destination, envelope, not_before, created_at)
