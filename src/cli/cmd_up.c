@@ -20,7 +20,7 @@
 #define DEATHS_MAX      5     /* within CALM_MS */
 #define DRAIN_MS        30000
 #define ARGUMENTS_MAX   16
-#define EVERYTHING_ELSE "orchestration,data,trigger,journey,allocation,evaluation"
+#define EVERYTHING_ELSE "orchestration,event,data,trigger,journey,allocation,evaluation"
 
 /* One process of agents, started again when it dies. */
 struct child {

@@ -327,7 +327,7 @@ static bool read_item(struct kafka_subscription *subscription, struct kafka_item
     struct cvm_error err = {.message = ""};
     item->is_readable =
         cvm_broker_read(&subscription->link->base, subscription->queue, bytes, &item->envelope);
-    if (item->is_readable || strcmp(subscription->queue, CVM_BROKER_DEAD) == 0) {
+    if (item->is_readable || cvm_broker_takes_bytes(subscription->queue)) {
         return true;
     }
     if (kafka_bury(subscription->link, item->message, &err) == CVM_OK) {
@@ -365,7 +365,7 @@ static void take_message(struct kafka_subscription *subscription, rd_kafka_messa
 
 void kafka_drain(struct kafka_subscription *subscription, int timeout_ms)
 {
-    uint32_t prefetch = broker_of(subscription)->base.options.prefetch;
+    uint32_t prefetch = subscription->link->base.prefetch;
     while (subscription->ready_count < prefetch) {
         rd_kafka_message_t *message = rd_kafka_consumer_poll(subscription->consumer, timeout_ms);
         if (message == NULL) {
