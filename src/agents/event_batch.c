@@ -94,13 +94,12 @@ static size_t find_first(const struct cvm_event_batch *batch, size_t bucket,
 }
 
 enum cvm_status cvm_event_batch_add(struct cvm_event_batch *batch, int source,
-                                    struct cvm_slice text, int32_t as_of_day,
-                                    struct cvm_error *err)
+                                    struct cvm_slice text, int32_t as_of_day, struct cvm_error *err)
 {
     void *room = NULL;
     struct cvm_event event = {.source = source, .as_of_day = as_of_day, .may_be_kept = true};
-    enum cvm_status status = cvm_import_identify(batch->identifier, batch->arena, source, text,
-                                                 &event.identity, err);
+    enum cvm_status status =
+        cvm_import_identify(batch->identifier, batch->arena, source, text, &event.identity, err);
     if (status != CVM_OK) {
         return status;
     }
@@ -110,8 +109,7 @@ enum cvm_status cvm_event_batch_add(struct cvm_event_batch *batch, int source,
     }
     event.text = (struct cvm_slice){line, text.length};
     size_t number = batch->events.count;
-    size_t bucket =
-        cvm_hash_mix(event.identity.identity, event.identity.customer_hash) % BUCKETS;
+    size_t bucket = cvm_hash_mix(event.identity.identity, event.identity.customer_hash) % BUCKETS;
     size_t first = find_first(batch, bucket, &event);
     event.first = first == NONE ? number : first;
     event.next = batch->buckets[bucket];
@@ -225,8 +223,7 @@ enum cvm_status cvm_event_batch_import(struct cvm_event_batch *batch,
     if (batch->order == NULL) {
         return CVM_FAIL(err, CVM_E_LIMIT, "no memory for events");
     }
-    enum cvm_status status =
-        cvm_import_records(&mine, &input.base, batch->arena, out_report, err);
+    enum cvm_status status = cvm_import_records(&mine, &input.base, batch->arena, out_report, err);
     for (size_t i = 0; status == CVM_OK && i < batch->events.count; i++) {
         struct cvm_event *event = cvm_event_batch_at(batch, i);
         const struct cvm_event *first = cvm_event_batch_at(batch, event->first);
@@ -288,8 +285,7 @@ enum cvm_status cvm_event_batch_accept(struct cvm_event_batch *batch, size_t num
         .who = how->who,
         .traceparent = cvm_traceparent_child(how->traceparent, how->random, trace),
     };
-    return request.input == NULL
-               ? CVM_FAIL(err, CVM_E_LIMIT, "no memory for a workflow")
-               : cvm_flow_accept(store, batch->arena, &request, &event->workflow, &event->is_new,
-                                 err);
+    return request.input == NULL ? CVM_FAIL(err, CVM_E_LIMIT, "no memory for a workflow")
+                                 : cvm_flow_accept(store, batch->arena, &request, &event->workflow,
+                                                   &event->is_new, err);
 }

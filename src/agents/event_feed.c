@@ -64,7 +64,8 @@ static bool is_its_turn(struct feed *feed)
     struct cvm_agent_writer *writer = feed->options->intake.site->writer;
     struct cvm_error why = {.message = ""};
     double now = seconds(feed);
-    if (feed->options->is_alone || (feed->epoch != 0 && now < feed->kept_at + LEASE_KEEP_MS / 1e3)) {
+    if (feed->options->is_alone ||
+        (feed->epoch != 0 && now < feed->kept_at + LEASE_KEEP_MS / 1e3)) {
         return true;
     }
     enum cvm_status status = keep_lease(feed, cvm_agent_writer_lock(writer), &why);
@@ -152,8 +153,7 @@ static bool take(struct feed *feed)
     enum cvm_status status = CVM_E_UNAVAILABLE;
     while (status != CVM_OK && !must_stop(feed)) {
         struct cvm_error why = {.message = ""};
-        status =
-            cvm_event_intake_take(feed->intake, feed->deliveries, feed->count, &taken, &why);
+        status = cvm_event_intake_take(feed->intake, feed->deliveries, feed->count, &taken, &why);
         if (status != CVM_OK) {
             warn(feed, "events_wait", &why);
             wait_for_store(feed);
@@ -200,8 +200,8 @@ static enum cvm_status serve(struct feed *feed, struct cvm_error *err)
 /* With a link of its own, closed while messages shall stay with the broker. */
 static enum cvm_status feed_a_while(struct feed *feed, struct cvm_error *err)
 {
-    enum cvm_status status = cvm_broker_link_open_wide(feed->options->broker, CVM_EVENTS_AT_ONCE,
-                                                       &feed->link, err);
+    enum cvm_status status =
+        cvm_broker_link_open_wide(feed->options->broker, CVM_EVENTS_AT_ONCE, &feed->link, err);
     if (status == CVM_OK) {
         status = cvm_broker_declare(feed->link, CVM_BROKER_EVENTS, err);
     }

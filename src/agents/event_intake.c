@@ -128,8 +128,8 @@ static struct cvm_turn_key key_of(const struct message *message)
     return key;
 }
 
-static enum cvm_status add_letter(struct taking *taking, const struct place *place,
-                                  const char *why, struct cvm_error *err)
+static enum cvm_status add_letter(struct taking *taking, const struct place *place, const char *why,
+                                  struct cvm_error *err)
 {
     void *room = NULL;
     struct letter letter = {*place, cvm_arena_string(taking->arena, why)};
@@ -183,10 +183,10 @@ static const char *read_entry(const struct taking *taking, const struct cvm_json
         return "the catalogue has no such source";
     }
     out_entry->as_of_day = CVM_DAY_NONE;
-    bool is_day = as_of == NULL || as_of->type == CVM_JSON_NULL ||
-                  (as_of->type == CVM_JSON_STRING &&
-                   cvm_day_parse(as_of->string.data, as_of->string.length, &out_entry->as_of_day,
-                                 NULL, NULL));
+    bool is_day =
+        as_of == NULL || as_of->type == CVM_JSON_NULL ||
+        (as_of->type == CVM_JSON_STRING && cvm_day_parse(as_of->string.data, as_of->string.length,
+                                                         &out_entry->as_of_day, NULL, NULL));
     return is_day ? NULL : "'as_of' is no day";
 }
 
@@ -510,8 +510,7 @@ static enum cvm_status keep(void *state, struct cvm_error *err)
 static enum cvm_status take(struct taking *taking, struct cvm_error *err)
 {
     struct cvm_agent_writer *writer = taking->intake->options.site->writer;
-    enum cvm_status status =
-        read_messages(taking, cvm_agent_writer_lock(writer), err);
+    enum cvm_status status = read_messages(taking, cvm_agent_writer_lock(writer), err);
     cvm_agent_writer_unlock(writer);
     if (status == CVM_OK && cvm_event_batch_count(taking->batch) > 0) {
         status = import_events(taking, err);

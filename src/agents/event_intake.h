@@ -28,21 +28,22 @@ struct cvm_event_intake_options {
     uint64_t seed;
 };
 /* All are borrowed. */
-CVM_MUST_CHECK enum cvm_status cvm_event_intake_create(
-    const struct cvm_event_intake_options *options, struct cvm_event_intake **out_intake,
-    struct cvm_error *err);
+CVM_MUST_CHECK enum cvm_status
+cvm_event_intake_create(const struct cvm_event_intake_options *options,
+                        struct cvm_event_intake **out_intake, struct cvm_error *err);
 void cvm_event_intake_destroy(struct cvm_event_intake *intake); /* NULL is fine */
 
 struct cvm_event_take {
-    bool must_wait; /* a run is at work, and new data would end it: nothing was done */
-    int64_t events; /* in the messages, bad ones too */
-    int64_t stored; /* new, or new versions */
+    bool must_wait;  /* a run is at work, and new data would end it: nothing was done */
+    int64_t events;  /* in the messages, bad ones too */
+    int64_t stored;  /* new, or new versions */
     int64_t started; /* workflows */
     int64_t dead;    /* letters */
     double seconds;
 };
 /* After CVM_OK, and unless it must wait, all deliveries are done with: acknowledge them. After an
- * error none is, whatever has been stored: call again with the same ones, or let them come again. */
+ * error none is, whatever has been stored: call again with the same ones, or let them come again.
+ */
 CVM_MUST_CHECK enum cvm_status cvm_event_intake_take(struct cvm_event_intake *intake,
                                                      const struct cvm_delivery *deliveries,
                                                      size_t count, struct cvm_event_take *out_take,

@@ -98,7 +98,8 @@ static enum cvm_status read_types(struct cvm_session *session,
         bool is_events = is_all || strcmp(types[i], EVENTS) == 0;
         host->orchestrates |= is_orchestration;
         if (is_events) {
-            status = cvm_session_definition(session, CVM_EVENT_WORKFLOW, &host->event_workflow, err);
+            status =
+                cvm_session_definition(session, CVM_EVENT_WORKFLOW, &host->event_workflow, err);
         }
         for (size_t k = 0; status == CVM_OK && is_all && cvm_agent_kinds[k] != NULL; k++) {
             status = add_pool(session, options, host, cvm_agent_kinds[k]->name, err);

@@ -20,7 +20,7 @@
 struct pushed {
     const struct cvm_event *event;
     struct cvm_workflow workflow; /* .workflow_id NULL: the event was rejected */
-    const char *matches; /* what the step said, JSON; NULL = it did not get so far */
+    const char *matches;          /* what the step said, JSON; NULL = it did not get so far */
     const char *decision;
 };
 
@@ -74,8 +74,8 @@ static enum cvm_status read_events(struct push_job *job, struct cvm_store *store
 {
     enum cvm_status status = cvm_session_catalogue(job->session, store, &job->catalogue, err);
     if (status == CVM_OK) {
-        status = cvm_event_records_read(job->session, job->catalogue, job->arguments,
-                                        &job->records, err);
+        status = cvm_event_records_read(job->session, job->catalogue, job->arguments, &job->records,
+                                        err);
     }
     if (status != CVM_OK) {
         return status;

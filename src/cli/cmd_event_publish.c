@@ -94,15 +94,15 @@ static enum cvm_status send(struct cvm_broker *broker, struct outgoing *outgoing
         status = cvm_broker_declare(link, CVM_BROKER_EVENTS, err);
     }
     if (status == CVM_OK) {
-        status = cvm_broker_publish(link, CVM_BROKER_EVENTS, outgoing->sendings, outgoing->count,
-                                    err);
+        status =
+            cvm_broker_publish(link, CVM_BROKER_EVENTS, outgoing->sendings, outgoing->count, err);
     }
     if (status == CVM_OK) {
         status = cvm_broker_confirm(link, CONFIRM_MS, err);
-        status = status == CVM_OK
-                     ? CVM_OK
-                     : cvm_error_hint(err, status,
-                                      "Publish them again: what came is not stored twice.");
+        status =
+            status == CVM_OK
+                ? CVM_OK
+                : cvm_error_hint(err, status, "Publish them again: what came is not stored twice.");
     }
     cvm_broker_link_close(link);
     return status;
@@ -172,15 +172,15 @@ const struct cvm_command cvm_command_event_publish = {
     .name = "event publish",
     .arguments = "[JSON|FILE|-]",
     .summary = "Put events into the broker's queue of events",
-    .details =
-        "As `cvm event push`, but it returns once the broker (amqp://, kafka://) has the\n"
-        "events: agents of type event store them, and begin trigger_and_process for each\n"
-        "that is new. It says the name of the queue, for other producers: they put JSON\n"
-        "there, {\"source\": NAME, \"event\": {...}}. What can not be stored is in\n"
-        "`cvm dead-letter list`.\n\n"
-        "  cvm event publish --source churn_score '{\"customer_id\":\"U1\",\"date\":\"2024-03-20\",\n"
-        "      \"churn_probability\":0.9}'\n"
-        "  tail -n 1 calls.ndjson | cvm event publish --source call_transcripts",
+    .details = "As `cvm event push`, but it returns once the broker (amqp://, kafka://) has the\n"
+               "events: agents of type event store them, and begin trigger_and_process for each\n"
+               "that is new. It says the name of the queue, for other producers: they put JSON\n"
+               "there, {\"source\": NAME, \"event\": {...}}. What can not be stored is in\n"
+               "`cvm dead-letter list`.\n\n"
+               "  cvm event publish --source churn_score "
+               "'{\"customer_id\":\"U1\",\"date\":\"2024-03-20\",\n"
+               "      \"churn_probability\":0.9}'\n"
+               "  tail -n 1 calls.ndjson | cvm event publish --source call_transcripts",
     .positional_max = 1,
     .options = publish_options,
     .run = run_publish,

@@ -137,8 +137,7 @@ void cvm_event_records_finish(struct cvm_event_records *records)
 enum cvm_status cvm_event_records_read(struct cvm_session *session,
                                        const struct cvm_catalogue *catalogue,
                                        const struct cvm_arguments *arguments,
-                                       struct cvm_event_records *out_records,
-                                       struct cvm_error *err)
+                                       struct cvm_event_records *out_records, struct cvm_error *err)
 {
     struct cvm_event_records records = {.batch = NULL};
     const char *what = arguments->positional_count > 0 ? arguments->positional[0] : "-";
@@ -153,9 +152,9 @@ enum cvm_status cvm_event_records_read(struct cvm_session *session,
     }
     if (status == CVM_OK) {
         join_lines(&records);
-        status = cvm_event_batch_create(session->arena, catalogue,
-                                        (size_t)session->config.record_bytes_max, &records.batch,
-                                        err);
+        status =
+            cvm_event_batch_create(session->arena, catalogue,
+                                   (size_t)session->config.record_bytes_max, &records.batch, err);
     }
     if (status == CVM_OK) {
         status = cut(&records, source, as_of_day, err);

@@ -20,8 +20,8 @@ CVM_MUST_CHECK enum cvm_status cvm_event_arguments_check(struct cvm_session *ses
                                                          const struct cvm_arguments *arguments,
                                                          struct cvm_error *err);
 /* The argument is JSON, a path, or "-" (standard input); of --source, to be looked at --as-of.
- * Everything is in the session's arena. CVM_E_INVALID names the first record that is no event of the
- * source: nothing is stored then. */
+ * Everything is in the session's arena. CVM_E_INVALID names the first record that is no event of
+ * the source: nothing is stored then. */
 CVM_MUST_CHECK enum cvm_status cvm_event_records_read(struct cvm_session *session,
                                                       const struct cvm_catalogue *catalogue,
                                                       const struct cvm_arguments *arguments,
@@ -30,10 +30,11 @@ CVM_MUST_CHECK enum cvm_status cvm_event_records_read(struct cvm_session *sessio
 void cvm_event_records_finish(struct cvm_event_records *records); /* an empty one is fine */
 
 /* Through the ordinary import: what is there already stays as it is. */
-CVM_MUST_CHECK enum cvm_status
-cvm_event_records_import(struct cvm_session *session, struct cvm_store *writer,
-                         const struct cvm_catalogue *catalogue,
-                         const struct cvm_event_records *records,
-                         struct cvm_import_report *out_report, struct cvm_error *err);
+CVM_MUST_CHECK enum cvm_status cvm_event_records_import(struct cvm_session *session,
+                                                        struct cvm_store *writer,
+                                                        const struct cvm_catalogue *catalogue,
+                                                        const struct cvm_event_records *records,
+                                                        struct cvm_import_report *out_report,
+                                                        struct cvm_error *err);
 
 #endif

@@ -137,7 +137,7 @@ struct cvm_delivery {
                                             in CVM_BROKER_EVENTS */
     struct cvm_slice raw; /* its bytes, in these two of a server; else empty. What is longer than
                              any envelope is cut behind CVM_ENVELOPE_BYTES_MAX + 1 */
-    void *object;                        /* the sender's, or NULL */
+    void *object;         /* the sender's, or NULL */
     uint64_t tag;
     uint32_t attempt; /* from 1; Kafka does not count */
     int32_t partition;

@@ -17,8 +17,7 @@ struct cvm_identifier {
 
 enum cvm_status cvm_identifier_create(const struct cvm_catalogue *catalogue,
                                       size_t record_bytes_max,
-                                      struct cvm_identifier **out_identifier,
-                                      struct cvm_error *err)
+                                      struct cvm_identifier **out_identifier, struct cvm_error *err)
 {
     const struct cvm_import_plan *plan = NULL;
     struct cvm_mapper_options options = {.record_bytes_max = record_bytes_max, .key_bits = 63};
