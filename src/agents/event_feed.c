@@ -159,6 +159,10 @@ static bool take(struct feed *feed)
             wait_for_store(feed);
         }
     }
+    if (status == CVM_OK && taken.must_wait) {
+        CVM_LOG(feed->options->intake.context->log, CVM_LOG_INFO, "events_wait",
+                CVM_TEXT("why", "a run is at work"));
+    }
     if (status != CVM_OK || taken.must_wait) {
         return false;
     }
