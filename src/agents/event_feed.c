@@ -11,6 +11,7 @@
 #define PAUSE_MS      250  /* how long nobody looks whether it shall stop */
 #define GATHER_MS     200  /* how long others are waited for once the first message has come */
 #define GATHER_MOST   2000
+#define AT_ONCE       500
 #define BYTES_MAX     ((size_t)8 << 20) /* of the messages of a batch, about */
 
 struct feed {
@@ -90,17 +91,6 @@ static void give_lease_back(struct feed *feed)
     }
 }
 
-static bool is_held_up(struct feed *feed)
-{
-    struct cvm_error why = {.message = ""};
-    bool must_wait = false;
-    if (cvm_event_intake_must_wait(feed->intake, &must_wait, &why) != CVM_OK) {
-        warn(feed, "events_wait", &why);
-        return true;
-    }
-    return must_wait;
-}
-
 /* ---- a batch ---- */
 
 static size_t bytes_of(const struct cvm_delivery *delivery)
@@ -116,11 +106,11 @@ static enum cvm_status gather(struct feed *feed, struct cvm_error *err)
     double until = seconds(feed) + feed->gather_s;
     int wait_ms = PAUSE_MS;
     feed->count = 0;
-    while (wait_ms > 0 && feed->count < CVM_EVENTS_AT_ONCE && bytes < BYTES_MAX) {
+    while (wait_ms > 0 && feed->count < AT_ONCE && bytes < BYTES_MAX) {
         struct cvm_delivery *more = feed->deliveries + feed->count;
         size_t count = 0;
-        enum cvm_status status = cvm_broker_receive(
-            feed->link, more, CVM_EVENTS_AT_ONCE - feed->count, wait_ms, &count, err);
+        enum cvm_status status =
+            cvm_broker_receive(feed->link, more, AT_ONCE - feed->count, wait_ms, &count, err);
         if (status != CVM_OK) { /* what came before is lost with its link, and comes again */
             return status;
         }
@@ -137,39 +127,45 @@ static enum cvm_status gather(struct feed *feed, struct cvm_error *err)
     return CVM_OK;
 }
 
-/* It may take long until the store is back: the link is asked for something meanwhile, so that the
- * broker does not take it for dead. */
-static void wait_for_store(struct feed *feed)
+/* That may take long: the link is asked for something meanwhile, so that the broker does not take
+ * it for dead. */
+static void wait_a_little(struct feed *feed)
 {
     struct cvm_broker_depth depth;
     pause_a_little();
     (void)!cvm_broker_depth_of(feed->link, CVM_BROKER_EVENTS, &depth, NULL);
 }
 
-/* Not done when a run is at work, or it was told to stop. */
+/* The messages are kept at hand until they are done with: giving them back would count as a failed
+ * delivery. False: they are left to others. */
 static bool take(struct feed *feed)
 {
     struct cvm_event_take taken = {0};
-    enum cvm_status status = CVM_E_UNAVAILABLE;
-    while (status != CVM_OK && !must_stop(feed)) {
+    const char *told = NULL;
+    while (!must_stop(feed) && is_its_turn(feed)) {
         struct cvm_error why = {.message = ""};
-        status = cvm_event_intake_take(feed->intake, feed->deliveries, feed->count, &taken, &why);
+        enum cvm_status status = cvm_event_intake_look(feed->intake, &taken.held_up_by, &why);
+        if (status == CVM_OK && taken.held_up_by == NULL) {
+            status =
+                cvm_event_intake_take(feed->intake, feed->deliveries, feed->count, &taken, &why);
+        }
+        if (status == CVM_OK && taken.held_up_by == NULL) {
+            double most = GATHER_MOST / 1e3;
+            double least = GATHER_MS / 1e3;
+            feed->gather_s = taken.seconds > most ? most : taken.seconds;
+            feed->gather_s = feed->gather_s < least ? least : feed->gather_s;
+            return true;
+        }
         if (status != CVM_OK) {
             warn(feed, "events_wait", &why);
-            wait_for_store(feed);
+        } else if (told != taken.held_up_by) {
+            CVM_LOG(feed->options->intake.context->log, CVM_LOG_INFO, "events_wait",
+                    CVM_TEXT("why", taken.held_up_by));
         }
+        told = status == CVM_OK ? taken.held_up_by : NULL;
+        wait_a_little(feed);
     }
-    if (status == CVM_OK && taken.must_wait) {
-        CVM_LOG(feed->options->intake.context->log, CVM_LOG_INFO, "events_wait",
-                CVM_TEXT("why", "a run is at work"));
-    }
-    if (status != CVM_OK || taken.must_wait) {
-        return false;
-    }
-    double most = GATHER_MOST / 1e3;
-    feed->gather_s = taken.seconds > most ? most : taken.seconds;
-    feed->gather_s = feed->gather_s < GATHER_MS / 1e3 ? GATHER_MS / 1e3 : feed->gather_s;
-    return true;
+    return false;
 }
 
 /* One that is lost comes again, and finds its mark, or its events. */
@@ -201,11 +197,11 @@ static enum cvm_status serve(struct feed *feed, struct cvm_error *err)
     return status;
 }
 
-/* With a link of its own, closed while messages shall stay with the broker. */
+/* With a link of its own, closed while another process feeds. */
 static enum cvm_status feed_a_while(struct feed *feed, struct cvm_error *err)
 {
     enum cvm_status status =
-        cvm_broker_link_open_wide(feed->options->broker, CVM_EVENTS_AT_ONCE, &feed->link, err);
+        cvm_broker_link_open_wide(feed->options->broker, AT_ONCE, &feed->link, err);
     if (status == CVM_OK) {
         status = cvm_broker_declare(feed->link, CVM_BROKER_EVENTS, err);
     }
@@ -224,14 +220,13 @@ enum cvm_status cvm_event_feed(const struct cvm_event_feed_options *options, str
 {
     struct cvm_arena *arena = cvm_arena_create((size_t)1 << 20);
     struct feed feed = {.options = options, .gather_s = GATHER_MS / 1e3};
-    if (arena == NULL ||
-        !(feed.deliveries = CVM_NEW_ARRAY(arena, CVM_EVENTS_AT_ONCE, struct cvm_delivery))) {
+    if (arena == NULL || !(feed.deliveries = CVM_NEW_ARRAY(arena, AT_ONCE, struct cvm_delivery))) {
         cvm_arena_destroy(arena);
         return CVM_FAIL(err, CVM_E_LIMIT, "no memory to take events");
     }
     enum cvm_status status = cvm_event_intake_create(&options->intake, &feed.intake, err);
     while (status == CVM_OK && !must_stop(&feed)) {
-        if (!is_its_turn(&feed) || is_held_up(&feed)) {
+        if (!is_its_turn(&feed)) {
             pause_a_little();
             continue;
         }

@@ -12,8 +12,6 @@
 
 #include "agents/event_intake.h"
 
-#define CVM_EVENTS_AT_ONCE 1000
-
 struct cvm_event_feed_options {
     struct cvm_event_intake_options intake;
     struct cvm_broker *broker;

@@ -279,12 +279,20 @@ static enum cvm_status read_messages(struct taking *taking, struct cvm_store *st
 
 /* ---- storing ---- */
 
-static enum cvm_status are_runs_at_work(struct cvm_store *store, bool *out_are,
-                                        struct cvm_error *err)
+static enum cvm_status look(struct cvm_store *store, const char **out_held_up_by,
+                            struct cvm_error *err)
 {
-    int64_t count = 0;
-    enum cvm_status status = cvm_workflow_runs_at_work(store, &count, err);
-    *out_are = count > 0;
+    int64_t runs = 0;
+    int64_t open = 0;
+    enum cvm_status status = cvm_workflow_runs_at_work(store, &runs, err);
+    if (status == CVM_OK) {
+        status = cvm_workflow_moving(store, CVM_EVENT_WORKFLOW, &open, err);
+    }
+    if (status == CVM_OK) {
+        *out_held_up_by = runs > 0                      ? "a run is at work"
+                          : open >= CVM_EVENTS_OPEN_MAX ? "agents are busy with events"
+                                                        : NULL;
+    }
     return status;
 }
 
@@ -304,8 +312,8 @@ static enum cvm_status import_with(struct taking *taking, struct cvm_store *writ
     };
     struct cvm_import_work work = {writer, intake->catalogue, &options, intake->pool, context};
     struct cvm_import_report report = {0};
-    enum cvm_status status = are_runs_at_work(writer, &taking->take.must_wait, err);
-    if (status == CVM_OK && !taking->take.must_wait) {
+    enum cvm_status status = look(writer, &taking->take.held_up_by, err);
+    if (status == CVM_OK && taking->take.held_up_by == NULL) {
         status = cvm_event_batch_import(taking->batch, &work, CVM_BROKER_EVENTS, &report, err);
         taking->take.stored = report.stored;
     }
@@ -515,7 +523,7 @@ static enum cvm_status take(struct taking *taking, struct cvm_error *err)
     if (status == CVM_OK && cvm_event_batch_count(taking->batch) > 0) {
         status = import_events(taking, err);
     }
-    if (status == CVM_OK && !taking->take.must_wait) {
+    if (status == CVM_OK && taking->take.held_up_by == NULL) {
         taking->store = cvm_agent_writer_lock(writer);
         status = cvm_db_transact(cvm_store_db(taking->store), keep, taking, err);
         cvm_agent_writer_unlock(writer);
@@ -595,18 +603,18 @@ enum cvm_status cvm_event_intake_take(struct cvm_event_intake *intake,
     if (status == CVM_OK) {
         taking.take.seconds = cvm_context_seconds(intake->options.context) - start;
         *out_take = taking.take;
-        if (!taking.take.must_wait) {
+        if (taking.take.held_up_by == NULL) {
             tell(intake, count, out_take);
         }
     }
     return status;
 }
 
-enum cvm_status cvm_event_intake_must_wait(struct cvm_event_intake *intake, bool *out_must_wait,
-                                           struct cvm_error *err)
+enum cvm_status cvm_event_intake_look(struct cvm_event_intake *intake, const char **out_held_up_by,
+                                      struct cvm_error *err)
 {
     struct cvm_agent_writer *writer = intake->options.site->writer;
-    enum cvm_status status = are_runs_at_work(cvm_agent_writer_lock(writer), out_must_wait, err);
+    enum cvm_status status = look(cvm_agent_writer_lock(writer), out_held_up_by, err);
     cvm_agent_writer_unlock(writer);
     return status;
 }

@@ -33,24 +33,28 @@ cvm_event_intake_create(const struct cvm_event_intake_options *options,
                         struct cvm_event_intake **out_intake, struct cvm_error *err);
 void cvm_event_intake_destroy(struct cvm_event_intake *intake); /* NULL is fine */
 
+#define CVM_EVENTS_OPEN_MAX 500 /* as many workflows of events are open before others wait */
+
 struct cvm_event_take {
-    bool must_wait;  /* a run is at work, and new data would end it: nothing was done */
-    int64_t events;  /* in the messages, bad ones too */
-    int64_t stored;  /* new, or new versions */
-    int64_t started; /* workflows */
-    int64_t dead;    /* letters */
+    const char *held_up_by; /* why nothing was done, and the messages are to wait; NULL = it was */
+    int64_t events;         /* in the messages, bad ones too */
+    int64_t stored;         /* new, or new versions */
+    int64_t started;        /* workflows */
+    int64_t dead;           /* letters */
     double seconds;
 };
-/* After CVM_OK, and unless it must wait, all deliveries are done with: acknowledge them. After an
- * error none is, whatever has been stored: call again with the same ones, or let them come again.
- */
+/* After CVM_OK, and unless they are to wait, all deliveries are done with: acknowledge them. After
+ * an error none is, whatever has been stored: call again with the same ones, or let them come
+ * again. */
 CVM_MUST_CHECK enum cvm_status cvm_event_intake_take(struct cvm_event_intake *intake,
                                                      const struct cvm_delivery *deliveries,
                                                      size_t count, struct cvm_event_take *out_take,
                                                      struct cvm_error *err);
-/* Is a run at work? */
-CVM_MUST_CHECK enum cvm_status cvm_event_intake_must_wait(struct cvm_event_intake *intake,
-                                                          bool *out_must_wait,
-                                                          struct cvm_error *err);
+/* Would they have to wait now? A run at work would fail when new data came in; and what agents can
+ * not get done in time is better off in the broker. NULL = no. This asks without holding up
+ * anybody. */
+CVM_MUST_CHECK enum cvm_status cvm_event_intake_look(struct cvm_event_intake *intake,
+                                                     const char **out_held_up_by,
+                                                     struct cvm_error *err);
 
 #endif

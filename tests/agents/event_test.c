@@ -441,24 +441,56 @@ static void while_a_run_is_at_work_events_wait(void **state)
     struct cvm_workflow workflow;
     struct cvm_error err;
     bool is_new = false;
-    bool must_wait = true;
+    const char *why = "";
     struct cvm_db *db = cvm_store_db(desk->base->store);
     must(cvm_db_begin(db, &err), &err);
     must(cvm_flow_accept(desk->base->store, desk->base->arena, &request, &workflow, &is_new, &err),
          &err);
     must(cvm_db_commit(db, &err), &err);
-    must(cvm_event_intake_must_wait(desk->intake, &must_wait, &err), &err);
-    assert_false(must_wait); /* it has not begun */
+    must(cvm_event_intake_look(desk->intake, &why, &err), &err);
+    assert_null(why); /* it has not begun */
     name_run(desk, workflow.workflow_id, "r1", CVM_WORKFLOW_RUNNING);
     int64_t before = events(desk);
     bring(desk, score(desk, 1, "0.9"));
-    assert_true(take(desk).must_wait);
+    assert_string_equal(take(desk).held_up_by, "a run is at work");
     assert_int_equal(events(desk), before);
     name_run(desk, workflow.workflow_id, "r1", CVM_WORKFLOW_PAUSED);
     desk->count = 1;
     struct cvm_event_take taken = take(desk);
-    assert_false(taken.must_wait);
+    assert_null(taken.held_up_by);
     assert_int_equal(taken.started, 1);
+}
+
+static void while_agents_have_more_than_they_get_done_events_wait(void **state)
+{
+    struct desk *desk = *state;
+    struct cvm_text list;
+    struct cvm_error err;
+    const char *why = NULL;
+    cvm_text_init(&list, 0);
+    for (int i = 0; i < CVM_EVENTS_OPEN_MAX; i++) {
+        cvm_text_add_format(&list, "%c{\"customer_id\":\"N%d\",\"date\":\"2024-03-20\"}",
+                            i == 0 ? '[' : ',', i);
+    }
+    cvm_text_add(&list, "]");
+    struct cvm_text payload;
+    cvm_text_init(&payload, 0);
+    cvm_text_add_format(&payload, "{\"source\":\"web_clicks\",\"event\":%s}",
+                        cvm_text_string(&list));
+    bring(desk, cvm_text_string(&payload));
+    assert_int_equal(take(desk).started, CVM_EVENTS_OPEN_MAX);
+    bring(desk, score(desk, 1, "0.9"));
+    assert_string_equal(take(desk).held_up_by, "agents are busy with events");
+    struct cvm_db *db = cvm_store_db(desk->base->store);
+    must(cvm_db_begin(db, &err), &err);
+    must(cvm_db_exec(db, "UPDATE workflow SET state = 'completed', finished_at = 1", NULL, 0, NULL,
+                     &err),
+         &err);
+    must(cvm_db_commit(db, &err), &err);
+    must(cvm_event_intake_look(desk->intake, &why, &err), &err);
+    assert_null(why);
+    cvm_text_finish(&payload);
+    cvm_text_finish(&list);
 }
 
 /* ---- a process ---- */
@@ -570,6 +602,7 @@ int main(void)
         RULE(a_bad_event_of_a_list_has_a_letter_of_its_own_that_can_be_replayed),
         RULE(of_a_customer_who_was_erased_no_event_is_kept_in_a_letter_either),
         RULE(while_a_run_is_at_work_events_wait),
+        RULE(while_agents_have_more_than_they_get_done_events_wait),
         RULE(a_process_takes_events_while_its_agents_work_on_those_before),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -175,6 +175,11 @@ SELECT count(*)
 FROM workflow
 WHERE run_id IS NOT NULL AND finished_at IS NULL AND state IN ('accepted', 'running', 'waiting')
 
+-- name: workflow_moving
+SELECT count(*)
+FROM workflow
+WHERE name = $1 AND finished_at IS NULL AND state <> 'paused'
+
 -- name: workflow_open_list
 SELECT workflow_id
 FROM workflow
