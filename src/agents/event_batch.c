@@ -123,13 +123,14 @@ enum cvm_status cvm_event_batch_add(struct cvm_event_batch *batch, int source,
 
 /* ---- storing ---- */
 
-/* A block for each source that has events. */
+/* A block for each source that has events, made before the import begins: it asks for them on a
+ * thread of its own. */
 struct input {
     struct cvm_record_input base; /* first */
     struct cvm_event_batch *batch;
-    const char *file;
-    int source; /* of the next block */
-    size_t handed_over;
+    struct cvm_record_block blocks[CVM_SOURCES_MAX];
+    size_t block_count;
+    size_t taken;
 };
 
 static size_t bytes_of(const struct cvm_event_batch *batch, int source)
@@ -142,44 +143,55 @@ static size_t bytes_of(const struct cvm_event_batch *batch, int source)
     return bytes;
 }
 
-static void fill_block(struct input *input, struct cvm_record_block *block)
+static void fill_block(struct cvm_event_batch *batch, struct cvm_record_block *block,
+                       size_t *record_count)
 {
-    struct cvm_event_batch *batch = input->batch;
+    block->first_record = (int64_t)*record_count + 1;
     for (size_t i = 0; i < batch->events.count; i++) {
         const struct cvm_event *event = cvm_event_batch_at(batch, i);
         if (event->source == block->source && event->first == i) {
             memcpy(block->data + block->length, event->text.data, event->text.length);
             block->length += event->text.length;
             block->data[block->length++] = '\n';
-            batch->order[input->handed_over++] = i;
+            batch->order[(*record_count)++] = i;
         }
     }
+}
+
+static enum cvm_status make_blocks(struct input *input, const char *file, struct cvm_error *err)
+{
+    struct cvm_event_batch *batch = input->batch;
+    size_t record_count = 0;
+    batch->order = CVM_NEW_ARRAY(batch->arena, batch->events.count + 1, size_t);
+    for (size_t s = 0; batch->order != NULL && s < batch->catalogue->source_count; s++) {
+        size_t bytes = bytes_of(batch, (int)s);
+        if (bytes == 0) {
+            continue;
+        }
+        struct cvm_record_block *block = &input->blocks[input->block_count++];
+        *block = (struct cvm_record_block){
+            .source = (int)s,
+            .file = file,
+            .format = CVM_RECORDS_NDJSON,
+            .data = cvm_arena_alloc(batch->arena, bytes + CVM_JSON_PADDING, 1),
+        };
+        if (block->data == NULL) {
+            return CVM_FAIL(err, CVM_E_LIMIT, "no memory for events");
+        }
+        fill_block(batch, block, &record_count);
+    }
+    return batch->order != NULL ? CVM_OK : CVM_FAIL(err, CVM_E_LIMIT, "no memory for events");
 }
 
 static enum cvm_status next_block(struct cvm_record_input *base, struct cvm_record_block *out_block,
                                   bool *out_has_block, struct cvm_error *err)
 {
     struct input *input = (struct input *)base;
-    int source_count = (int)input->batch->catalogue->source_count;
-    size_t bytes = 0;
-    while (bytes == 0 && input->source < source_count) {
-        bytes = bytes_of(input->batch, input->source++);
+    (void)err;
+    *out_has_block = input->taken < input->block_count;
+    if (*out_has_block) {
+        *out_block = input->blocks[input->taken++];
     }
-    *out_has_block = bytes > 0;
-    if (bytes == 0) {
-        return CVM_OK;
-    }
-    *out_block = (struct cvm_record_block){
-        .source = input->source - 1,
-        .file = input->file,
-        .first_record = (int64_t)input->handed_over + 1,
-        .format = CVM_RECORDS_NDJSON,
-        .data = cvm_arena_alloc(input->batch->arena, bytes + CVM_JSON_PADDING, 1),
-    };
-    if (out_block->data == NULL) {
-        return CVM_FAIL(err, CVM_E_LIMIT, "no memory for events");
-    }
-    fill_block(input, out_block);
     return CVM_OK;
 }
 
@@ -214,16 +226,14 @@ enum cvm_status cvm_event_batch_import(struct cvm_event_batch *batch,
     struct input input = {
         .base = {.next = next_block, .release = release_block, .progress = progress},
         .batch = batch,
-        .file = file,
     };
     options.on_reject = note_reject;
     options.reject_state = &input;
     mine.options = &options;
-    batch->order = CVM_NEW_ARRAY(batch->arena, batch->events.count + 1, size_t);
-    if (batch->order == NULL) {
-        return CVM_FAIL(err, CVM_E_LIMIT, "no memory for events");
+    enum cvm_status status = make_blocks(&input, file, err);
+    if (status == CVM_OK) {
+        status = cvm_import_records(&mine, &input.base, batch->arena, out_report, err);
     }
-    enum cvm_status status = cvm_import_records(&mine, &input.base, batch->arena, out_report, err);
     for (size_t i = 0; status == CVM_OK && i < batch->events.count; i++) {
         struct cvm_event *event = cvm_event_batch_at(batch, i);
         const struct cvm_event *first = cvm_event_batch_at(batch, event->first);

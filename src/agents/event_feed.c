@@ -10,7 +10,7 @@
 #define LEASE_KEEP_MS 2000 /* kept so often */
 #define PAUSE_MS      250  /* how long nobody looks whether it shall stop */
 #define GATHER_MS     200  /* how long others are waited for once the first message has come */
-#define GATHER_MOST   2000
+#define FREE_MOST_MS  2000
 #define AT_ONCE       500
 #define BYTES_MAX     ((size_t)8 << 20) /* of the messages of a batch, about */
 
@@ -22,7 +22,7 @@ struct feed {
     size_t count;
     int64_t epoch; /* of the lease; 0 = not held */
     double kept_at;
-    double gather_s;
+    double free_until; /* the store is the others' */
 };
 
 static bool must_stop(const struct feed *feed)
@@ -98,12 +98,11 @@ static size_t bytes_of(const struct cvm_delivery *delivery)
     return delivery->envelope != NULL ? delivery->envelope->payload.length : delivery->raw.length;
 }
 
-/* What has come; once something has, also what comes within a moment. That is as long as the last
- * import took, so that turns have the store for half of the time at least. */
+/* What has come; once something has, also what comes within a moment. */
 static enum cvm_status gather(struct feed *feed, struct cvm_error *err)
 {
     size_t bytes = 0;
-    double until = seconds(feed) + feed->gather_s;
+    double until = 0;
     int wait_ms = PAUSE_MS;
     feed->count = 0;
     while (wait_ms > 0 && feed->count < AT_ONCE && bytes < BYTES_MAX) {
@@ -118,11 +117,15 @@ static enum cvm_status gather(struct feed *feed, struct cvm_error *err)
             bytes += bytes_of(&more[i]);
         }
         if (feed->count == 0) {
-            until = seconds(feed) + feed->gather_s;
+            until = seconds(feed) + GATHER_MS / 1e3;
+            until = until > feed->free_until ? until : feed->free_until;
         }
         feed->count += count;
         double left_ms = (until - seconds(feed)) * 1000;
         wait_ms = feed->count == 0 || must_stop(feed) || left_ms < 1 ? 0 : (int)left_ms;
+    }
+    while (feed->count > 0 && !must_stop(feed) && seconds(feed) < feed->free_until) {
+        pause_a_little();
     }
     return CVM_OK;
 }
@@ -150,10 +153,8 @@ static bool take(struct feed *feed)
                 cvm_event_intake_take(feed->intake, feed->deliveries, feed->count, &taken, &why);
         }
         if (status == CVM_OK && taken.held_up_by == NULL) {
-            double most = GATHER_MOST / 1e3;
-            double least = GATHER_MS / 1e3;
-            feed->gather_s = taken.seconds > most ? most : taken.seconds;
-            feed->gather_s = feed->gather_s < least ? least : feed->gather_s;
+            double most = FREE_MOST_MS / 1e3; /* else turns have the store half of the time */
+            feed->free_until = seconds(feed) + (taken.seconds > most ? most : taken.seconds);
             return true;
         }
         if (status != CVM_OK) {
@@ -219,7 +220,7 @@ static enum cvm_status feed_a_while(struct feed *feed, struct cvm_error *err)
 enum cvm_status cvm_event_feed(const struct cvm_event_feed_options *options, struct cvm_error *err)
 {
     struct cvm_arena *arena = cvm_arena_create((size_t)1 << 20);
-    struct feed feed = {.options = options, .gather_s = GATHER_MS / 1e3};
+    struct feed feed = {.options = options};
     if (arena == NULL || !(feed.deliveries = CVM_NEW_ARRAY(arena, AT_ONCE, struct cvm_delivery))) {
         cvm_arena_destroy(arena);
         return CVM_FAIL(err, CVM_E_LIMIT, "no memory to take events");

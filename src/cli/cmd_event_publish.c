@@ -13,6 +13,7 @@
 
 #define CONFIRM_MS 30000
 #define SENDER     "event-publish"
+#define SHARDS     1000 /* those of a customer keep their order on Kafka */
 
 /* What is put on its way: an envelope an event. */
 struct outgoing {
@@ -65,6 +66,7 @@ static enum cvm_status make_envelopes(struct cvm_session *session,
     }
     for (size_t i = 0; status == CVM_OK && i < count; i++) {
         struct cvm_envelope *envelope = &outgoing->envelopes[i];
+        const struct cvm_event *event = cvm_event_batch_at(records->batch, i);
         char *trace = traces + i * CVM_TRACEPARENT_SIZE;
         (void)cvm_traceparent_child((struct cvm_slice){"", 0}, &random, trace);
         *envelope = (struct cvm_envelope){
@@ -72,13 +74,12 @@ static enum cvm_status make_envelopes(struct cvm_session *session,
             .type = CVM_MESSAGE_EVENT,
             .schema_version = 1,
             .attempt = 1,
-            .shard = CVM_SHARD_NONE,
+            .shard = (uint32_t)(event->identity.customer_hash % SHARDS),
             .created_ms = cvm_context_now_ms(context),
             .sender = {SENDER, strlen(SENDER)},
             .traceparent = {trace, CVM_TRACEPARENT_LENGTH},
         };
-        status = write_payload(session, catalogue, cvm_event_batch_at(records->batch, i),
-                               &envelope->payload, err);
+        status = write_payload(session, catalogue, event, &envelope->payload, err);
         outgoing->sendings[i] = (struct cvm_sending){.envelope = envelope};
     }
     outgoing->count = count;
