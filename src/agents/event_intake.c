@@ -491,7 +491,33 @@ static enum cvm_status mark_messages(struct taking *taking, struct cvm_error *er
     return status;
 }
 
-/* One transaction: marks, workflows, letters. */
+static bool is_last_of_partition(const struct taking *taking, size_t number)
+{
+    const struct cvm_delivery *delivery = taking->messages[number].delivery;
+    for (size_t i = number + 1; i < taking->message_count; i++) {
+        if (taking->messages[i].delivery->partition == delivery->partition) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static enum cvm_status move_offsets(const struct taking *taking, struct cvm_error *err)
+{
+    bool has_offsets = taking->intake->options.has_offsets;
+    enum cvm_status status = CVM_OK;
+    for (size_t i = 0; status == CVM_OK && has_offsets && i < taking->message_count; i++) {
+        const struct cvm_delivery *delivery = taking->messages[i].delivery;
+        struct cvm_broker_offset offset = {CVM_BROKER_EVENTS, delivery->partition,
+                                           delivery->offset + 1};
+        if (is_last_of_partition(taking, i)) {
+            status = cvm_broker_offset_move(taking->store, &offset, err);
+        }
+    }
+    return status;
+}
+
+/* One transaction: places in a log, marks, workflows, letters. */
 static enum cvm_status keep(void *state, struct cvm_error *err)
 {
     struct taking *taking = state;
@@ -499,7 +525,10 @@ static enum cvm_status keep(void *state, struct cvm_error *err)
     const struct letter *letters = CVM_COLUMN_DATA(&taking->letters, struct letter);
     taking->take.started = 0;
     taking->take.dead = 0;
-    enum cvm_status status = mark_messages(taking, err);
+    enum cvm_status status = move_offsets(taking, err);
+    if (status == CVM_OK) {
+        status = mark_messages(taking, err);
+    }
     for (size_t i = 0; status == CVM_OK && i < taking->places.count; i++) {
         if (taking->is_new[places[i].message]) {
             status = accept_event(taking, i, err);

@@ -25,6 +25,7 @@ struct cvm_event_intake_options {
     const struct cvm_agent_site *site;
     const struct cvm_context *context;
     const struct cvm_definition *definition; /* of CVM_EVENT_WORKFLOW */
+    bool has_offsets; /* deliveries have them: kept with their work (storage/broker_offset.h) */
     uint64_t seed;
 };
 /* All are borrowed. */

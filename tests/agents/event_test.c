@@ -23,6 +23,7 @@ struct desk {
     struct cvm_zone *zone;
     struct cvm_random random;
     struct cvm_event_intake *intake;
+    bool has_offsets;
     struct cvm_envelope envelopes[TEXTS];
     struct cvm_delivery deliveries[TEXTS];
     size_t count;
@@ -51,6 +52,7 @@ static void open_intake(struct desk *desk)
         .site = &desk->site,
         .context = &desk->base->context,
         .definition = shipped(desk, CVM_EVENT_WORKFLOW),
+        .has_offsets = desk->has_offsets,
         .seed = 3,
     };
     cvm_event_intake_destroy(desk->intake);
@@ -268,6 +270,26 @@ static void what_was_corrected_is_not_undone_by_a_message_that_comes_again(void 
     taken = take(desk);
     assert_int_equal(taken.stored, 0);
     assert_int_equal(taken.started, 0);
+}
+
+static void where_a_log_goes_on_is_kept_with_the_events(void **state)
+{
+    struct desk *desk = *state;
+    static const int partitions[] = {3, 4, 3};
+    int64_t next = 0;
+    struct cvm_error err;
+    desk->has_offsets = true;
+    open_intake(desk);
+    for (int i = 0; i < 3; i++) {
+        bring(desk, i == 2 ? "no event" : score(desk, i, "0.9"));
+        desk->deliveries[i].partition = partitions[i];
+        desk->deliveries[i].offset = 10 + i;
+    }
+    (void)take(desk);
+    must(cvm_broker_offset_get(desk->base->store, "event", 3, &next, &err), &err);
+    assert_int_equal(next, 13);
+    must(cvm_broker_offset_get(desk->base->store, "event", 4, &next, &err), &err);
+    assert_int_equal(next, 12);
 }
 
 /* ---- whoever dies ---- */
@@ -596,6 +618,7 @@ int main(void)
         RULE(an_event_that_is_published_twice_is_one),
         RULE(events_that_are_known_by_their_content_are_one_too),
         RULE(what_was_corrected_is_not_undone_by_a_message_that_comes_again),
+        RULE(where_a_log_goes_on_is_kept_with_the_events),
         RULE(whoever_dies_at_any_call_of_the_store_leaves_nothing_undone_or_twice),
         RULE(an_event_that_is_stored_and_was_never_looked_at_is_looked_at),
         RULE(a_bad_event_is_a_dead_letter_and_holds_up_no_other),
