@@ -96,6 +96,18 @@ static enum cvm_status name_run(const struct cvm_turn *turn, struct cvm_store *s
     return status;
 }
 
+/* Who brings new data looks whether a run is at work, which this one is once it is named; what came
+ * in before would end it. */
+static enum cvm_status check_batch(struct cvm_store *store, const struct cvm_run_desk *desk,
+                                   struct cvm_error *err)
+{
+    int64_t last_batch = 0;
+    enum cvm_status status = cvm_batch_last(store, &last_batch, err);
+    return status == CVM_OK && last_batch != cvm_run_desk_last_batch(desk)
+               ? CVM_FAIL(err, CVM_E_UNAVAILABLE, "data came in while the run began")
+               : status;
+}
+
 /* A request that was answered before is the same run: nothing is left to do. */
 static enum cvm_status begin_run(struct cvm_desks *worker, const struct cvm_turn *turn,
                                  struct cvm_effects *effects, struct cvm_error *err)
@@ -118,6 +130,9 @@ static enum cvm_status begin_run(struct cvm_desks *worker, const struct cvm_turn
     }
     if (status == CVM_OK && done == NULL) {
         status = name_run(turn, writer, cvm_run_job_id(job), err);
+    }
+    if (status == CVM_OK && done == NULL) {
+        status = check_batch(writer, worker->run, err);
     }
     if (status == CVM_OK && done == NULL) {
         status = cvm_run_begin(job, err);

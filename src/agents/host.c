@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "agents/adjuster.h"
+#include "agents/event_feed.h"
 #include "agents/orchestrator.h"
 #include "agents/own_run.h"
 #include "agents/registry.h"
@@ -50,6 +51,7 @@ struct cvm_host {
     struct worker *workers;
     size_t worker_count;
     struct cvm_thread *orchestration;
+    struct cvm_thread *feed;
     struct cvm_thread *heartbeat;
     struct cvm_thread *adjustment;
     struct cvm_adjuster *adjuster;
@@ -452,6 +454,34 @@ static enum cvm_status orchestrate(void *state, struct cvm_error *err)
     return status == CVM_E_UNAVAILABLE && must_stop(host) ? CVM_OK : status;
 }
 
+/* ---- events ---- */
+
+static enum cvm_status feed(void *state, struct cvm_error *err)
+{
+    struct cvm_host *host = state;
+    struct cvm_event_feed_options options = {
+        .intake =
+            {
+                .site = host->options.site,
+                .context = host->options.context,
+                .definition = host->options.event_workflow,
+                .has_offsets =
+                    (cvm_broker_abilities(host->options.broker) & CVM_BROKER_OFFSETS) != 0,
+                .seed = cvm_hash_mix(host->options.seed, WORKERS_MAX),
+            },
+        .broker = host->options.broker,
+        .name = host->options.name,
+        .incarnation = host->options.incarnation,
+        .is_alone = host->options.is_alone,
+        .is_stopping = &host->is_stopping,
+    };
+    enum cvm_status status = cvm_event_feed(&options, err);
+    if (status != CVM_OK) {
+        atomic_store(&host->has_failed, true);
+    }
+    return status;
+}
+
 /* ---- heartbeat ---- */
 
 static void say(const struct cvm_host *host, bool is_draining)
@@ -585,6 +615,9 @@ enum cvm_status cvm_host_start(const struct cvm_host_options *options, struct cv
     if (status == CVM_OK && options->orchestrates) {
         status = cvm_thread_start(orchestrate, host, &host->orchestration, err);
     }
+    if (status == CVM_OK && options->event_workflow != NULL) {
+        status = cvm_thread_start(feed, host, &host->feed, err);
+    }
     if (status == CVM_OK && !options->is_adjusted_by_hand) {
         status = cvm_thread_start(adjust, host, &host->adjustment, err);
     }
@@ -639,6 +672,7 @@ enum cvm_status cvm_host_stop(struct cvm_host *host, struct cvm_error *err)
     for (size_t w = 0; w < host->worker_count; w++) {
         status = join(host->workers[w].thread, status, err);
     }
+    status = join(host->feed, status, err);
     status = join(host->orchestration, status, err);
     atomic_store(&host->has_drained, true);
     status = join(host->heartbeat, status, err);

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "agents/event_batch.h"
 #include "agents/part_shelf.h"
 #include "base/hash.h"
 #include "base/threads.h"
@@ -15,6 +16,7 @@
 #include "storage/state.h"
 
 #define ORCHESTRATION "orchestration"
+#define EVENTS        CVM_BROKER_EVENTS
 
 bool cvm_session_broker_is_local(const struct cvm_session *session)
 {
@@ -111,13 +113,17 @@ static enum cvm_status read_types(struct cvm_session *session,
     enum cvm_status status = cvm_argument_list(session->arena, options->types, &types, &count, err);
     for (size_t i = 0; status == CVM_OK && i < count; i++) {
         bool is_all = strcmp(types[i], "all") == 0;
-        if (is_all || strcmp(types[i], ORCHESTRATION) == 0) {
-            host->orchestrates = true;
+        bool is_orchestration = is_all || strcmp(types[i], ORCHESTRATION) == 0;
+        bool is_events = is_all || strcmp(types[i], EVENTS) == 0;
+        host->orchestrates |= is_orchestration;
+        if (is_events) {
+            status =
+                cvm_session_definition(session, CVM_EVENT_WORKFLOW, &host->event_workflow, err);
         }
         for (size_t k = 0; status == CVM_OK && is_all && cvm_agent_kinds[k] != NULL; k++) {
             status = add_pool(session, options, host, cvm_agent_kinds[k]->name, err);
         }
-        if (!is_all && strcmp(types[i], ORCHESTRATION) != 0) {
+        if (status == CVM_OK && !is_orchestration && !is_events) {
             status = add_pool(session, options, host, types[i], err);
         }
     }

@@ -10,7 +10,8 @@
 #define CVM_PROCESS_NAME_SIZE 33
 
 struct cvm_agent_process_options {
-    const char *types; /* "data,treatment", "treatment.call_center", "orchestration", "all" */
+    const char *types; /* "data,treatment", "treatment.call_center", "orchestration",
+                          "event", "all" */
     int64_t workers; /* of each type; 0 = as configured, else one, and of treatment one per core */
     int64_t workers_max; /* as busy as they are; 0 = as configured, else their number stays */
     int64_t threads;     /* of the solver; 0 = one per core */

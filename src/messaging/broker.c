@@ -191,8 +191,15 @@ static void holding_destroy(struct cvm_broker_holding *holding)
 enum cvm_status cvm_broker_link_open(struct cvm_broker *broker, struct cvm_broker_link **out_link,
                                      struct cvm_error *err)
 {
+    return cvm_broker_link_open_wide(broker, broker->options.prefetch, out_link, err);
+}
+
+enum cvm_status cvm_broker_link_open_wide(struct cvm_broker *broker, uint32_t prefetch,
+                                          struct cvm_broker_link **out_link, struct cvm_error *err)
+{
     struct cvm_broker_link *link = NULL;
-    struct cvm_broker_holding *holding = holding_create(broker->options.prefetch);
+    assert(prefetch > 0 && prefetch <= PREFETCH_MAX);
+    struct cvm_broker_holding *holding = holding_create(prefetch);
     if (holding == NULL) {
         return CVM_FAIL(err, CVM_E_LIMIT, "no memory for a link to the broker");
     }
@@ -202,6 +209,7 @@ enum cvm_status cvm_broker_link_open(struct cvm_broker *broker, struct cvm_broke
         return status;
     }
     link->broker = broker;
+    link->prefetch = prefetch;
     link->holding = holding;
     (void)atomic_fetch_add(&broker->guard->link_count, 1);
     *out_link = link;
@@ -230,6 +238,11 @@ void cvm_broker_link_close(struct cvm_broker_link *link)
 bool cvm_broker_is_reply(const char *queue)
 {
     return strncmp(queue, "reply.", 6) == 0;
+}
+
+bool cvm_broker_takes_bytes(const char *queue)
+{
+    return strcmp(queue, CVM_BROKER_DEAD) == 0 || strcmp(queue, CVM_BROKER_EVENTS) == 0;
 }
 
 void cvm_broker_full_name(const struct cvm_broker *broker, const char *queue,
@@ -397,7 +410,7 @@ bool cvm_broker_read(struct cvm_broker_link *link, const char *queue, struct cvm
     if (cvm_envelope_decode(bytes.data, bytes.length, out_envelope, &err) == CVM_OK) {
         return true;
     }
-    if (strcmp(queue, CVM_BROKER_DEAD) != 0) { /* there it is known already */
+    if (!cvm_broker_takes_bytes(queue)) {
         cvm_broker_count(broker, CVM_BROKER_COUNT_unreadable, 1);
         CVM_LOG(broker->options.context.log, CVM_LOG_WARN, "message_unreadable",
                 CVM_TEXT("queue", queue), CVM_TEXT("reason", err.message));

@@ -7,7 +7,8 @@
  *
  * Queues are named after kinds of agents, "treatment" or "treatment.call_center". What begins with
  * "reply." is a reply queue: it belongs to the link that subscribes to it and goes with it. "dead"
- * keeps what could not be handled. High priority overtakes normal priority, it does not interrupt.
+ * keeps what could not be handled. "event" is open to foreign producers: what is no envelope is
+ * handed out there as it is. High priority overtakes normal priority, it does not interrupt.
  *
  * Thread safety: one struct cvm_broker for all threads, one struct cvm_broker_link per thread. A
  * link that publishes and receives stands still as a whole when the server holds up who publishes
@@ -41,6 +42,7 @@ struct cvm_broker_offsets {
     void *state;
 };
 
+#define CVM_BROKER_EVENTS     "event"
 #define CVM_BROKER_PREFIX_MAX 64
 #define CVM_BROKER_NAME_MAX   100
 
@@ -80,6 +82,11 @@ CVM_MUST_CHECK enum cvm_status cvm_broker_check(struct cvm_broker *broker, struc
 CVM_MUST_CHECK enum cvm_status cvm_broker_link_open(struct cvm_broker *broker,
                                                     struct cvm_broker_link **out_link,
                                                     struct cvm_error *err);
+/* The same for who works on many deliveries at once: `prefetch` for this link alone. */
+CVM_MUST_CHECK enum cvm_status cvm_broker_link_open_wide(struct cvm_broker *broker,
+                                                         uint32_t prefetch,
+                                                         struct cvm_broker_link **out_link,
+                                                         struct cvm_error *err);
 /* What is not confirmed stays so, what is not acknowledged comes again to another link; the last
  * acknowledgements may not have arrived, and their envelopes come again too. A server gets a few
  * seconds for an orderly end. NULL is fine. */
@@ -129,9 +136,11 @@ CVM_MUST_CHECK enum cvm_status cvm_broker_confirm(struct cvm_broker_link *link, 
 /* ---- receiving ---- */
 
 struct cvm_delivery {
-    const struct cvm_envelope *envelope; /* NULL: unreadable, found in "dead" */
-    struct cvm_slice raw;                /* its bytes, in "dead" of a server; else empty */
-    void *object;                        /* the sender's, or NULL */
+    const struct cvm_envelope *envelope; /* NULL: unreadable, found in "dead"; or not ours, found
+                                            in CVM_BROKER_EVENTS */
+    struct cvm_slice raw; /* its bytes, in these two of a server; else empty. What is longer than
+                             any envelope is cut behind CVM_ENVELOPE_BYTES_MAX + 1 */
+    void *object;         /* the sender's, or NULL */
     uint64_t tag;
     uint32_t attempt; /* from 1; Kafka does not count */
     int32_t partition;

@@ -70,6 +70,7 @@ struct cvm_broker {
 struct cvm_broker_holding; /* what is unacknowledged: broker.c */
 struct cvm_broker_link {
     struct cvm_broker *broker;
+    uint32_t prefetch;
     struct cvm_broker_holding *holding;
     uint64_t ended[CVM_SENDING_UNKNOWN + 1]; /* sendings by state, since the last confirm */
 };
@@ -80,6 +81,8 @@ extern const struct cvm_broker_backend cvm_broker_kafka;
 
 #define CVM_BROKER_DEAD "dead"
 bool cvm_broker_is_reply(const char *queue);
+/* Bytes that are no envelope are handed out as they are. */
+bool cvm_broker_takes_bytes(const char *queue);
 
 /* Prefix, name and, for high priority, ".high": back ends whose queues know no priority keep two. A
  * reply queue is one. */

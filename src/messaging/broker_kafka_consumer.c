@@ -405,7 +405,7 @@ static bool read_item(struct kafka_subscription *subscription, struct kafka_item
     struct cvm_slice bytes = {item->message->payload, item->message->len};
     item->is_readable =
         cvm_broker_read(&subscription->link->base, subscription->queue, bytes, &item->envelope);
-    if (item->is_readable || strcmp(subscription->queue, CVM_BROKER_DEAD) == 0) {
+    if (item->is_readable || cvm_broker_takes_bytes(subscription->queue)) {
         return true;
     }
     put_aside(subscription, item);
@@ -452,7 +452,7 @@ static void take_message(struct kafka_subscription *subscription, rd_kafka_messa
 
 void kafka_drain(struct kafka_subscription *subscription, int timeout_ms)
 {
-    uint32_t prefetch = broker_of(subscription)->base.options.prefetch;
+    uint32_t prefetch = subscription->link->base.prefetch;
     tell_done(subscription);
     ask_again(subscription);
     while (subscription->ready_count < prefetch) {

@@ -44,6 +44,12 @@ CVM_MUST_CHECK enum cvm_status cvm_turn_commit(struct cvm_turn_transaction *turn
                                                struct cvm_error *err);
 void cvm_turn_abandon(struct cvm_turn_transaction *turn); /* nothing open is fine */
 
+/* Mark a message of `key->consumer` inside a transaction of the caller, for work that is kept as a
+ * whole; *out_is_new false: its mark is there. */
+CVM_MUST_CHECK enum cvm_status cvm_turn_mark(struct cvm_store *store,
+                                             const struct cvm_turn_key *key, bool *out_is_new,
+                                             struct cvm_error *err);
+
 /* Whether the turn of this message was kept. */
 CVM_MUST_CHECK enum cvm_status cvm_turn_was_kept(struct cvm_store *store,
                                                  const struct cvm_turn_key *key, bool *out_was_kept,
