@@ -20,11 +20,6 @@
 #define GOODBYE_MS    1000
 #define PERSISTENT    2
 
-static struct rabbitmq_link *link_of(struct cvm_broker_link *link)
-{
-    return (struct rabbitmq_link *)link;
-}
-
 static int64_t milliseconds_to(int64_t until_ns)
 {
     int64_t left_ns = until_ns - rabbitmq_now_ns();
@@ -358,6 +353,23 @@ static enum cvm_status hear(struct rabbitmq_link *link, int64_t timeout_ms, stru
 
 /* ---- links ---- */
 
+/* From here to leave() the guard leaves the connection alone. */
+static struct rabbitmq_link *enter(struct cvm_broker_link *base)
+{
+    struct rabbitmq_link *link = (struct rabbitmq_link *)base;
+    (void)pthread_mutex_lock(&link->in_call);
+    if (link->beat_code != AMQP_STATUS_OK) {
+        (void)lose(link, link->beat_code, "send a heartbeat", NULL);
+    }
+    return link;
+}
+
+static enum cvm_status leave(struct rabbitmq_link *link, enum cvm_status status)
+{
+    (void)pthread_mutex_unlock(&link->in_call);
+    return status;
+}
+
 static enum cvm_status rabbitmq_link_open(struct cvm_broker *broker,
                                           struct cvm_broker_link **out_link, struct cvm_error *err)
 {
@@ -369,9 +381,11 @@ static enum cvm_status rabbitmq_link_open(struct cvm_broker *broker,
     link->fd = -1;
     link->first_open = 1;
     link->next_sequence = 1;
+    (void)pthread_mutex_init(&link->in_call, NULL); /* on Linux this only fills it */
     cvm_random_init(&link->random, (uint64_t)rabbitmq_now_ns() ^ (uint64_t)(uintptr_t)link);
     enum cvm_status status = rabbitmq_guard_add(link, err);
     if (status != CVM_OK) {
+        (void)pthread_mutex_destroy(&link->in_call);
         free(link);
         return status;
     }
@@ -383,7 +397,7 @@ static enum cvm_status rabbitmq_link_open(struct cvm_broker *broker,
  * for. */
 static void rabbitmq_link_close(struct cvm_broker_link *base)
 {
-    struct rabbitmq_link *link = link_of(base);
+    struct rabbitmq_link *link = enter(base);
     if (link->connection != NULL && !link->is_blocked) {
         struct timeval timeout = rabbitmq_timeval(GOODBYE_MS);
         rabbitmq_call_begin(link);
@@ -391,14 +405,15 @@ static void rabbitmq_link_close(struct cvm_broker_link *base)
         (void)amqp_connection_close(link->connection, AMQP_REPLY_SUCCESS);
     }
     rabbitmq_drop(link, NULL);
+    (void)leave(link, CVM_OK);
     rabbitmq_guard_remove(link);
+    (void)pthread_mutex_destroy(&link->in_call);
     free(link);
 }
 
-static enum cvm_status rabbitmq_link_declare(struct cvm_broker_link *base, const char *queue,
-                                             struct cvm_error *err)
+static enum cvm_status make_queue(struct rabbitmq_link *link, const char *queue,
+                                  struct cvm_error *err)
 {
-    struct rabbitmq_link *link = link_of(base);
     enum cvm_status status = rabbitmq_connect(link, err);
     if (status == CVM_OK) {
         rabbitmq_call_begin(link);
@@ -408,10 +423,9 @@ static enum cvm_status rabbitmq_link_declare(struct cvm_broker_link *base, const
     return status;
 }
 
-static enum cvm_status rabbitmq_subscribe(struct cvm_broker_link *base, const char *queue,
-                                          struct cvm_error *err)
+static enum cvm_status subscribe(struct rabbitmq_link *link, const char *queue,
+                                 struct cvm_error *err)
 {
-    struct rabbitmq_link *link = link_of(base);
     if (link->subscription_count == SUBSCRIPTIONS_MAX) {
         return CVM_FAIL(err, CVM_E_LIMIT, "a link subscribes to %d queues at most",
                         SUBSCRIPTIONS_MAX);
@@ -504,11 +518,9 @@ static size_t longest(const struct cvm_sending *sendings, size_t count)
     return most;
 }
 
-static enum cvm_status rabbitmq_publish(struct cvm_broker_link *base, const char *queue,
-                                        struct cvm_sending *sendings, size_t count,
-                                        struct cvm_error *err)
+static enum cvm_status publish(struct rabbitmq_link *link, const char *queue,
+                               struct cvm_sending *sendings, size_t count, struct cvm_error *err)
 {
-    struct rabbitmq_link *link = link_of(base);
     bool has_room = true;
     size_t done = 0;
     unsigned char *bytes = malloc(longest(sendings, count));
@@ -528,7 +540,7 @@ static enum cvm_status rabbitmq_publish(struct cvm_broker_link *base, const char
     free(bytes);
     if (status == CVM_OK) {
         for (; done < count; done++) {
-            cvm_sending_end(base, &sendings[done], CVM_SENDING_REFUSED);
+            cvm_sending_end(&link->base, &sendings[done], CVM_SENDING_REFUSED);
         }
     }
     return status;
@@ -548,10 +560,8 @@ static void give_up_waiting(struct rabbitmq_link *link)
     }
 }
 
-static enum cvm_status rabbitmq_confirm(struct cvm_broker_link *base, int timeout_ms,
-                                        struct cvm_error *err)
+static enum cvm_status confirm(struct rabbitmq_link *link, int timeout_ms, struct cvm_error *err)
 {
-    struct rabbitmq_link *link = link_of(base);
     int64_t until_ns = rabbitmq_now_ns() + (int64_t)timeout_ms * 1000000;
     enum cvm_status status = CVM_OK;
     if (link->connection == NULL) { /* everything has its end already */
@@ -601,11 +611,9 @@ static void wait_for_retry(const struct rabbitmq_link *link, int64_t until_ns)
     (void)poll(NULL, 0, (int)milliseconds_to(wake_ns));
 }
 
-static enum cvm_status rabbitmq_receive(struct cvm_broker_link *base,
-                                        struct cvm_delivery *deliveries, size_t max, int timeout_ms,
-                                        size_t *out_count, struct cvm_error *err)
+static enum cvm_status receive(struct rabbitmq_link *link, struct cvm_delivery *deliveries,
+                               size_t max, int timeout_ms, size_t *out_count, struct cvm_error *err)
 {
-    struct rabbitmq_link *link = link_of(base);
     int64_t until_ns = rabbitmq_now_ns() + (int64_t)timeout_ms * 1000000;
     for (;;) {
         bool has_some = link->ready[CVM_PRIORITY_NORMAL].first != NULL ||
@@ -633,10 +641,9 @@ static enum cvm_status rabbitmq_receive(struct cvm_broker_link *base,
     }
 }
 
-static enum cvm_status rabbitmq_settle(struct cvm_broker_link *base, void *held,
-                                       enum cvm_settling how, struct cvm_error *err)
+static enum cvm_status settle(struct rabbitmq_link *link, void *held, enum cvm_settling how,
+                              struct cvm_error *err)
 {
-    struct rabbitmq_link *link = link_of(base);
     struct incoming *incoming = held;
     uint64_t tag = incoming->server_tag;
     bool is_there = link->connection != NULL && incoming->generation == link->generation;
@@ -664,17 +671,72 @@ static enum cvm_status rabbitmq_settle(struct cvm_broker_link *base, void *held,
                           "rabbitmq: the connection of the delivery is gone: it comes again");
 }
 
+/* ---- calls ---- */
+
+static enum cvm_status rabbitmq_call_declare(struct cvm_broker_link *base, const char *queue,
+                                             struct cvm_error *err)
+{
+    struct rabbitmq_link *link = enter(base);
+    return leave(link, make_queue(link, queue, err));
+}
+
+static enum cvm_status rabbitmq_call_publish(struct cvm_broker_link *base, const char *queue,
+                                             struct cvm_sending *sendings, size_t count,
+                                             struct cvm_error *err)
+{
+    struct rabbitmq_link *link = enter(base);
+    return leave(link, publish(link, queue, sendings, count, err));
+}
+
+static enum cvm_status rabbitmq_call_confirm(struct cvm_broker_link *base, int timeout_ms,
+                                             struct cvm_error *err)
+{
+    struct rabbitmq_link *link = enter(base);
+    return leave(link, confirm(link, timeout_ms, err));
+}
+
+static enum cvm_status rabbitmq_call_subscribe(struct cvm_broker_link *base, const char *queue,
+                                               struct cvm_error *err)
+{
+    struct rabbitmq_link *link = enter(base);
+    return leave(link, subscribe(link, queue, err));
+}
+
+static enum cvm_status rabbitmq_call_receive(struct cvm_broker_link *base,
+                                             struct cvm_delivery *deliveries, size_t max,
+                                             int timeout_ms, size_t *out_count,
+                                             struct cvm_error *err)
+{
+    struct rabbitmq_link *link = enter(base);
+    return leave(link, receive(link, deliveries, max, timeout_ms, out_count, err));
+}
+
+static enum cvm_status rabbitmq_call_settle(struct cvm_broker_link *base, void *held,
+                                            enum cvm_settling how, struct cvm_error *err)
+{
+    struct rabbitmq_link *link = enter(base);
+    return leave(link, settle(link, held, how, err));
+}
+
+static enum cvm_status rabbitmq_call_depth(struct cvm_broker_link *base, const char *queue,
+                                           struct cvm_broker_depth *out_depth,
+                                           struct cvm_error *err)
+{
+    struct rabbitmq_link *link = enter(base);
+    return leave(link, rabbitmq_depth(link, queue, out_depth, err));
+}
+
 const struct cvm_broker_backend cvm_broker_rabbitmq = {
     .abilities = CVM_BROKER_NACKS | CVM_BROKER_BOUNDS,
     .open = rabbitmq_open,
     .close = rabbitmq_close,
     .link_open = rabbitmq_link_open,
     .link_close = rabbitmq_link_close,
-    .declare = rabbitmq_link_declare,
-    .publish = rabbitmq_publish,
-    .confirm = rabbitmq_confirm,
-    .subscribe = rabbitmq_subscribe,
-    .receive = rabbitmq_receive,
-    .settle = rabbitmq_settle,
-    .depth = rabbitmq_depth,
+    .declare = rabbitmq_call_declare,
+    .publish = rabbitmq_call_publish,
+    .confirm = rabbitmq_call_confirm,
+    .subscribe = rabbitmq_call_subscribe,
+    .receive = rabbitmq_call_receive,
+    .settle = rabbitmq_call_settle,
+    .depth = rabbitmq_call_depth,
 };
