@@ -6,7 +6,6 @@
 #include "base/log.h"
 #include "base/metrics.h"
 #include "storage/lease.h"
-#include "storage/step_store.h"
 #include "storage/turn.h"
 #include "workflows/progress.h"
 
@@ -204,6 +203,16 @@ static enum cvm_status keep(void *state, struct cvm_store *store, struct cvm_err
     return status;
 }
 
+static enum cvm_status go_long(void *state, struct cvm_error *err)
+{
+    const struct turning *turning = state;
+    const struct cvm_runner_options *options = &turning->runner->options;
+    return options->go_long == NULL || turning->workflow_id == NULL
+               ? CVM_OK
+               : options->go_long(options->go_long_state, &turning->step,
+                                  turning->turn.message->deadline_ms, err);
+}
+
 /* A failure of the work is news for its workflow, too. */
 static enum cvm_status keep_failure(const struct turning *turning, enum cvm_status failure,
                                     const struct cvm_error *cause, struct cvm_error *err)
@@ -393,11 +402,13 @@ struct cvm_turn_report cvm_runner_turn(struct cvm_runner *runner,
                 .random = &runner->random,
                 .arena = cvm_arena_create(ARENA_BYTES_MAX),
                 .keep = keep,
+                .go_long = go_long,
             },
     };
     double start = cvm_context_seconds(context);
     turning.turn.context = &turning.context;
     turning.turn.keep_state = &turning;
+    turning.turn.go_long_state = &turning;
     turning.context.deadline_ms = message->deadline_ms;
     cvm_text_init(&turning.effects.output, CVM_STEP_OUTPUT_MAX);
     cvm_text_clear(answer);

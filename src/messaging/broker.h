@@ -77,6 +77,12 @@ CVM_MUST_CHECK enum cvm_status cvm_broker_check(struct cvm_broker *broker, struc
 CVM_MUST_CHECK enum cvm_status cvm_broker_link_open(struct cvm_broker *broker,
                                                     struct cvm_broker_link **out_link,
                                                     struct cvm_error *err);
+/* The same, with another prefetch than the broker's; 0 = that. 1 is for who works long on each:
+ * what it has not asked for is there for others, and what kills it takes nothing with it. */
+CVM_MUST_CHECK enum cvm_status cvm_broker_link_open_with(struct cvm_broker *broker,
+                                                         uint32_t prefetch,
+                                                         struct cvm_broker_link **out_link,
+                                                         struct cvm_error *err);
 /* What is not confirmed stays so, what is not acknowledged comes again to another link; the last
  * acknowledgements may not have arrived, and their envelopes come again too. A server gets a few
  * seconds for an orderly end. NULL is fine. */

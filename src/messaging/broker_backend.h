@@ -69,6 +69,7 @@ struct cvm_broker {
 struct cvm_broker_holding; /* what is unacknowledged: broker.c */
 struct cvm_broker_link {
     struct cvm_broker *broker;
+    uint32_t prefetch;
     struct cvm_broker_holding *holding;
     uint64_t ended[CVM_SENDING_UNKNOWN + 1]; /* sendings by state, since the last confirm */
 };

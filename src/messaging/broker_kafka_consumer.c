@@ -182,7 +182,7 @@ static enum cvm_status set_consumer(const struct kafka_subscription *subscriptio
         /* Of an offset that is not kept any more: never skip without a word. */
         {"auto.offset.reset", keeps_offsets(subscription) ? "error" : "earliest"},
         {"partition.assignment.strategy", "range"},
-        {"session.timeout.ms", "15000"},
+        {"session.timeout.ms", "9000"}, /* a process that died is noticed then */
         {"heartbeat.interval.ms", "3000"},
         /* Once it has so much, librdkafka before 2.2 asks for no more for a second: 16 MiB are some
          * 50,000 messages, and a message is a shard's work. */
@@ -365,7 +365,7 @@ static void take_message(struct kafka_subscription *subscription, rd_kafka_messa
 
 void kafka_drain(struct kafka_subscription *subscription, int timeout_ms)
 {
-    uint32_t prefetch = broker_of(subscription)->base.options.prefetch;
+    uint32_t prefetch = subscription->link->base.prefetch;
     while (subscription->ready_count < prefetch) {
         rd_kafka_message_t *message = rd_kafka_consumer_poll(subscription->consumer, timeout_ms);
         if (message == NULL) {

@@ -542,7 +542,7 @@ static enum cvm_status log_in(struct rabbitmq_link *link, struct cvm_error *err)
 
 static enum cvm_status open_channels(struct rabbitmq_link *link, struct cvm_error *err)
 {
-    uint32_t prefetch = link->base.broker->options.prefetch;
+    uint32_t prefetch = link->base.prefetch;
     bool is_good =
         open_channel(link, CHANNEL_MESSAGES) && open_channel(link, CHANNEL_QUESTIONS) &&
         amqp_confirm_select(link->connection, CHANNEL_MESSAGES) != NULL &&

@@ -227,6 +227,42 @@ def an_allocation_that_slept_is_fenced_and_the_plan_is_the_other_ones(world):
         same((sleeper.ends("done"), sleeper.turns()[0][2]), (0, "stale"), f"turns of the sleeper: {sleeper.turns()}")
 
 
+def a_long_step_whose_worker_is_alive_is_not_given_up(world):
+    with world.agents() as agents:
+        agents.start("orchestration,data,evaluation")
+        agents.start("treatment")
+        allocators = [agents.start("allocation") for _ in range(2)]
+        with Lock(agents.deployment, "decision") as lock:
+            run_in_background(agents)
+            wait_until(lambda: lock.waiting(allocators), "one allocates")
+            begun = time.monotonic()
+            wait_until(lambda: time.monotonic() > begun + 13, "longer than the dead are waited for", pause=0.5)
+            same(agents.steps("plan"), [(0, "running", 1, None)], "the step")
+        world.check(agents, agents.end_run())
+        same(agents.steps("plan")[0][1:3], ("done", 1), "the step")
+        agents.stop()
+        same(agents.ends("stale"), 0, "turns in vain")
+
+
+def a_long_step_whose_worker_is_killed_is_taken_over_soon(world):
+    """The broker knows nothing of it: the message was acknowledged when the work began."""
+    with world.agents() as agents:
+        agents.start("orchestration,data,evaluation")
+        agents.start("treatment")
+        allocators = [agents.start("allocation") for _ in range(2)]
+        with Lock(agents.deployment, "decision") as lock:
+            run_in_background(agents)
+            victim = wait_until(lambda: lock.waiting(allocators), "one allocates")[0]
+            victim.kill()
+            killed_ms = time.time_ns() // 1000000
+            again = "SELECT queued_at FROM step WHERE name = 'plan' AND attempt = 2"
+            queued_ms = wait_until(lambda: agents.deployment.query(again), "it is asked for again")[0][0]
+        world.check(agents, agents.end_run())
+        same(agents.steps("plan")[0][3].split("@")[1], next(a.name for a in allocators if a is not victim), "who decided")
+        print(f"     asked for again {(queued_ms - killed_ms) / 1000:.1f} s after the kill", flush=True)
+        expect(queued_ms - killed_ms < 20000, "the dead are not waited for")
+
+
 # ---- servers ----
 
 

@@ -150,6 +150,34 @@ static void definitions_are_kept_once(void **state)
     finish(store);
 }
 
+static void a_step_whose_worker_is_alive_is_due_sooner_and_again_and_again(void **state)
+{
+    (void)state;
+    struct cvm_store *store = start();
+    struct cvm_error err = {0};
+    struct cvm_step_key key = {.workflow_id = "batch-0a", .step_no = 1, .attempt = 1};
+    const int64_t long_ms = INT64_C(4000000000000); /* the server has a clock of its own */
+    add_steps(store);
+    support_begin(store);
+    int64_t due_ms = step_at(store, 0).due_ms;
+    ASSERT_OK(cvm_step_beat(store, &key, long_ms, due_ms, ERR));
+    assert_int_equal(step_at(store, 0).due_ms, due_ms);
+    assert_false(step_at(store, 0).is_news);
+    ASSERT_OK(cvm_step_beat(store, &key, long_ms, due_ms - 5, ERR));
+    assert_int_equal(step_at(store, 0).due_ms, due_ms - 5);
+    assert_true(step_at(store, 0).is_news); /* who looks has to look sooner */
+    ASSERT_OK(cvm_step_news_take(store, "batch-0a", NULL, NULL, ERR));
+    ASSERT_OK(cvm_step_beat(store, &key, long_ms, due_ms - 1, ERR));
+    assert_int_equal(step_at(store, 0).due_ms, due_ms - 1);
+    assert_false(step_at(store, 0).is_news);
+    ASSERT_OK(cvm_step_beat(store, &key, -long_ms, due_ms, ERR));
+    assert_true(step_at(store, 0).due_ms < due_ms - 1);
+    key.attempt = 2;
+    assert_int_equal(cvm_step_beat(store, &key, long_ms, due_ms, &err), CVM_E_CONFLICT);
+    support_commit(store);
+    finish(store);
+}
+
 static void a_result_counts_under_the_attempt_in_force_only(void **state)
 {
     (void)state;
@@ -166,11 +194,8 @@ static void a_result_counts_under_the_attempt_in_force_only(void **state)
     key.shard_no = 1; /* never sent */
     assert_int_equal(cvm_step_done(store, &key, &result, &err), CVM_E_CONFLICT);
     key.shard_no = 0;
-    ASSERT_OK(cvm_step_beat(store, &key, SUPPORT_NOW_MS + 5000, ERR));
-    assert_int_equal(step_at(store, 0).due_ms, SUPPORT_NOW_MS + 5000);
     ASSERT_OK(cvm_step_done(store, &key, &result, ERR));
     assert_int_equal(cvm_step_done(store, &key, &result, &err), CVM_E_CONFLICT);
-    assert_int_equal(cvm_step_beat(store, &key, 1, &err), CVM_E_CONFLICT);
     support_commit(store);
     struct cvm_step step = step_at(store, 0);
     assert_int_equal(step.state, CVM_STEP_DONE);
@@ -345,6 +370,7 @@ int main(void)
         cmocka_unit_test(a_key_that_is_taken_changes_nothing),
         cmocka_unit_test(a_workflow_is_found_by_its_id_a_beginning_or_its_run),
         cmocka_unit_test(definitions_are_kept_once),
+        cmocka_unit_test(a_step_whose_worker_is_alive_is_due_sooner_and_again_and_again),
         cmocka_unit_test(a_result_counts_under_the_attempt_in_force_only),
         cmocka_unit_test(each_failed_attempt_is_remembered),
         cmocka_unit_test(a_step_that_moved_on_is_not_overwritten),

@@ -233,9 +233,10 @@ SET state = 'retry', worker = ?5, error_class = ?6, error = ?7, started_at = ?8,
     is_news = ?10
 WHERE workflow_id = ?1 AND step_no = ?2 AND shard_no = ?3 AND attempt = ?4 AND state = 'running'
 
+-- A first sign of life is news: the step is to be looked at sooner than was thought.
 -- name: step_beat
 UPDATE step
-SET due_at = ?5
+SET due_at = min(?5 + ?6, ?7), is_news = CASE WHEN due_at > min(?5 + ?6, ?7) THEN 1 ELSE is_news END
 WHERE workflow_id = ?1 AND step_no = ?2 AND shard_no = ?3 AND attempt = ?4 AND state = 'running'
 
 -- name: step_get
