@@ -10,6 +10,7 @@
 #include "agents/pulse.h"
 #include "agents/runner.h"
 #include "agents/scale.h"
+#include "agents/undertaker.h"
 #include "base/columns.h"
 #include "base/hash.h"
 #include "base/json_writer.h"
@@ -373,12 +374,18 @@ static int wait_of(const struct cvm_host *host, const struct cvm_orchestrator_lo
 
 static enum cvm_status orchestrate_with(struct cvm_host *host,
                                         struct cvm_orchestrator *orchestrator,
+                                        struct cvm_undertaker *undertaker,
                                         struct cvm_broker_link *link, struct cvm_error *err)
 {
     enum cvm_status status = CVM_OK;
     while (!must_stop(host)) {
         struct cvm_orchestrator_look look = {0};
+        struct cvm_error away = {0};
         status = cvm_orchestrator_look(orchestrator, link, &look, err);
+        if (status == CVM_OK && cvm_undertaker_look(undertaker, &away) != CVM_OK) {
+            CVM_LOG(host->options.context->log, CVM_LOG_DEBUG, "dead_not_taken",
+                    CVM_TEXT("why", away.message));
+        }
         if (status == CVM_E_UNAVAILABLE || status == CVM_E_TIMEOUT) {
             CVM_LOG(host->options.context->log, CVM_LOG_WARN, "store_unavailable",
                     CVM_TEXT("why", err->message));
@@ -396,6 +403,7 @@ static enum cvm_status orchestrate(void *state, struct cvm_error *err)
 {
     struct cvm_host *host = state;
     struct cvm_orchestrator *orchestrator = NULL;
+    struct cvm_undertaker *undertaker = NULL;
     struct cvm_broker_link *link = NULL;
     struct cvm_orchestrator_options options = {
         .site = host->options.site,
@@ -409,12 +417,17 @@ static enum cvm_status orchestrate(void *state, struct cvm_error *err)
     };
     enum cvm_status status = cvm_orchestrator_create(&options, &orchestrator, err);
     if (status == CVM_OK) {
+        status = cvm_undertaker_create(host->options.site, host->options.context,
+                                       host->options.broker, &undertaker, err);
+    }
+    if (status == CVM_OK) {
         status = subscribe(host, CVM_ORCHESTRATION, 0, &link, err);
     }
     if (status == CVM_OK && link != NULL) {
-        status = orchestrate_with(host, orchestrator, link, err);
+        status = orchestrate_with(host, orchestrator, undertaker, link, err);
     }
     cvm_broker_link_close(link);
+    cvm_undertaker_destroy(undertaker);
     cvm_orchestrator_destroy(orchestrator);
     if (status != CVM_OK) {
         atomic_store(&host->has_failed, true);

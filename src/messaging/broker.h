@@ -136,6 +136,11 @@ struct cvm_delivery {
     struct cvm_slice raw;                /* its bytes, in "dead" of a server; else empty */
     void *object;                        /* the sender's, or NULL */
     uint64_t tag;
+    /* In "dead": the queue that it was in, why it is here ("rejected", "delivery_limit"), after how
+     * many deliveries. NULL, NULL, 0 = nobody knows. */
+    const char *died_in;
+    const char *died_of;
+    uint32_t died_after;
     uint32_t attempt; /* from 1; Kafka does not count */
     int32_t partition;
     int64_t offset; /* with CVM_BROKER_OFFSETS: store offset + 1 with the work. Deliveries of one

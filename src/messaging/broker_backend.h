@@ -78,7 +78,9 @@ extern const struct cvm_broker_backend cvm_broker_local;
 extern const struct cvm_broker_backend cvm_broker_rabbitmq;
 extern const struct cvm_broker_backend cvm_broker_kafka;
 
-#define CVM_BROKER_DEAD "dead"
+#define CVM_BROKER_DEAD           "dead"
+#define CVM_BROKER_REJECTED       "rejected"       /* the names of RabbitMQ */
+#define CVM_BROKER_DELIVERY_LIMIT "delivery_limit" /* the same */
 bool cvm_broker_is_reply(const char *queue);
 
 /* Prefix, name and, for high priority, ".high": back ends whose queues know no priority keep two. A

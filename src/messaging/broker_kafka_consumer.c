@@ -320,6 +320,19 @@ static void take_failure(struct kafka_subscription *subscription, const rd_kafka
     }
 }
 
+static void read_death(struct kafka_item *item)
+{
+    rd_kafka_headers_t *headers = NULL;
+    const void *name = NULL;
+    size_t length = 0;
+    if (rd_kafka_message_headers(item->message, &headers) == RD_KAFKA_RESP_ERR_NO_ERROR &&
+        rd_kafka_header_get_last(headers, KAFKA_HEADER_QUEUE, &name, &length) ==
+            RD_KAFKA_RESP_ERR_NO_ERROR &&
+        length < sizeof(item->died_in)) {
+        memcpy(item->died_in, name, length);
+    }
+}
+
 /* False: it has been put aside, or must come again. */
 static bool read_item(struct kafka_subscription *subscription, struct kafka_item *item)
 {
@@ -327,10 +340,14 @@ static bool read_item(struct kafka_subscription *subscription, struct kafka_item
     struct cvm_error err = {.message = ""};
     item->is_readable =
         cvm_broker_read(&subscription->link->base, subscription->queue, bytes, &item->envelope);
-    if (item->is_readable || strcmp(subscription->queue, CVM_BROKER_DEAD) == 0) {
+    if (strcmp(subscription->queue, CVM_BROKER_DEAD) == 0) {
+        read_death(item);
         return true;
     }
-    if (kafka_bury(subscription->link, item->message, &err) == CVM_OK) {
+    if (item->is_readable) {
+        return true;
+    }
+    if (kafka_bury(subscription->link, subscription->queue, item->message, &err) == CVM_OK) {
         item->is_done = true;
     } else {
         cvm_broker_log(&broker_of(subscription)->base, "message_kept_back", &err);
@@ -393,7 +410,7 @@ enum cvm_status kafka_settle(struct cvm_broker_link *base, void *held, enum cvm_
     enum cvm_status status = CVM_OK;
     item->is_held = false;
     if (how == CVM_SETTLE_DEAD) {
-        status = kafka_bury(link, item->message, err);
+        status = kafka_bury(link, item->subscription->queue, item->message, err);
     }
     if (partition == NULL) {
         free_item(item);

@@ -131,6 +131,43 @@ static enum cvm_status lose(struct rabbitmq_link *link, int code, const char *do
     return status;
 }
 
+/* A header that is a text; "" when it is not there, or too long. */
+static void read_header(const amqp_basic_properties_t *properties, const char *name, char *out,
+                        size_t size)
+{
+    int count =
+        (properties->_flags & AMQP_BASIC_HEADERS_FLAG) == 0 ? 0 : properties->headers.num_entries;
+    out[0] = '\0';
+    for (int i = 0; i < count; i++) {
+        const amqp_table_entry_t *entry = &properties->headers.entries[i];
+        bool is_it = entry->key.len == strlen(name) &&
+                     memcmp(entry->key.bytes, name, entry->key.len) == 0 &&
+                     entry->value.kind == AMQP_FIELD_KIND_UTF8;
+        if (is_it && entry->value.value.bytes.len < size) {
+            memcpy(out, entry->value.value.bytes.bytes, entry->value.value.bytes.len);
+            out[entry->value.value.bytes.len] = '\0';
+        }
+    }
+}
+
+/* Where it died first: the server wrote that down. The queue's name without what is ours in it. */
+static void read_death(const struct rabbitmq_link *link, const amqp_basic_properties_t *properties,
+                       struct incoming *incoming)
+{
+    char name[CVM_BROKER_FULL_NAME_SIZE];
+    const char *prefix = link->base.broker->options.prefix;
+    size_t prefix_length = strlen(prefix);
+    read_header(properties, "x-first-death-queue", name, sizeof(name));
+    read_header(properties, "x-first-death-reason", incoming->died_of, sizeof(incoming->died_of));
+    if (strncmp(name, prefix, prefix_length) != 0) {
+        return;
+    }
+    size_t length = strlen(name + prefix_length);
+    bool is_high = length > 5 && strcmp(name + prefix_length + length - 5, ".high") == 0;
+    (void)snprintf(incoming->died_in, sizeof(incoming->died_in), "%.*s",
+                   (int)(is_high ? length - 5 : length), name + prefix_length);
+}
+
 /* How often a quorum queue has had it back. */
 static uint32_t deliveries_of(const amqp_basic_properties_t *properties, bool is_again)
 {
@@ -198,6 +235,9 @@ static enum cvm_status start_delivery(struct rabbitmq_link *link,
         .is_too_long = is_too_long,
         .length = kept,
     };
+    if (strcmp(link->subscriptions[incoming->subscription], CVM_BROKER_DEAD) == 0) {
+        read_death(link, properties, incoming);
+    }
     link->incoming = incoming;
     return CVM_OK;
 }
@@ -582,8 +622,14 @@ static enum cvm_status confirm(struct rabbitmq_link *link, int timeout_ms, struc
 
 /* ---- receiving ---- */
 
+static const char *text_or_null(const char *text)
+{
+    return text[0] == '\0' ? NULL : text;
+}
+
 static size_t hand_out(struct rabbitmq_link *link, struct cvm_delivery *deliveries, size_t max)
 {
+    uint32_t limit = link->base.broker->options.delivery_limit;
     size_t count = 0;
     for (int p = CVM_PRIORITY_COUNT - 1; p >= 0; p--) {
         struct incoming_list *list = &link->ready[p];
@@ -591,10 +637,14 @@ static size_t hand_out(struct rabbitmq_link *link, struct cvm_delivery *deliveri
             struct incoming *incoming = list->first;
             struct cvm_slice raw = {(const char *)incoming->bytes, incoming->length};
             const char *queue = link->subscriptions[incoming->subscription];
+            bool came_too_often = strcmp(incoming->died_of, CVM_BROKER_DELIVERY_LIMIT) == 0;
             list->first = incoming->next;
             deliveries[count++] = (struct cvm_delivery){
                 .envelope = incoming->is_readable ? &incoming->envelope : NULL,
                 .raw = strcmp(queue, CVM_BROKER_DEAD) == 0 ? raw : (struct cvm_slice){NULL, 0},
+                .died_in = text_or_null(incoming->died_in),
+                .died_of = text_or_null(incoming->died_of),
+                .died_after = came_too_often ? limit : 0,
                 .attempt = incoming->attempt,
                 .queue = queue,
                 .held = incoming,

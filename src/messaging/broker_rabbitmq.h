@@ -46,6 +46,8 @@ struct incoming {
     uint32_t attempt;
     bool is_too_long;
     bool is_readable;
+    char died_in[CVM_BROKER_FULL_NAME_SIZE]; /* "" = not known */
+    char died_of[24];
     struct cvm_envelope envelope;
     size_t length; /* said by the head */
     size_t filled;

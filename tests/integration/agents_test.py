@@ -19,7 +19,7 @@ sys.path.insert(0, os.path.join(HERE, "..", "support"))
 import cvm_program  # noqa: E402
 import redis_server  # noqa: E402
 import store_check  # noqa: E402
-from agent_processes import BROKER, REST, Agents, Lock, control_broker, wait_until  # noqa: E402
+from agent_processes import BROKER, REST, Agents, Lock, Uncommitted, control_broker, wait_until  # noqa: E402
 from cvm_program import Skip, expect, same  # noqa: E402
 
 CUSTOMERS = int(os.environ.get("CVM_AGENT_CUSTOMERS", "3000"))
@@ -147,10 +147,39 @@ def a_message_that_nobody_can_handle_is_dead_and_the_agents_stay_up(world):
         wait_until(lambda: agents.ends("poison"), "it is refused")
         world.check(agents, agents.end_run())
         same(len(agents.running()), 2, "processes")
+        letters = wait_until(lambda: waiting_letters(agents), "it is a dead letter")
+        same([(letter["destination"], letter["error_class"]) for letter in letters], [("treatment", "poison")], "letters")
+        agents.deployment.cvm("dead-letter", "replay", letters[0]["dead_letter"])
+        again = wait_until(lambda: waiting_letters(agents), "it is refused again")
+        same(again[0]["message_id"], letters[0]["message_id"], "the same message")
+        agents.deployment.cvm("dead-letter", "discard", again[0]["dead_letter"], "--why", "of a test")
         agents.stop()
-        same(agents.ends("poison"), 1, "turns that ended as poison")
+        same(agents.ends("poison"), 2, "turns that ended as poison")
+        same(waiting_letters(agents), [], "letters")
         if IS_RABBITMQ:  # which counts its queues every few seconds
-            wait_until(lambda: "1" in queues_of_the_dead(), "it is among the dead", pause=0.5)
+            wait_until(lambda: set(queues_of_the_dead()) == {"0"}, "nothing is left among the dead", pause=0.5)
+
+
+def a_message_that_kills_whoever_takes_it_is_dead_and_other_work_goes_on(world):
+    """Its turn is held up by a mark that is not committed, and its agent is killed then, each time."""
+    if not IS_RABBITMQ:
+        raise Skip("Kafka does not count deliveries: the attempts of a step end it")
+    with world.agents() as agents:
+        agents.start(REST)
+        run_in_background(agents)
+        poison = wait_until(lambda: agents.deployment.query(A_SHARDS_MESSAGE), "shards are asked for")[0][0]
+        with Uncommitted(agents.deployment, f"INSERT INTO inbox VALUES ('treatment', '\\x{poison}', 0)") as mark:
+            for number in range(8):
+                while len(agents.running()) < 3:
+                    agents.start("treatment")
+                wait_until(lambda: mark.waiting(agents.running()), f"it is taken {number + 1} times")[0].kill()
+            letters = wait_until(lambda: waiting_letters(agents), "it is a dead letter")
+            same([(a["destination"], a["message_id"], a["attempts"]) for a in letters], [("treatment", poison, 8)], "letters")
+            wait_until(lambda: states(agents, "values").count("done") == len(states(agents, "values")) - 1, "all others are done")
+        agents.deployment.cvm("dead-letter", "replay", letters[0]["dead_letter"], "--why", "it kills nobody any more")
+        world.check(agents, agents.end_run())
+        same(len(agents.running()), 2, "processes")
+        agents.stop()
 
 
 # ---- kills ----
@@ -357,6 +386,17 @@ def queues_of_the_dead():
     return [line.split()[1] for line in control_broker("queues").splitlines() if ".dead" in line]
 
 
+A_SHARDS_MESSAGE = "SELECT encode(message_id, 'hex') FROM outbox WHERE destination = 'treatment' ORDER BY outbox LIMIT 1"
+
+
+def waiting_letters(agents):
+    return agents.deployment.json("dead-letter", "list")["dead_letters"]
+
+
+def states(agents, step):
+    return [state for _, state, _, _ in agents.steps(step)]
+
+
 def turns_held_up(agents):
     """Sessions that wait for the lock of a test: turns that are under way."""
     rows = agents.deployment.query(
@@ -383,8 +423,8 @@ def kill_and_finish(world, agents, victims):
 
 
 HELPERS = {
-    "same", "expect", "run_in_background", "redis", "members", "queues_of_the_dead", "turns_held_up", "owner_of", "kill_and_finish", "control_broker",
-    "wait_until", "main", "World", "Agents", "Lock", "Skip",
+    "same", "expect", "run_in_background", "redis", "members", "queues_of_the_dead", "turns_held_up", "waiting_letters", "states", "owner_of", "kill_and_finish", "control_broker",
+    "wait_until", "main", "World", "Agents", "Lock", "Uncommitted", "Skip",
 }  # fmt: skip
 
 

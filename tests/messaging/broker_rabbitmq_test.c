@@ -338,6 +338,7 @@ static void what_is_no_message_is_put_aside_and_the_rest_goes_on(void **state)
     for (int i = 0; i < 3; i++) {
         struct cvm_delivery dead = receive_one(undertaker);
         assert_null(dead.envelope);
+        assert_string_equal(dead.died_in, "treatment");
         has_hello = has_hello || (dead.raw.length == 5 && memcmp(dead.raw.data, "hello", 5) == 0);
         ack(undertaker, &dead);
     }

@@ -184,15 +184,15 @@ class Agents:
         expect(left == [(0,)], f"{left} parts of runs are left")
 
 
-class Lock:
-    """Holds up whoever writes a table, until the end of the block."""
+class Uncommitted:
+    """Holds up whoever needs what a statement did, until the end of the block; then it is undone."""
 
-    def __init__(self, deployment, table, mode="SHARE ROW EXCLUSIVE"):
+    def __init__(self, deployment, statement):
         self.deployment = deployment
         self.session = subprocess.Popen(
             ["psql", "-X", "-q", deployment.url], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
-        self.session.stdin.write(f"BEGIN; LOCK TABLE {table} IN {mode} MODE; SELECT 'held';\n")
+        self.session.stdin.write(f"BEGIN; {statement}; SELECT 'held';\n")
         self.session.stdin.flush()
         while "held" not in self.session.stdout.readline():
             pass
@@ -216,3 +216,10 @@ class Lock:
             self.session.wait()
             self.session.stdout.close()
             self.session = None
+
+
+class Lock(Uncommitted):
+    """Holds up whoever writes a table, until the end of the block."""
+
+    def __init__(self, deployment, table, mode="SHARE ROW EXCLUSIVE"):
+        super().__init__(deployment, f"LOCK TABLE {table} IN {mode} MODE")
