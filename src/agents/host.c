@@ -169,7 +169,9 @@ static enum cvm_status go_long(void *state, const struct cvm_step_key *step, int
     if (pulse == NULL || worker->link == NULL) {
         return CVM_OK;
     }
-    enum cvm_status status = cvm_pulse_begin(pulse, &worker->beat, step, deadline_ms, &away);
+    worker->beat =
+        (struct cvm_pulse_beat){.step = *step, .worker = worker->name, .deadline_ms = deadline_ms};
+    enum cvm_status status = cvm_pulse_begin(pulse, &worker->beat, &away);
     if (status == CVM_E_CONFLICT) {
         return CVM_FAIL(err, status, "%s", away.message);
     }

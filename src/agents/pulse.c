@@ -32,16 +32,17 @@ static enum cvm_status open_store(struct cvm_pulse *pulse, struct cvm_error *err
                : cvm_store_open(pulse->site->store_url, &options, &pulse->store, err);
 }
 
-static enum cvm_status beat_once(struct cvm_pulse *pulse, const struct cvm_step_key *step,
-                                 int64_t deadline_ms, struct cvm_error *err)
+static enum cvm_status beat_once(struct cvm_pulse *pulse, const struct cvm_pulse_beat *beat,
+                                 struct cvm_error *err)
 {
+    const struct cvm_step_life life = {beat->worker, CVM_PULSE_LIFE_MS, beat->deadline_ms};
     (void)pthread_mutex_lock(&pulse->store_lock);
     enum cvm_status status = open_store(pulse, err);
     if (status == CVM_OK) {
         struct cvm_db *db = cvm_store_db(pulse->store);
         status = cvm_db_begin(db, err);
         if (status == CVM_OK) {
-            status = cvm_step_beat(pulse->store, step, CVM_PULSE_LIFE_MS, deadline_ms, err);
+            status = cvm_step_beat(pulse->store, &beat->step, &life, err);
         }
         if (status == CVM_OK) {
             status = cvm_db_commit(db, err);
@@ -76,7 +77,7 @@ static void beat_all(struct cvm_pulse *pulse)
     struct cvm_pulse_beat beat;
     for (size_t i = 0; copy_beat(pulse, i, &beat); i++) {
         struct cvm_error err = {0};
-        enum cvm_status status = beat_once(pulse, &beat.step, beat.deadline_ms, &err);
+        enum cvm_status status = beat_once(pulse, &beat, &err);
         if (status != CVM_OK) {
             CVM_LOG(pulse->context->log, CVM_LOG_WARN, "no_sign_of_life",
                     CVM_TEXT("workflow", beat.workflow_id), CVM_TEXT("why", err.message));
@@ -159,15 +160,14 @@ void cvm_pulse_destroy(struct cvm_pulse *pulse)
 /* ---- beats ---- */
 
 enum cvm_status cvm_pulse_begin(struct cvm_pulse *pulse, struct cvm_pulse_beat *beat,
-                                const struct cvm_step_key *step, int64_t deadline_ms,
                                 struct cvm_error *err)
 {
-    enum cvm_status status = beat_once(pulse, step, deadline_ms, err);
+    (void)snprintf(beat->workflow_id, sizeof(beat->workflow_id), "%s", beat->step.workflow_id);
+    beat->step.workflow_id = beat->workflow_id; /* the turn's may go first */
+    enum cvm_status status = beat_once(pulse, beat, err);
     if (status != CVM_OK) {
         return status;
     }
-    *beat = (struct cvm_pulse_beat){.step = *step, .deadline_ms = deadline_ms};
-    (void)snprintf(beat->workflow_id, sizeof(beat->workflow_id), "%s", step->workflow_id);
     (void)pthread_mutex_lock(&pulse->lock);
     beat->next = pulse->beats;
     pulse->beats = beat;

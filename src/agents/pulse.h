@@ -23,6 +23,7 @@ struct cvm_pulse;
 struct cvm_pulse_beat {
     struct cvm_pulse_beat *next;
     struct cvm_step_key step;
+    const char *worker; /* its name; borrowed */
     char workflow_id[CVM_WORKFLOW_ID_MAX + 1];
     int64_t deadline_ms; /* by the store's clock; the attempt is given up then all the same */
 };
@@ -34,10 +35,10 @@ CVM_MUST_CHECK enum cvm_status cvm_pulse_create(const struct cvm_agent_site *sit
                                                 struct cvm_error *err);
 void cvm_pulse_destroy(struct cvm_pulse *pulse); /* NULL is fine */
 
-/* The first sign of life, at once; `beat` is borrowed until cvm_pulse_end(). CVM_E_CONFLICT: the
- * attempt is not in force any more. On a failure nothing has begun. */
+/* The first sign of life, at once, by which the attempt is this worker's alone; `beat` is borrowed
+ * until cvm_pulse_end(), its workflow_id is filled in. CVM_E_CONFLICT: it is another's, or not in
+ * force any more. On a failure nothing has begun. */
 CVM_MUST_CHECK enum cvm_status cvm_pulse_begin(struct cvm_pulse *pulse, struct cvm_pulse_beat *beat,
-                                               const struct cvm_step_key *step, int64_t deadline_ms,
                                                struct cvm_error *err);
 void cvm_pulse_end(struct cvm_pulse *pulse, struct cvm_pulse_beat *beat);
 

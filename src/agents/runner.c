@@ -75,6 +75,7 @@ struct turning {
     int64_t started_ms;
     double commit_seconds;
     bool is_kept;
+    bool is_anothers; /* who works at it, or has done it */
 };
 
 static struct cvm_turn_key key_of(const struct turning *turning)
@@ -205,12 +206,15 @@ static enum cvm_status keep(void *state, struct cvm_store *store, struct cvm_err
 
 static enum cvm_status go_long(void *state, struct cvm_error *err)
 {
-    const struct turning *turning = state;
+    struct turning *turning = state;
     const struct cvm_runner_options *options = &turning->runner->options;
-    return options->go_long == NULL || turning->workflow_id == NULL
-               ? CVM_OK
-               : options->go_long(options->go_long_state, &turning->step,
+    enum cvm_status status = CVM_OK;
+    if (options->go_long != NULL && turning->workflow_id != NULL) {
+        status = options->go_long(options->go_long_state, &turning->step,
                                   turning->turn.message->deadline_ms, err);
+    }
+    turning->is_anothers = status == CVM_E_CONFLICT;
+    return status;
 }
 
 /* A failure of the work is news for its workflow, too. */
@@ -291,6 +295,9 @@ static enum cvm_turn_end end_failed(struct turning *turning, enum cvm_status fai
     struct cvm_error err = {0};
     if (turning->turn.payload == NULL) {
         return CVM_TURN_POISON;
+    }
+    if (turning->is_anothers) {
+        return CVM_TURN_STALE;
     }
     if (was_kept_after_all(turning)) {
         return was_replaced(turning) ? CVM_TURN_STALE : CVM_TURN_DONE;
