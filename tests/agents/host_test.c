@@ -459,6 +459,89 @@ static void what_can_not_be_read_in_the_outbox_is_passed_over_and_waits_for_a_pe
     settle(desk, &letter, false);
 }
 
+/* ---- long work ---- */
+
+static enum cvm_status go_long_only(void *worker, const struct cvm_turn *turn,
+                                    struct cvm_effects *effects, struct cvm_error *err)
+{
+    (void)worker;
+    (void)effects;
+    return cvm_turn_go_long(turn, err);
+}
+
+static enum cvm_status refuse_long(void *state, const struct cvm_step_key *step,
+                                   int64_t deadline_ms, struct cvm_error *err)
+{
+    int *asked = state;
+    ++*asked;
+    assert_string_equal(step->workflow_id, "long-1");
+    assert_int_equal(deadline_ms, 0);
+    return CVM_FAIL(err, CVM_E_CONFLICT, "another one works at it");
+}
+
+static struct cvm_step only_step(struct desk *desk)
+{
+    struct cvm_steps steps;
+    struct cvm_error err;
+    must(cvm_step_list(desk->base->store, desk->base->arena, "long-1", &steps, &err), &err);
+    assert_int_equal(steps.count, 1);
+    return steps.items[0];
+}
+
+static void send_only_step(struct desk *desk)
+{
+    struct cvm_step_rows rows = {"long-1", 0, "plan", 0, 0, 3};
+    struct cvm_error err;
+    bool is_kept = false;
+    must(cvm_db_begin(cvm_store_db(desk->base->store), &err), &err);
+    must(cvm_step_add(desk->base->store, &rows, &err), &err);
+    struct cvm_step from = only_step(desk);
+    struct cvm_step to = from;
+    to.state = CVM_STEP_RUNNING;
+    to.attempt = 1;
+    must(cvm_step_put(desk->base->store, "long-1", &from, &to, &is_kept, &err), &err);
+    must(cvm_db_commit(cvm_store_db(desk->base->store), &err), &err);
+}
+
+/* Its message came twice, since the acknowledgement of the first was lost. */
+static void long_work_that_another_one_does_is_left_alone(void **state)
+{
+    struct desk *desk = *state;
+    static const enum cvm_message_type serves[] = {CVM_MESSAGE_EVENT, CVM_MESSAGE_NONE};
+    const struct cvm_agent_kind kind = {.name = "long", .serves = serves, .handle = go_long_only};
+    int asked = 0;
+    const struct cvm_runner_options options = {
+        .site = &desk->site,
+        .kind = &kind,
+        .context = &desk->context,
+        .name = "long-1@test.1",
+        .go_long = refuse_long,
+        .go_long_state = &asked,
+    };
+    const struct cvm_envelope message = {
+        .id = {{1}},
+        .type = CVM_MESSAGE_EVENT,
+        .attempt = 1,
+        .shard = CVM_SHARD_NONE,
+        .workflow_id = {"long-1", 6},
+        .payload = {"{\"step_no\":0}", 13},
+    };
+    struct cvm_runner *runner = NULL;
+    struct cvm_text answer;
+    struct cvm_error err;
+    send_only_step(desk);
+    cvm_text_init(&answer, 0);
+    must(cvm_runner_create(&options, &runner, &err), &err);
+    struct cvm_turn_report report = cvm_runner_turn(runner, &message, &answer);
+    assert_int_equal(report.end, CVM_TURN_STALE);
+    assert_int_equal(asked, 1);
+    struct cvm_step step = only_step(desk);
+    assert_int_equal(step.state, CVM_STEP_RUNNING); /* and the other one's attempt has not failed */
+    assert_int_equal(step.attempt, 1);
+    cvm_runner_destroy(runner);
+    cvm_text_finish(&answer);
+}
+
 /* ---- adjustment ---- */
 
 /* Turns that go on until they are let go, in a time that the test moves on. */
@@ -618,6 +701,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(one_customer_goes_through_its_workflow, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_question_gets_its_answer, set_up, tear_down),
         cmocka_unit_test_setup_teardown(nobody_there_is_a_time_out, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(long_work_that_another_one_does_is_left_alone, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(a_message_that_an_agent_refuses_waits_for_a_person, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(
