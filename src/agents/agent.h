@@ -15,6 +15,7 @@
 #include "base/context.h"
 #include "base/json_reader.h"
 #include "base/random.h"
+#include "base/signing.h"
 #include "base/text.h"
 #include "base/zone.h"
 #include "model/envelope.h"
@@ -44,6 +45,7 @@ struct cvm_agent_site {
     struct cvm_part_shelf *shelf; /* parts of runs that stay in this process; NULL = they are stored
                                    */
     const char *version;          /* of the program */
+    const struct cvm_signing_key *audit_key; /* signs the audit log; NULL = nobody does */
 };
 
 struct cvm_store *cvm_agent_writer_lock(struct cvm_agent_writer *writer);

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/trace.h"
 #include "messaging/broker.h"
+#include "storage/audit_chain.h"
 #include "storage/dead_letter.h"
 #include "storage/lease.h"
 #include "workflows/flow.h"
@@ -18,6 +19,7 @@
 #define CONFIRM_MS        5000
 #define CLOCK_EVERY_MS    5000
 #define PURGE_EVERY_MS    3600000
+#define SEAL_EVERY_MS     60000
 #define WORKFLOW_KEEP_MS  (INT64_C(90) * 24 * 3600 * 1000)
 #define ARENA_BYTES_MAX   ((size_t)256 << 20)
 
@@ -35,7 +37,14 @@ struct cvm_orchestrator {
     struct partition partitions[CVM_FLOW_PARTITIONS];
     int64_t clock_ms; /* when schedules are looked at next, steady */
     int64_t purge_ms; /* and what is over is forgotten */
+    int64_t seal_ms;  /* and the audit log is sealed */
 };
+
+static int64_t steady_ms(const struct cvm_orchestrator *orchestrator)
+{
+    const struct cvm_clock *clock = &orchestrator->options.context->clock;
+    return clock->steady_ns(clock->state) / 1000000;
+}
 
 /* ---- what is sent ---- */
 
@@ -130,6 +139,7 @@ enum cvm_status cvm_orchestrator_create(const struct cvm_orchestrator_options *o
         free(orchestrator);
         return status;
     }
+    orchestrator->seal_ms = steady_ms(orchestrator) + SEAL_EVERY_MS;
     *out_orchestrator = orchestrator;
     return CVM_OK;
 }
@@ -155,12 +165,6 @@ void cvm_orchestrator_destroy(struct cvm_orchestrator *orchestrator)
 }
 
 /* ---- leases ---- */
-
-static int64_t steady_ms(const struct cvm_orchestrator *orchestrator)
-{
-    const struct cvm_clock *clock = &orchestrator->options.context->clock;
-    return clock->steady_ns(clock->state) / 1000000;
-}
 
 /* Ours until it expires: renewed at a third of its time, given up at half of it without renewal. */
 static enum cvm_status keep_lease(struct cvm_orchestrator *orchestrator, struct cvm_store *store,
@@ -313,6 +317,14 @@ static enum cvm_status forget_old(struct cvm_orchestrator *orchestrator, struct 
     return status == CVM_OK ? cvm_workflow_purge(store, now_ms - WORKFLOW_KEEP_MS, err) : status;
 }
 
+/* Commands seal what they wrote when they end; agents do not end. */
+static enum cvm_status seal_audit(struct cvm_orchestrator *orchestrator, struct cvm_store *store,
+                                  struct cvm_error *err)
+{
+    struct cvm_audit_seal seal;
+    return cvm_audit_seal(store, orchestrator->options.site->audit_key, &seal, err);
+}
+
 static enum cvm_status look_at_clock(struct cvm_orchestrator *orchestrator, struct cvm_error *err)
 {
     struct cvm_agent_writer *writer = orchestrator->options.site->writer;
@@ -330,6 +342,11 @@ static enum cvm_status look_at_clock(struct cvm_orchestrator *orchestrator, stru
         now_ms >= orchestrator->purge_ms) {
         status = in_first(orchestrator, store, forget_old, err);
         orchestrator->purge_ms = now_ms + PURGE_EVERY_MS;
+    }
+    if (status == CVM_OK && orchestrator->partitions[0].epoch != 0 &&
+        now_ms >= orchestrator->seal_ms) {
+        status = in_first(orchestrator, store, seal_audit, err);
+        orchestrator->seal_ms = now_ms + SEAL_EVERY_MS;
     }
     cvm_agent_writer_unlock(writer);
     return status;

@@ -8,6 +8,7 @@
 #include "agents/part_shelf.h"
 #include "base/hash.h"
 #include "base/threads.h"
+#include "cli/audit_key.h"
 #include "cli/paths.h"
 #include "cli/workflow_definitions.h"
 #include "messaging/broker.h"
@@ -128,6 +129,12 @@ static enum cvm_status open_site(struct cvm_agent_process *process,
     if (process->site.writer == NULL) {
         return CVM_FAIL(err, CVM_E_LIMIT, "no memory for agents");
     }
+    bool has_key = false;
+    enum cvm_status status = cvm_audit_key_read(session, &process->audit_key, &has_key, err);
+    if (status != CVM_OK) {
+        return status;
+    }
+    process->site.audit_key = has_key ? &process->audit_key : NULL;
     if (cvm_session_broker_is_local(session)) {
         process->site.shelf = cvm_part_shelf_create();
         return process->site.shelf != NULL ? CVM_OK
@@ -235,6 +242,7 @@ enum cvm_status cvm_agent_process_close(struct cvm_agent_process *process, struc
     cvm_part_shelf_destroy(process->site.shelf);
     cvm_agent_writer_destroy(process->site.writer);
     cvm_store_close(process->store);
+    cvm_signing_key_clear(&process->audit_key);
     *process = (struct cvm_agent_process){0};
     return status;
 }

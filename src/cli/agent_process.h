@@ -20,6 +20,7 @@ struct cvm_agent_process {
     struct cvm_session *session;
     struct cvm_store *store;
     struct cvm_agent_site site;
+    struct cvm_signing_key audit_key;
     struct cvm_context context; /* of the agents: what cancels the command lets them end a turn */
     struct cvm_broker *broker;
     struct cvm_state *state;

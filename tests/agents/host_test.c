@@ -6,12 +6,14 @@
 
 #include "agents/adjuster.h"
 #include "agents/host.h"
+#include "agents/orchestrator.h"
 #include "agents/part_shelf.h"
 #include "agents/request.h"
 #include "agents/runner.h"
 #include "base/file.h"
 #include "messaging/broker.h"
 #include "storage/agent_events.h"
+#include "storage/db_sql.h"
 #include "storage/dead_letter.h"
 #include "storage/state.h"
 #include "workflows/flow.h"
@@ -305,6 +307,30 @@ static void one_customer_goes_through_its_workflow(void **state)
     cvm_world_customer_id(5, id);
     (void)snprintf(input, sizeof(input), "{\"customer_id\":\"%s\",\"as_of\":\"2024-03-20\"}", id);
     assert_completed(wait_for(desk, accept(desk, "treatment_selection", input)));
+}
+
+static void the_audit_log_is_sealed_every_minute(void **state)
+{
+    struct desk *desk = *state;
+    struct cvm_db *db = cvm_store_db(desk->base->store);
+    struct cvm_orchestrator *orchestrator = NULL;
+    struct cvm_orchestrator_look look;
+    struct cvm_error err;
+    int64_t unsealed[2] = {0};
+    int64_t now_ms = cvm_context_now_ms(&desk->context);
+    desk->context.clock = cvm_clock_fixed(&now_ms);
+    struct cvm_orchestrator_options options = {
+        .site = &desk->site, .context = &desk->context, .name = "test.1", .incarnation = 1};
+    must(cvm_orchestrator_create(&options, &orchestrator, &err), &err);
+    for (int minute = 0; minute < 2; minute++) {
+        must(cvm_orchestrator_look(orchestrator, NULL, &look, &err), &err);
+        must(cvm_db_get_int(db, CVM_SQL_AUDIT_UNSEALED_COUNT, NULL, 0, &unsealed[minute], &err),
+             &err);
+        now_ms += 61000;
+    }
+    assert_true(unsealed[0] > 0);
+    assert_int_equal(unsealed[1], 0);
+    cvm_orchestrator_destroy(orchestrator);
 }
 
 /* ---- send and wait ---- */
@@ -699,6 +725,7 @@ int main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_run_without_data_fails_and_says_why, set_up, tear_down),
         cmocka_unit_test_setup_teardown(one_customer_goes_through_its_workflow, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(the_audit_log_is_sealed_every_minute, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_question_gets_its_answer, set_up, tear_down),
         cmocka_unit_test_setup_teardown(nobody_there_is_a_time_out, set_up, tear_down),
         cmocka_unit_test_setup_teardown(long_work_that_another_one_does_is_left_alone, set_up,
