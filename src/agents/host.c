@@ -374,19 +374,31 @@ static int wait_of(const struct cvm_host *host, const struct cvm_orchestrator_lo
     return left > 1 ? (int)left : 1;
 }
 
+/* Said once, until it goes well again. */
+static bool take_dead(const struct cvm_host *host, struct cvm_undertaker *undertaker,
+                      bool went_well)
+{
+    struct cvm_error away = {0};
+    bool goes_well = cvm_undertaker_look(undertaker, &away) == CVM_OK;
+    if (!goes_well && went_well) {
+        CVM_LOG(host->options.context->log, CVM_LOG_WARN, "dead_not_taken",
+                CVM_TEXT("why", away.message));
+    }
+    return goes_well;
+}
+
 static enum cvm_status orchestrate_with(struct cvm_host *host,
                                         struct cvm_orchestrator *orchestrator,
                                         struct cvm_undertaker *undertaker,
                                         struct cvm_broker_link *link, struct cvm_error *err)
 {
     enum cvm_status status = CVM_OK;
+    bool is_dead_taken = true;
     while (!must_stop(host)) {
         struct cvm_orchestrator_look look = {0};
-        struct cvm_error away = {0};
         status = cvm_orchestrator_look(orchestrator, link, &look, err);
-        if (status == CVM_OK && cvm_undertaker_look(undertaker, &away) != CVM_OK) {
-            CVM_LOG(host->options.context->log, CVM_LOG_DEBUG, "dead_not_taken",
-                    CVM_TEXT("why", away.message));
+        if (status == CVM_OK) {
+            is_dead_taken = take_dead(host, undertaker, is_dead_taken);
         }
         if (status == CVM_E_UNAVAILABLE || status == CVM_E_TIMEOUT) {
             CVM_LOG(host->options.context->log, CVM_LOG_WARN, "store_unavailable",

@@ -256,6 +256,22 @@ def an_allocation_that_slept_is_fenced_and_the_plan_is_the_other_ones(world):
         same((sleeper.ends("done"), sleeper.turns()[0][2]), (0, "stale"), f"turns of the sleeper: {sleeper.turns()}")
 
 
+def a_turn_that_waits_for_the_database_keeps_its_message(world):
+    if not IS_RABBITMQ:
+        raise Skip("Kafka's client says by itself that it is there")
+    with world.agents(broker=BROKER + "?heartbeat=1") as agents:
+        agents.start_set(2)
+        with Lock(agents.deployment, "run_part"):
+            run_in_background(agents)
+            wait_until(lambda: len(turns_held_up(agents)) == 2, "both value a part")
+            begun = time.monotonic()
+            wait_until(lambda: time.monotonic() > begun + 4, "more than two heartbeats", pause=0.5)
+        world.check(agents, agents.end_run())
+        agents.stop()
+        same([agents.ends(end) for end in ("stale", "duplicate", "failed")], [0, 0, 0], "turns in vain")
+        same([agent.log.count("broker_lost") for agent in agents.started], [0, 0, 0], "links lost")
+
+
 def a_long_step_whose_worker_is_alive_is_not_given_up(world):
     with world.agents() as agents:
         agents.start("orchestration,data,evaluation")
