@@ -160,6 +160,21 @@ def a_message_that_nobody_can_handle_is_dead_and_the_agents_stay_up(world):
             wait_until(lambda: set(queues_of_the_dead()) == {"0"}, "nothing is left among the dead", pause=0.5)
 
 
+def bytes_that_are_no_message_wait_for_a_person(world):
+    if not IS_RABBITMQ:
+        raise Skip("bytes are put on a queue of RabbitMQ alone")
+    with world.agents() as agents:
+        agents.start_set(1)
+        control_broker("publish", agents.queue("treatment"), "hello")
+        letter = wait_until(lambda: waiting_letters(agents), "it is a dead letter")[0]
+        same((letter["destination"], letter["bytes"], letter["error"][:11]), ("treatment", 5, "no message:"), "the letter")
+        agents.deployment.cvm("dead-letter", "replay", letter["dead_letter"])
+        again = wait_until(lambda: waiting_letters(agents), "nobody can read it, so it is not sent")[0]
+        same((again["destination"], again["bytes"]), ("treatment", 5), "the letter")
+        world.check(agents, agents.run(DAY))
+        agents.stop()
+
+
 def a_message_that_kills_whoever_takes_it_is_dead_and_other_work_goes_on(world):
     """Its turn is held up by a mark that is not committed, and its agent is killed then, each time."""
     if not IS_RABBITMQ:

@@ -32,8 +32,8 @@ def wait_until(claim, what, patience=PATIENCE, pause=0.02):
         time.sleep(pause)
 
 
-def control_broker(what):
-    return cvm_program.run([CONTROL, what], timeout=300).out
+def control_broker(*words):
+    return cvm_program.run([CONTROL, *words], timeout=300).out
 
 
 def configure(deployment, **settings):
@@ -107,7 +107,8 @@ class Agents:
         self.deployment = deployment
         self.started = []
         # Names on the broker go by the moment that the store was made: a copy shall not read another one's queues.
-        deployment.change(f"UPDATE migration SET applied_at = {time.time_ns() // 1000000}")
+        self.made_ms = time.time_ns() // 1000000
+        deployment.change(f"UPDATE migration SET applied_at = {self.made_ms}")
         configure(deployment, broker=broker or BROKER, **settings)
 
     def __enter__(self):
@@ -131,6 +132,10 @@ class Agents:
 
     def running(self):
         return [agent for agent in self.started if agent.is_running()]
+
+    def queue(self, name):
+        """Its name on the broker."""
+        return f"cvm.{self.made_ms:x}.{name}"
 
     def ends(self, end):
         return sum(agent.ends(end) for agent in self.started)
