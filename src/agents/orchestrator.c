@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agents/registry.h"
 #include "base/columns.h"
 #include "base/hash.h"
 #include "base/log.h"
@@ -22,12 +23,21 @@
 #define SEAL_EVERY_MS     60000
 #define WORKFLOW_KEEP_MS  (INT64_C(90) * 24 * 3600 * 1000)
 #define ARENA_BYTES_MAX   ((size_t)256 << 20)
+#define SERVED_EVERY_MS   1000
+#define QUEUES_MAX        16
 
 struct partition {
     int64_t epoch;     /* 0 = not ours */
     int64_t renew_ms;  /* by then, steady */
     int64_t expiry_ms; /* from then on we do not know whether it is ours, steady */
     bool is_recovered;
+};
+
+/* A queue that something was sent to. */
+struct served {
+    const char *queue; /* the name of a kind */
+    struct cvm_absence absence;
+    bool is_unserved;
 };
 
 struct cvm_orchestrator {
@@ -38,6 +48,9 @@ struct cvm_orchestrator {
     int64_t clock_ms; /* when schedules are looked at next, steady */
     int64_t purge_ms; /* and what is over is forgotten */
     int64_t seal_ms;  /* and the audit log is sealed */
+    struct served served[QUEUES_MAX];
+    size_t served_count;
+    int64_t served_ms; /* when they are looked at next */
 };
 
 static int64_t steady_ms(const struct cvm_orchestrator *orchestrator)
@@ -429,6 +442,41 @@ static void publish(struct relay *relay, struct cvm_broker_link *link)
     }
 }
 
+static void note_queue(struct cvm_orchestrator *orchestrator, const char *destination)
+{
+    const struct cvm_agent_kind *kind = cvm_agent_kind_find(destination);
+    for (size_t i = 0; kind != NULL && i < orchestrator->served_count; i++) {
+        kind = orchestrator->served[i].queue == kind->name ? NULL : kind;
+    }
+    if (kind != NULL && orchestrator->served_count < QUEUES_MAX) {
+        orchestrator->served[orchestrator->served_count++] = (struct served){.queue = kind->name};
+    }
+}
+
+/* Work is not lost where nobody serves its queue; a person has to know why it does not go on. */
+static void look_who_serves(struct cvm_orchestrator *orchestrator)
+{
+    const struct cvm_orchestrator_options *options = &orchestrator->options;
+    int64_t now_ms = steady_ms(orchestrator);
+    if (options->registry == NULL || now_ms < orchestrator->served_ms) {
+        return;
+    }
+    orchestrator->served_ms = now_ms + SERVED_EVERY_MS;
+    for (size_t i = 0; i < orchestrator->served_count; i++) {
+        struct served *served = &orchestrator->served[i];
+        bool was_unserved = served->is_unserved;
+        served->is_unserved = cvm_registry_is_unserved(options->registry, options->context,
+                                                       served->queue, &served->absence);
+        if (served->is_unserved && !was_unserved) {
+            CVM_LOG(options->context->log, CVM_LOG_WARN, "nobody_serves",
+                    CVM_TEXT("queue", served->queue));
+        } else if (was_unserved && !served->is_unserved) {
+            CVM_LOG(options->context->log, CVM_LOG_INFO, "served_again",
+                    CVM_TEXT("queue", served->queue));
+        }
+    }
+}
+
 /* Inside the transaction. */
 static enum cvm_status mark_rows(const struct cvm_orchestrator *orchestrator,
                                  struct cvm_store *store, struct relay *relay, size_t sent,
@@ -507,6 +555,9 @@ static enum cvm_status send_all(struct cvm_orchestrator *orchestrator, int64_t n
             cvm_outbox_pending(store, number, now_ms, MESSAGES_PER_SEND, take_message, relay, err);
     }
     cvm_agent_writer_unlock(writer);
+    for (size_t i = 0; status == CVM_OK && i < relay->count; i++) {
+        note_queue(orchestrator, relay->destinations[i]);
+    }
     if (status == CVM_OK && relay->count + relay->letter_count > 0) {
         publish(relay, link);
         store = cvm_agent_writer_lock(writer);
@@ -555,5 +606,6 @@ enum cvm_status cvm_orchestrator_look(struct cvm_orchestrator *orchestrator,
             sent = out_look->sent - before;
         }
     }
+    look_who_serves(orchestrator);
     return status == CVM_OK ? look_at_clock(orchestrator, err) : status;
 }

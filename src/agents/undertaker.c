@@ -8,6 +8,7 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "messaging/broker.h"
+#include "storage/broker_offset.h"
 #include "storage/dead_letter.h"
 #include "workflows/flow.h"
 
@@ -141,8 +142,12 @@ static enum cvm_status keep(struct cvm_undertaker *undertaker, const struct cvm_
         .attempts = delivery->died_after > 0 ? delivery->died_after : 1,
     };
     name_letter(delivery, bytes, &letter);
+    const struct cvm_broker_offset offset = {DEAD, delivery->partition, delivery->offset + 1};
     struct cvm_store *store = cvm_agent_writer_lock(writer);
     status = cvm_dead_letter_take(store, &letter, err);
+    if (status == CVM_OK && (cvm_broker_abilities(undertaker->broker) & CVM_BROKER_OFFSETS) != 0) {
+        status = cvm_broker_offset_move(store, &offset, err);
+    }
     cvm_agent_writer_unlock(writer);
     if (status == CVM_OK) {
         CVM_LOG(undertaker->context->log, CVM_LOG_WARN, "dead_letter",

@@ -290,6 +290,51 @@ static void a_decider_that_was_replaced_changes_nothing(void **state)
     agent_close(&second);
 }
 
+static enum cvm_status die(void *state, struct cvm_store *writer, struct cvm_error *err)
+{
+    (void)state;
+    (void)writer;
+    return CVM_FAIL(err, CVM_E_UNAVAILABLE, "it dies");
+}
+
+/* It held all that the run may use, and wrote decisions; none of that is in the other one's way. */
+static void who_takes_up_from_a_dead_decider_makes_the_same_plan(void **state)
+{
+    const struct base *base = *state;
+    struct base *twin = base_create(CUSTOMERS, make_hard);
+    struct cvm_run_request request = ordinary();
+    const struct cvm_run_publishing publishing = {die, NULL};
+    struct cvm_run_result *whole = run(twin, &request, 2, 1024);
+    struct cvm_run_result *result = NULL;
+    struct agent dead = {0};
+    struct agent second = {0};
+    struct cvm_text bytes;
+    struct cvm_error err;
+    cvm_text_init(&bytes, 0);
+    must(agent_open(base, &request, NULL, &dead, &err), &err);
+    must(cvm_run_begin(dead.job, &err), &err);
+    const char *run_id = cvm_run_job_id(dead.job);
+    for (size_t p = 0; p < PARTS; p++) {
+        value_part(base, &request, run_id, p, &bytes);
+        store_part(base, run_id, (int64_t)p, &bytes);
+    }
+    must(cvm_run_take_up(dead.job, &err), &err);
+    must(cvm_run_part_scan(base->store, run_id, take_part, dead.job, &err), &err);
+    assert_int_equal(cvm_run_decide(dead.job, &publishing, &result, &err), CVM_E_UNAVAILABLE);
+    must(agent_open(base, &request, run_id, &second, &err), &err);
+    must(cvm_run_join(second.job, &err), &err);
+    must(cvm_run_take_up(second.job, &err), &err);
+    must(cvm_run_part_scan(base->store, run_id, take_part, second.job, &err), &err);
+    must(cvm_run_decide(second.job, NULL, &result, &err), &err);
+    assert_same(whole, result);
+    cvm_text_finish(&bytes);
+    cvm_run_result_destroy(result);
+    cvm_run_result_destroy(whole);
+    agent_close(&dead);
+    agent_close(&second);
+    base_destroy(twin);
+}
+
 static void damaged_bytes_are_refused(void **state)
 {
     const struct base *base = *state;
@@ -335,6 +380,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(nobody_joins_a_run_that_has_ended, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_decider_that_was_replaced_changes_nothing, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(who_takes_up_from_a_dead_decider_makes_the_same_plan,
+                                        set_up, tear_down),
         cmocka_unit_test_setup_teardown(damaged_bytes_are_refused, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
