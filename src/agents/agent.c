@@ -77,6 +77,11 @@ void cvm_agent_writer_unlock(struct cvm_agent_writer *writer)
     (void)pthread_mutex_unlock(&writer->lock);
 }
 
+enum cvm_status cvm_turn_go_long(const struct cvm_turn *turn, struct cvm_error *err)
+{
+    return turn->go_long == NULL ? CVM_OK : turn->go_long(turn->go_long_state, err);
+}
+
 /* ---- payloads ---- */
 
 const struct cvm_json_value *cvm_turn_input(const struct cvm_turn *turn, const char *name)

@@ -84,7 +84,14 @@ struct cvm_turn {
      * filled in. They are kept with it. */
     cvm_effect_fn keep;
     void *keep_state;
+    enum cvm_status (*go_long)(void *state, struct cvm_error *err); /* NULL: it need not be said */
+    void *go_long_state;
 };
+
+/* Before work that may take minutes. A broker takes a delivery back after so long; from here on the
+ * step lives by signs of life in the store (pulse.h), and the delivery is acknowledged.
+ * CVM_E_CONFLICT: somebody else does the work, or nobody wants it any more. */
+CVM_MUST_CHECK enum cvm_status cvm_turn_go_long(const struct cvm_turn *turn, struct cvm_error *err);
 
 /* The payload is {"input": of the workflow, "needs": {step: its output}}, or a request's own. A
  * member of the input, or of the output of a step before; NULL when it is not there. */

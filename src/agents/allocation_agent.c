@@ -201,6 +201,9 @@ static enum cvm_status allocation_handle(void *worker, const struct cvm_turn *tu
     if (status == CVM_OK && ticket.run_id == NULL) {
         status = CVM_FAIL(err, CVM_E_INVALID, "the message is about no run");
     }
+    if (status == CVM_OK) {
+        status = cvm_turn_go_long(turn, err);
+    }
     return status == CVM_OK ? decide_run(worker, turn, &ticket, effects, err) : status;
 }
 

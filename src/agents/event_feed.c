@@ -202,7 +202,7 @@ static enum cvm_status serve(struct feed *feed, struct cvm_error *err)
 static enum cvm_status feed_a_while(struct feed *feed, struct cvm_error *err)
 {
     enum cvm_status status =
-        cvm_broker_link_open_wide(feed->options->broker, AT_ONCE, &feed->link, err);
+        cvm_broker_link_open_with(feed->options->broker, AT_ONCE, &feed->link, err);
     if (status == CVM_OK) {
         status = cvm_broker_declare(feed->link, CVM_BROKER_EVENTS, err);
     }

@@ -9,9 +9,12 @@
 #include "agents/event_feed.h"
 #include "agents/orchestrator.h"
 #include "agents/own_run.h"
+#include "agents/pulse.h"
 #include "agents/registry.h"
 #include "agents/runner.h"
 #include "agents/scale.h"
+#include "agents/undertaker.h"
+#include "base/columns.h"
 #include "base/hash.h"
 #include "base/json_writer.h"
 #include "base/log.h"
@@ -37,6 +40,10 @@ struct worker {
     char name[NAME_SIZE];
     struct cvm_thread *thread;
     struct cvm_random random;
+    struct cvm_broker_link *link; /* NULL: it left its queue, for a turn that takes long */
+    struct cvm_buffer bytes;      /* of the message, which may outlive its delivery */
+    const struct cvm_delivery *delivery;
+    struct cvm_pulse_beat beat;
 };
 
 /* The delivery that a worker has, and will try again. */
@@ -55,6 +62,7 @@ struct cvm_host {
     struct cvm_thread *heartbeat;
     struct cvm_thread *adjustment;
     struct cvm_adjuster *adjuster;
+    struct cvm_pulse *pulse; /* NULL: nobody outside this process would see it */
     atomic_bool is_stopping;
     atomic_bool has_drained;
     atomic_bool has_failed;
@@ -114,12 +122,19 @@ static void move_offset(const struct worker *worker, const struct cvm_broker_off
     }
 }
 
+/* Of the worker's queue by its own name: the delivery's goes with the link. */
+static struct cvm_broker_offset offset_behind(const struct worker *worker)
+{
+    const struct cvm_delivery *delivery = worker->delivery;
+    return (struct cvm_broker_offset){worker->pool->queue, delivery->partition,
+                                      delivery->offset + 1};
+}
+
 /* ---- a worker ---- */
 
 /* Whoever waits gets the answer, and the orchestrator a hint that there is news: neither is relied
  * on, so nobody is told when it does not arrive. */
-static void send_one(struct worker *worker, struct cvm_broker_link *link, const char *queue,
-                     struct cvm_envelope *envelope)
+static void send_one(struct worker *worker, const char *queue, struct cvm_envelope *envelope)
 {
     const struct cvm_context *context = worker->host->options.context;
     struct cvm_sending sending = {.envelope = envelope};
@@ -129,14 +144,14 @@ static void send_one(struct worker *worker, struct cvm_broker_link *link, const 
     envelope->created_ms = cvm_context_now_ms(context);
     envelope->sender = (struct cvm_slice){worker->name, strlen(worker->name)};
     envelope->sender_incarnation = (uint64_t)worker->host->options.incarnation;
-    if (cvm_broker_publish(link, queue, &sending, 1, NULL) != CVM_OK ||
-        cvm_broker_confirm(link, CONFIRM_MS, NULL) != CVM_OK) {
+    if (cvm_broker_publish(worker->link, queue, &sending, 1, NULL) != CVM_OK ||
+        cvm_broker_confirm(worker->link, CONFIRM_MS, NULL) != CVM_OK) {
         CVM_LOG(context->log, CVM_LOG_DEBUG, "answer_lost", CVM_TEXT("queue", queue));
     }
 }
 
-static void hint(struct worker *worker, struct cvm_broker_link *link,
-                 const struct cvm_envelope *message, const struct cvm_turn_report *report)
+static void hint(struct worker *worker, const struct cvm_envelope *message,
+                 const struct cvm_turn_report *report)
 {
     struct cvm_envelope envelope = {
         .type = CVM_MESSAGE_ORCHESTRATION_REQUEST,
@@ -147,12 +162,12 @@ static void hint(struct worker *worker, struct cvm_broker_link *link,
         .traceparent = {report->traceparent, CVM_TRACEPARENT_LENGTH},
         .payload = {"{}", 2},
     };
-    send_one(worker, link, CVM_ORCHESTRATION, &envelope);
+    send_one(worker, CVM_ORCHESTRATION, &envelope);
 }
 
 /* The answer to a request has the number of its type plus one. */
-static void answer(struct worker *worker, struct cvm_broker_link *link,
-                   const struct cvm_envelope *message, const struct cvm_turn_report *report)
+static void answer(struct worker *worker, const struct cvm_envelope *message,
+                   const struct cvm_turn_report *report)
 {
     char queue[CVM_ENVELOPE_REPLY_MAX + 1];
     struct cvm_json_writer json;
@@ -180,7 +195,7 @@ static void answer(struct worker *worker, struct cvm_broker_link *link,
     };
     (void)snprintf(queue, sizeof(queue), "%.*s", (int)message->reply_to.length,
                    message->reply_to.data);
-    send_one(worker, link, queue, &envelope);
+    send_one(worker, queue, &envelope);
     cvm_text_finish(&payload);
 }
 
@@ -197,9 +212,10 @@ static bool must_hold(const struct worker *worker, struct holding *holding,
     return holding->tries < TRIES_MAX;
 }
 
-static void finish(struct worker *worker, struct cvm_broker_link *link,
-                   const struct cvm_delivery *delivery, const struct cvm_turn_report *report)
+static void finish(struct worker *worker, const struct cvm_turn_report *report)
 {
+    struct cvm_broker_link *link = worker->link;
+    const struct cvm_delivery *delivery = worker->delivery;
     enum cvm_status status = CVM_OK;
     if (report->end == CVM_TURN_LATER && has_ability(worker, CVM_BROKER_NACKS)) {
         status = cvm_broker_nack(link, delivery->tag, CVM_NACK_REQUEUE, NULL);
@@ -232,40 +248,103 @@ static void note_failure(struct cvm_host *host, enum cvm_status status, const st
     }
 }
 
-static void take_turn(struct worker *worker, struct cvm_broker_link *link,
-                      struct cvm_runner *runner, struct holding *holding, struct cvm_text *text)
+/* The worker leaves its queue until the turn is over: a broker takes back what was not acknowledged
+ * for long, or gives up whoever does not ask for more, and the next message would wait here. Where
+ * the store is away the turn goes on as any other. */
+static enum cvm_status go_long(void *state, const struct cvm_step_key *step, int64_t deadline_ms,
+                               struct cvm_error *err)
+{
+    struct worker *worker = state;
+    struct cvm_pulse *pulse = worker->host->pulse;
+    struct cvm_error away = {0};
+    if (pulse == NULL || worker->link == NULL) {
+        return CVM_OK;
+    }
+    worker->beat =
+        (struct cvm_pulse_beat){.step = *step, .worker = worker->name, .deadline_ms = deadline_ms};
+    enum cvm_status status = cvm_pulse_begin(pulse, &worker->beat, &away);
+    if (status == CVM_E_CONFLICT) {
+        return CVM_FAIL(err, status, "%s", away.message);
+    }
+    if (status != CVM_OK) {
+        CVM_LOG(worker->host->options.context->log, CVM_LOG_WARN, "no_sign_of_life",
+                CVM_TEXT("workflow", step->workflow_id), CVM_TEXT("why", away.message));
+        return CVM_OK;
+    }
+    if (has_ability(worker, CVM_BROKER_OFFSETS)) {
+        const struct cvm_broker_offset offset = offset_behind(worker);
+        move_offset(worker, &offset);
+    }
+    (void)!cvm_broker_ack(worker->link, worker->delivery->tag, NULL); /* else it is refused */
+    cvm_broker_link_close(worker->link);
+    worker->link = NULL;
+    return CVM_OK;
+}
+
+/* The message as a copy that is the worker's, so that a turn may acknowledge it before its end. */
+static enum cvm_status copy_message(struct worker *worker, const struct cvm_envelope *message,
+                                    struct cvm_envelope *out_copy, struct cvm_error *err)
+{
+    size_t length = cvm_envelope_bytes(message);
+    enum cvm_status status = cvm_buffer_reserve(&worker->bytes, length, err);
+    if (status == CVM_OK) {
+        cvm_envelope_encode(message, worker->bytes.data);
+        status = cvm_envelope_decode(worker->bytes.data, length, out_copy, err);
+    }
+    return status;
+}
+
+/* Of a turn that went long nobody is told: its workflow is looked at soon enough. */
+static void tell(struct worker *worker, const struct cvm_envelope *message,
+                 const struct cvm_turn_report *report)
+{
+    if (message->workflow_id.length > 0 &&
+        (report->end == CVM_TURN_DONE || report->end == CVM_TURN_FAILED)) {
+        hint(worker, message, report);
+    }
+    if (message->reply_to.length > 0 && report->end != CVM_TURN_LATER) {
+        answer(worker, message, report);
+    }
+}
+
+static enum cvm_status take_turn(struct worker *worker, struct cvm_runner *runner,
+                                 struct holding *holding, struct cvm_text *text,
+                                 struct cvm_error *err)
 {
     struct cvm_host *host = worker->host;
-    const struct cvm_delivery *delivery = &holding->delivery;
-    const struct cvm_envelope *message = delivery->envelope;
-    const struct cvm_broker_offset offset = {delivery->queue, delivery->partition,
-                                             delivery->offset + 1};
+    struct cvm_envelope message;
+    enum cvm_status status = copy_message(worker, holding->delivery.envelope, &message, err);
+    if (status != CVM_OK) {
+        return status;
+    }
+    worker->delivery = &holding->delivery;
+    const struct cvm_broker_offset offset = offset_behind(worker);
     bool has_offset = has_ability(worker, CVM_BROKER_OFFSETS);
     atomic_fetch_add(&host->in_flight, 1);
     cvm_adjuster_began(host->adjuster, worker->pool_no);
     struct cvm_turn_report report =
-        cvm_runner_turn(runner, message, has_offset ? &offset : NULL, text);
-    holding->is_held = must_hold(worker, holding, &report);
+        cvm_runner_turn(runner, &message, has_offset ? &offset : NULL, text);
+    bool went_long = worker->link == NULL;
+    holding->is_held = !went_long && must_hold(worker, holding, &report);
     cvm_adjuster_ended(host->adjuster, worker->pool_no, &report);
     atomic_fetch_add(&host->counts[report.end], 1);
     tell_own_run(host, &report);
-    if (message->workflow_id.length > 0 &&
-        (report.end == CVM_TURN_DONE || report.end == CVM_TURN_FAILED)) {
-        hint(worker, link, message, &report);
+    if (went_long) {
+        cvm_pulse_end(host->pulse, &worker->beat);
+    } else {
+        tell(worker, &message, &report);
     }
-    if (message->reply_to.length > 0 && report.end != CVM_TURN_LATER) {
-        answer(worker, link, message, &report);
+    if (!went_long && !holding->is_held) {
+        finish(worker, &report);
     }
-    if (!holding->is_held) {
-        finish(worker, link, delivery, &report);
-    }
-    if (!holding->is_held && has_offset && !report.offset_is_kept) {
+    if (!went_long && !holding->is_held && has_offset && !report.offset_is_kept) {
         move_offset(worker, &offset);
     }
     atomic_fetch_sub(&host->in_flight, 1);
     if (report.end == CVM_TURN_LATER) {
         pause_a_little();
     }
+    return CVM_OK;
 }
 
 static bool is_wanted(const struct worker *worker)
@@ -274,13 +353,13 @@ static bool is_wanted(const struct worker *worker)
 }
 
 static enum cvm_status serve(struct worker *worker, struct cvm_runner *runner,
-                             struct cvm_broker_link *link, struct cvm_error *err)
+                             struct cvm_error *err)
 {
     struct holding holding = {.is_held = false};
     struct cvm_text text;
     enum cvm_status status = CVM_OK;
     cvm_text_init(&text, CVM_ENVELOPE_PAYLOAD_MAX);
-    while (!must_stop(worker->host) && is_wanted(worker)) {
+    while (!must_stop(worker->host) && is_wanted(worker) && worker->link != NULL) {
         size_t count = 1;
         if (!cvm_adjuster_may_take(worker->host->adjuster)) {
             pause_a_little();
@@ -288,14 +367,16 @@ static enum cvm_status serve(struct worker *worker, struct cvm_runner *runner,
         }
         if (!holding.is_held) {
             holding.tries = 0;
-            status = cvm_broker_receive(link, &holding.delivery, 1, RECEIVE_MS, &count, err);
+            status =
+                cvm_broker_receive(worker->link, &holding.delivery, 1, RECEIVE_MS, &count, err);
         }
         if (status != CVM_OK || count == 0) {
             cvm_adjuster_took_none(worker->host->adjuster);
         }
         if (status == CVM_OK && count > 0) {
-            take_turn(worker, link, runner, &holding, &text);
-        } else if (status == CVM_E_UNAVAILABLE) {
+            status = take_turn(worker, runner, &holding, &text, err);
+        }
+        if (status == CVM_E_UNAVAILABLE) {
             pause_a_little(); /* the link looks for its broker by itself */
         } else if (status != CVM_OK) {
             break;
@@ -306,12 +387,12 @@ static enum cvm_status serve(struct worker *worker, struct cvm_runner *runner,
 }
 
 /* A broker that is away when the process starts is waited for. */
-static enum cvm_status subscribe(struct cvm_host *host, const char *queue,
+static enum cvm_status subscribe(struct cvm_host *host, const char *queue, uint32_t prefetch,
                                  struct cvm_broker_link **out_link, struct cvm_error *err)
 {
     enum cvm_status status = CVM_E_UNAVAILABLE;
     while (status == CVM_E_UNAVAILABLE && !must_stop(host)) {
-        status = cvm_broker_link_open(host->options.broker, out_link, err);
+        status = cvm_broker_link_open_with(host->options.broker, prefetch, out_link, err);
         if (status == CVM_OK) {
             status = cvm_broker_declare(*out_link, CVM_ORCHESTRATION, err);
         }
@@ -334,7 +415,6 @@ static enum cvm_status subscribe(struct cvm_host *host, const char *queue,
 static enum cvm_status work_a_while(struct worker *worker, struct cvm_error *err)
 {
     struct cvm_host *host = worker->host;
-    struct cvm_broker_link *link = NULL;
     struct cvm_runner *runner = NULL;
     struct cvm_runner_options options = {
         .site = host->options.site,
@@ -344,15 +424,18 @@ static enum cvm_status work_a_while(struct worker *worker, struct cvm_error *err
         .name = worker->name,
         .incarnation = host->options.incarnation,
         .seed = cvm_hash_mix(host->options.seed, worker->number),
+        .go_long = go_long,
+        .go_long_state = worker,
     };
     enum cvm_status status = cvm_runner_create(&options, &runner, err);
     if (status == CVM_OK) {
-        status = subscribe(host, worker->pool->queue, &link, err);
+        status = subscribe(host, worker->pool->queue, 1, &worker->link, err);
     }
-    if (status == CVM_OK && link != NULL) {
-        status = serve(worker, runner, link, err);
+    if (status == CVM_OK && worker->link != NULL) {
+        status = serve(worker, runner, err);
     }
-    cvm_broker_link_close(link);
+    cvm_broker_link_close(worker->link);
+    worker->link = NULL;
     cvm_runner_destroy(runner);
     return status == CVM_E_UNAVAILABLE && must_stop(host) ? CVM_OK : status;
 }
@@ -369,6 +452,7 @@ static enum cvm_status work(void *state, struct cvm_error *err)
             pause_a_little();
         }
     }
+    cvm_buffer_finish(&worker->bytes);
     if (status != CVM_OK) {
         note_failure(worker->host, status, err);
     }
@@ -400,14 +484,32 @@ static int wait_of(const struct cvm_host *host, const struct cvm_orchestrator_lo
     return left > 1 ? (int)left : 1;
 }
 
+/* Said once, until it goes well again. */
+static bool take_dead(const struct cvm_host *host, struct cvm_undertaker *undertaker,
+                      bool went_well)
+{
+    struct cvm_error away = {0};
+    bool goes_well = cvm_undertaker_look(undertaker, &away) == CVM_OK;
+    if (!goes_well && went_well) {
+        CVM_LOG(host->options.context->log, CVM_LOG_WARN, "dead_not_taken",
+                CVM_TEXT("why", away.message));
+    }
+    return goes_well;
+}
+
 static enum cvm_status orchestrate_with(struct cvm_host *host,
                                         struct cvm_orchestrator *orchestrator,
+                                        struct cvm_undertaker *undertaker,
                                         struct cvm_broker_link *link, struct cvm_error *err)
 {
     enum cvm_status status = CVM_OK;
+    bool is_dead_taken = true;
     while (!must_stop(host)) {
         struct cvm_orchestrator_look look = {0};
         status = cvm_orchestrator_look(orchestrator, link, &look, err);
+        if (status == CVM_OK) {
+            is_dead_taken = take_dead(host, undertaker, is_dead_taken);
+        }
         bool may_come_back = host->options.site->own_run == NULL &&
                              (status == CVM_E_UNAVAILABLE || status == CVM_E_TIMEOUT);
         if (may_come_back) {
@@ -427,6 +529,7 @@ static enum cvm_status orchestrate(void *state, struct cvm_error *err)
 {
     struct cvm_host *host = state;
     struct cvm_orchestrator *orchestrator = NULL;
+    struct cvm_undertaker *undertaker = NULL;
     struct cvm_broker_link *link = NULL;
     struct cvm_orchestrator_options options = {
         .site = host->options.site,
@@ -441,12 +544,17 @@ static enum cvm_status orchestrate(void *state, struct cvm_error *err)
     };
     enum cvm_status status = cvm_orchestrator_create(&options, &orchestrator, err);
     if (status == CVM_OK) {
-        status = subscribe(host, CVM_ORCHESTRATION, &link, err);
+        status = cvm_undertaker_create(host->options.site, host->options.context,
+                                       host->options.broker, &undertaker, err);
+    }
+    if (status == CVM_OK) {
+        status = subscribe(host, CVM_ORCHESTRATION, 0, &link, err);
     }
     if (status == CVM_OK && link != NULL) {
-        status = orchestrate_with(host, orchestrator, link, err);
+        status = orchestrate_with(host, orchestrator, undertaker, link, err);
     }
     cvm_broker_link_close(link);
+    cvm_undertaker_destroy(undertaker);
     cvm_orchestrator_destroy(orchestrator);
     if (status != CVM_OK) {
         note_failure(host, status, err);
@@ -597,6 +705,14 @@ static enum cvm_status plan_workers(struct cvm_host *host, struct cvm_error *err
     return CVM_OK;
 }
 
+static bool is_store_shared(const struct cvm_agent_site *site)
+{
+    struct cvm_store *store = cvm_agent_writer_lock(site->writer);
+    bool is_shared = cvm_db_access_of(cvm_store_db(store)) == CVM_DB_SHARED;
+    cvm_agent_writer_unlock(site->writer);
+    return is_shared;
+}
+
 enum cvm_status cvm_host_start(const struct cvm_host_options *options, struct cvm_host **out_host,
                                struct cvm_error *err)
 {
@@ -608,6 +724,9 @@ enum cvm_status cvm_host_start(const struct cvm_host_options *options, struct cv
     enum cvm_status status = plan_workers(host, err);
     if (status == CVM_OK) {
         status = cvm_adjuster_create(&host->options, &host->adjuster, err);
+    }
+    if (status == CVM_OK && !options->is_alone && is_store_shared(options->site)) {
+        status = cvm_pulse_create(options->site, options->context, &host->pulse, err);
     }
     for (size_t w = 0; status == CVM_OK && w < host->worker_count; w++) {
         status = cvm_thread_start(work, &host->workers[w], &host->workers[w].thread, err);
@@ -677,6 +796,7 @@ enum cvm_status cvm_host_stop(struct cvm_host *host, struct cvm_error *err)
     atomic_store(&host->has_drained, true);
     status = join(host->heartbeat, status, err);
     status = join(host->adjustment, status, err);
+    cvm_pulse_destroy(host->pulse);
     cvm_adjuster_destroy(host->adjuster);
     free(host->workers);
     free(host);

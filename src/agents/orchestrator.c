@@ -11,6 +11,7 @@
 #include "base/trace.h"
 #include "messaging/broker.h"
 #include "storage/audit_chain.h"
+#include "storage/dead_letter.h"
 #include "storage/lease.h"
 #include "workflows/flow.h"
 
@@ -423,6 +424,10 @@ struct relay {
     const char *destinations[MESSAGES_PER_SEND];
     int64_t numbers[MESSAGES_PER_SEND];
     size_t count;
+    /* What can not be read can not be sent either: letters, and the rows of the outbox. */
+    struct cvm_dead_letter letters[MESSAGES_PER_SEND];
+    int64_t letter_rows[MESSAGES_PER_SEND];
+    size_t letter_count;
 };
 
 static bool is_of(const struct cvm_outbox_message *message, const char *workflow_id)
@@ -433,26 +438,50 @@ static bool is_of(const struct cvm_outbox_message *message, const char *workflow
            memcmp(envelope.workflow_id.data, workflow_id, envelope.workflow_id.length) == 0;
 }
 
+static enum cvm_status pass_over(struct relay *relay, const struct cvm_outbox_message *message,
+                                 const char *bytes, const char *destination,
+                                 const struct cvm_error *why, struct cvm_error *err)
+{
+    size_t i = relay->letter_count;
+    relay->letter_rows[i] = message->outbox;
+    relay->letters[i] = (struct cvm_dead_letter){
+        .destination = destination,
+        .step_no = -1,
+        .outbox_shard = message->shard,
+        .envelope = bytes,
+        .length = message->length,
+        .error_class = cvm_failure_name(CVM_FAILURE_POISON),
+        .error = cvm_arena_string(relay->arena, why->message),
+        .attempts = 1,
+    };
+    memcpy(relay->letters[i].message_id, message->message_id, sizeof(message->message_id));
+    relay->letter_count++;
+    return relay->letters[i].error != NULL ? CVM_OK
+                                           : CVM_FAIL(err, CVM_E_LIMIT, "no memory for messages");
+}
+
 static enum cvm_status take_message(void *state, const struct cvm_outbox_message *message,
                                     struct cvm_error *err)
 {
     struct relay *relay = state;
     size_t i = relay->count;
+    struct cvm_error why = {.message = ""};
     if (relay->only != NULL && (i == MESSAGES_PER_SEND || !is_of(message, relay->only))) {
         return CVM_OK;
     }
     const char *bytes = cvm_arena_copy(relay->arena, message->envelope, message->length);
-    relay->destinations[i] = cvm_arena_string(relay->arena, message->destination);
-    if (bytes == NULL || relay->destinations[i] == NULL) {
+    const char *destination = cvm_arena_string(relay->arena, message->destination);
+    if (bytes == NULL || destination == NULL) {
         return CVM_FAIL(err, CVM_E_LIMIT, "no memory for messages");
     }
-    enum cvm_status status = cvm_envelope_decode(bytes, message->length, &relay->envelopes[i], err);
-    if (status == CVM_OK) {
-        relay->sendings[i] = (struct cvm_sending){.envelope = &relay->envelopes[i]};
-        relay->numbers[i] = message->outbox;
-        relay->count++;
+    if (cvm_envelope_decode(bytes, message->length, &relay->envelopes[i], &why) != CVM_OK) {
+        return pass_over(relay, message, bytes, destination, &why, err);
     }
-    return status;
+    relay->destinations[i] = destination;
+    relay->sendings[i] = (struct cvm_sending){.envelope = &relay->envelopes[i]};
+    relay->numbers[i] = message->outbox;
+    relay->count++;
+    return CVM_OK;
 }
 
 /* Messages for one queue go together; those of a queue that is away do not hold up the others. */
@@ -509,27 +538,59 @@ static void look_who_serves(struct cvm_orchestrator *orchestrator)
     }
 }
 
-static enum cvm_status mark_sent(const struct cvm_orchestrator *orchestrator,
-                                 struct cvm_store *store, struct relay *relay, size_t *out_sent,
+/* Inside the transaction. */
+static enum cvm_status mark_rows(const struct cvm_orchestrator *orchestrator,
+                                 struct cvm_store *store, struct relay *relay, size_t sent,
                                  struct cvm_error *err)
 {
-    struct cvm_db *db = cvm_store_db(store);
+    enum cvm_status status = sent == 0 ? CVM_OK : cvm_outbox_sent(store, relay->numbers, sent, err);
+    for (size_t i = 0; status == CVM_OK && i < relay->letter_count; i++) {
+        status = cvm_dead_letter_add(store, &relay->letters[i], err);
+        CVM_LOG(orchestrator->options.context->log, CVM_LOG_WARN, "message_unreadable",
+                CVM_TEXT("queue", relay->letters[i].destination),
+                CVM_TEXT("reason", relay->letters[i].error));
+    }
+    return status == CVM_OK && relay->letter_count > 0
+               ? cvm_outbox_sent(store, relay->letter_rows, relay->letter_count, err)
+               : status;
+}
+
+/* In a turn of the partition: one that was replaced while it waited for the broker marks nothing,
+ * and its successor sends them again. */
+static enum cvm_status mark_sent(struct cvm_orchestrator *orchestrator, struct cvm_store *store,
+                                 int64_t number, struct relay *relay, size_t *out_sent,
+                                 struct cvm_error *err)
+{
+    char resource[CVM_FLOW_RESOURCE_SIZE];
+    struct partition *partition = &orchestrator->partitions[number];
+    struct cvm_turn_key key = {.resource = cvm_flow_resource(number, resource),
+                               .epoch = partition->epoch,
+                               .is_light = own_workflow(orchestrator) != NULL};
+    struct cvm_turn_transaction turn;
     size_t sent = 0;
     for (size_t i = 0; i < relay->count; i++) {
         if (relay->sendings[i].state == CVM_SENDING_CONFIRMED) {
             relay->numbers[sent++] = relay->numbers[i];
         }
     }
-    *out_sent += sent;
-    if (sent == 0) {
+    if (sent == 0 && relay->letter_count == 0) {
         return CVM_OK;
     }
-    enum cvm_status status = begin_part(orchestrator, store, err);
-    if (status == CVM_OK) {
-        status = cvm_outbox_sent(store, relay->numbers, sent, err);
-        status = status == CVM_OK ? cvm_db_commit(db, err) : status;
-        cvm_db_rollback(db);
+    enum cvm_status status = cvm_turn_begin(store, &key, &turn, err);
+    if (status == CVM_E_CONFLICT) {
+        partition->epoch = 0; /* fenced */
+        return CVM_OK;
     }
+    if (status != CVM_OK) {
+        return status;
+    }
+    status = mark_rows(orchestrator, store, relay, sent, err);
+    if (status != CVM_OK) {
+        cvm_turn_abandon(&turn);
+        return status;
+    }
+    status = cvm_turn_commit(&turn, err);
+    *out_sent = status == CVM_OK ? sent : 0;
     return status;
 }
 
@@ -560,10 +621,10 @@ static enum cvm_status send_all(struct cvm_orchestrator *orchestrator, int64_t n
     for (size_t i = 0; status == CVM_OK && i < relay->count; i++) {
         note_queue(orchestrator, relay->destinations[i]);
     }
-    if (status == CVM_OK && relay->count > 0) {
+    if (status == CVM_OK && relay->count + relay->letter_count > 0) {
         publish(relay, link);
         store = cvm_agent_writer_lock(writer);
-        status = mark_sent(orchestrator, store, relay, &sent, err);
+        status = mark_sent(orchestrator, store, number, relay, &sent, err);
         cvm_agent_writer_unlock(writer);
     }
     out->sent += sent;

@@ -6,7 +6,6 @@
 #include "base/log.h"
 #include "base/metrics.h"
 #include "storage/lease.h"
-#include "storage/step_store.h"
 #include "storage/turn.h"
 #include "workflows/progress.h"
 
@@ -76,7 +75,8 @@ struct turning {
     struct cvm_step_key step;
     int64_t started_ms;
     double commit_seconds;
-    bool is_kept; /* as done or as failed */
+    bool is_kept;     /* as done or as failed */
+    bool is_anothers; /* who works at it, or has done it */
 };
 
 static struct cvm_turn_key key_of(const struct turning *turning)
@@ -209,6 +209,19 @@ static enum cvm_status keep(void *state, struct cvm_store *store, struct cvm_err
     return status;
 }
 
+static enum cvm_status go_long(void *state, struct cvm_error *err)
+{
+    struct turning *turning = state;
+    const struct cvm_runner_options *options = &turning->runner->options;
+    enum cvm_status status = CVM_OK;
+    if (options->go_long != NULL && turning->workflow_id != NULL) {
+        status = options->go_long(options->go_long_state, &turning->step,
+                                  turning->turn.message->deadline_ms, err);
+    }
+    turning->is_anothers = status == CVM_E_CONFLICT;
+    return status;
+}
+
 /* A failure of the work is news for its workflow, too. */
 static enum cvm_status keep_failure(struct turning *turning, enum cvm_status failure,
                                     const struct cvm_error *cause, struct cvm_error *err)
@@ -301,6 +314,9 @@ static enum cvm_turn_end end_failed(struct turning *turning, enum cvm_status fai
     turning->is_kept = false; /* a part of a transaction that failed after it was not */
     if (turning->turn.payload == NULL) {
         return CVM_TURN_POISON;
+    }
+    if (turning->is_anothers) {
+        return CVM_TURN_STALE;
     }
     if (was_kept_after_all(turning)) {
         return was_replaced(turning) ? CVM_TURN_STALE : CVM_TURN_DONE;
@@ -423,11 +439,13 @@ struct cvm_turn_report cvm_runner_turn(struct cvm_runner *runner,
                 .random = &runner->random,
                 .arena = cvm_arena_create(ARENA_BYTES_MAX),
                 .keep = keep,
+                .go_long = go_long,
             },
     };
     double start = cvm_context_seconds(context);
     turning.turn.context = &turning.context;
     turning.turn.keep_state = &turning;
+    turning.turn.go_long_state = &turning;
     turning.context.deadline_ms = message->deadline_ms;
     cvm_text_init(&turning.effects.output, CVM_STEP_OUTPUT_MAX);
     cvm_text_clear(answer);

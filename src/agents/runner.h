@@ -12,6 +12,7 @@
 #include "agents/agent.h"
 #include "base/trace.h"
 #include "storage/broker_offset.h"
+#include "storage/step_store.h"
 
 struct cvm_runner;
 
@@ -23,6 +24,11 @@ struct cvm_runner_options {
     const char *name; /* of this worker, "treatment-1@host.4711": what rows say who did it */
     int64_t incarnation;
     uint64_t seed;
+    /* The step's work is going to take long, see cvm_turn_go_long(); its attempt is given up at
+     * deadline_ms by the store's clock. NULL = that makes no difference. */
+    enum cvm_status (*go_long)(void *state, const struct cvm_step_key *step, int64_t deadline_ms,
+                               struct cvm_error *err);
+    void *go_long_state;
 };
 CVM_MUST_CHECK enum cvm_status cvm_runner_create(const struct cvm_runner_options *options,
                                                  struct cvm_runner **out_runner,

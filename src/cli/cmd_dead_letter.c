@@ -178,7 +178,8 @@ static void print_letter(FILE *out, const struct cvm_dead_letter *letter)
         fprintf(out, "of workflow %s, step %lld, shard %lld\n", letter->workflow_id,
                 (long long)letter->step_no, (long long)letter->shard_no);
     } else if (letter->workflow_id != NULL) {
-        fprintf(out, "workflow %s was given up\n", letter->workflow_id);
+        fprintf(out, letter->envelope == NULL ? "workflow %s was given up\n" : "of workflow %s\n",
+                letter->workflow_id);
     }
     fprintf(out, "%s: %s\n%lld attempts, given up %s", letter->error_class, letter->error,
             (long long)letter->attempts, cvm_moment_format(letter->first_ms, first));

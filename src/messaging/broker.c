@@ -191,15 +191,16 @@ static void holding_destroy(struct cvm_broker_holding *holding)
 enum cvm_status cvm_broker_link_open(struct cvm_broker *broker, struct cvm_broker_link **out_link,
                                      struct cvm_error *err)
 {
-    return cvm_broker_link_open_wide(broker, broker->options.prefetch, out_link, err);
+    return cvm_broker_link_open_with(broker, 0, out_link, err);
 }
 
-enum cvm_status cvm_broker_link_open_wide(struct cvm_broker *broker, uint32_t prefetch,
+enum cvm_status cvm_broker_link_open_with(struct cvm_broker *broker, uint32_t prefetch,
                                           struct cvm_broker_link **out_link, struct cvm_error *err)
 {
     struct cvm_broker_link *link = NULL;
-    assert(prefetch > 0 && prefetch <= PREFETCH_MAX);
-    struct cvm_broker_holding *holding = holding_create(prefetch);
+    uint32_t most = prefetch > PREFETCH_MAX ? PREFETCH_MAX : prefetch;
+    most = most == 0 ? broker->options.prefetch : most;
+    struct cvm_broker_holding *holding = holding_create(most);
     if (holding == NULL) {
         return CVM_FAIL(err, CVM_E_LIMIT, "no memory for a link to the broker");
     }
@@ -209,7 +210,7 @@ enum cvm_status cvm_broker_link_open_wide(struct cvm_broker *broker, uint32_t pr
         return status;
     }
     link->broker = broker;
-    link->prefetch = prefetch;
+    link->prefetch = most;
     link->holding = holding;
     (void)atomic_fetch_add(&broker->guard->link_count, 1);
     *out_link = link;

@@ -82,8 +82,9 @@ CVM_MUST_CHECK enum cvm_status cvm_broker_check(struct cvm_broker *broker, struc
 CVM_MUST_CHECK enum cvm_status cvm_broker_link_open(struct cvm_broker *broker,
                                                     struct cvm_broker_link **out_link,
                                                     struct cvm_error *err);
-/* The same for who works on many deliveries at once: `prefetch` for this link alone. */
-CVM_MUST_CHECK enum cvm_status cvm_broker_link_open_wide(struct cvm_broker *broker,
+/* The same, with another prefetch than the broker's; 0 = that. 1 is for who works long on each:
+ * what it has not asked for is there for others, and what kills it takes nothing with it. */
+CVM_MUST_CHECK enum cvm_status cvm_broker_link_open_with(struct cvm_broker *broker,
                                                          uint32_t prefetch,
                                                          struct cvm_broker_link **out_link,
                                                          struct cvm_error *err);
@@ -142,6 +143,11 @@ struct cvm_delivery {
                              any envelope is cut behind CVM_ENVELOPE_BYTES_MAX + 1 */
     void *object;         /* the sender's, or NULL */
     uint64_t tag;
+    /* In "dead": the queue that it was in, why it is here ("rejected", "delivery_limit"), after how
+     * many deliveries. NULL, NULL, 0 = nobody knows. */
+    const char *died_in;
+    const char *died_of;
+    uint32_t died_after;
     uint32_t attempt; /* from 1; Kafka does not count */
     int32_t partition;
     int64_t offset; /* with CVM_BROKER_OFFSETS: store offset + 1 with the work. Deliveries of one

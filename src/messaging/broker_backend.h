@@ -79,7 +79,9 @@ extern const struct cvm_broker_backend cvm_broker_local;
 extern const struct cvm_broker_backend cvm_broker_rabbitmq;
 extern const struct cvm_broker_backend cvm_broker_kafka;
 
-#define CVM_BROKER_DEAD "dead"
+#define CVM_BROKER_DEAD           "dead"
+#define CVM_BROKER_REJECTED       "rejected"       /* the names of RabbitMQ */
+#define CVM_BROKER_DELIVERY_LIMIT "delivery_limit" /* the same */
 bool cvm_broker_is_reply(const char *queue);
 /* Bytes that are no envelope are handed out as they are. */
 bool cvm_broker_takes_bytes(const char *queue);

@@ -70,6 +70,7 @@ struct kafka_item {
     bool is_held; /* by the caller */
     bool is_done;
     bool is_readable;
+    char died_in[CVM_BROKER_NAME_MAX + 1]; /* "" = not known */
     struct cvm_envelope envelope;
 };
 
@@ -131,9 +132,11 @@ CVM_MUST_CHECK enum cvm_status kafka_conf_set(rd_kafka_conf_t *conf, const char 
 enum cvm_status kafka_publish(struct cvm_broker_link *link, const char *queue,
                               struct cvm_sending *sendings, size_t count, struct cvm_error *err);
 enum cvm_status kafka_confirm(struct cvm_broker_link *link, int timeout_ms, struct cvm_error *err);
-/* Bytes as they are into "dead", and wait until they are there. */
-enum cvm_status kafka_bury(struct kafka_link *link, const rd_kafka_message_t *message,
-                           struct cvm_error *err);
+/* Bytes as they are into "dead", with the queue's name as a header, and wait until they are there.
+ */
+#define KAFKA_HEADER_QUEUE "queue"
+enum cvm_status kafka_bury(struct kafka_link *link, const char *queue,
+                           const rd_kafka_message_t *message, struct cvm_error *err);
 /* Nobody waits for the sendings of the link any more: UNKNOWN. */
 void kafka_leave_batches(struct kafka_link *link);
 /* For people: what the library last said, or that nothing answered. */

@@ -389,10 +389,23 @@ static void take_failure(struct kafka_subscription *subscription, const rd_kafka
     }
 }
 
+static void read_death(struct kafka_item *item)
+{
+    rd_kafka_headers_t *headers = NULL;
+    const void *name = NULL;
+    size_t length = 0;
+    if (rd_kafka_message_headers(item->message, &headers) == RD_KAFKA_RESP_ERR_NO_ERROR &&
+        rd_kafka_header_get_last(headers, KAFKA_HEADER_QUEUE, &name, &length) ==
+            RD_KAFKA_RESP_ERR_NO_ERROR &&
+        length < sizeof(item->died_in)) {
+        memcpy(item->died_in, name, length);
+    }
+}
+
 static void put_aside(struct kafka_subscription *subscription, struct kafka_item *item)
 {
     struct cvm_error err = {.message = ""};
-    if (kafka_bury(subscription->link, item->message, &err) == CVM_OK) {
+    if (kafka_bury(subscription->link, subscription->queue, item->message, &err) == CVM_OK) {
         item->is_done = true;
     } else {
         cvm_broker_log(&broker_of(subscription)->base, "message_kept_back", &err);
@@ -405,6 +418,10 @@ static bool read_item(struct kafka_subscription *subscription, struct kafka_item
     struct cvm_slice bytes = {item->message->payload, item->message->len};
     item->is_readable =
         cvm_broker_read(&subscription->link->base, subscription->queue, bytes, &item->envelope);
+    if (strcmp(subscription->queue, CVM_BROKER_DEAD) == 0) {
+        read_death(item);
+        return true;
+    }
     if (item->is_readable || cvm_broker_takes_bytes(subscription->queue)) {
         return true;
     }
@@ -484,7 +501,7 @@ enum cvm_status kafka_settle(struct cvm_broker_link *base, void *held, enum cvm_
     item->is_held = false;
     subscription->held_count--;
     if (how == CVM_SETTLE_DEAD) {
-        status = kafka_bury(link, item->message, err);
+        status = kafka_bury(link, item->subscription->queue, item->message, err);
     }
     if (partition == NULL) {
         free_item(item);

@@ -751,8 +751,8 @@ static enum cvm_status wait_for_burial(struct kafka_link *link, struct cvm_sendi
                           "kafka: '" CVM_BROKER_DEAD "' does not take a message");
 }
 
-enum cvm_status kafka_bury(struct kafka_link *link, const rd_kafka_message_t *message,
-                           struct cvm_error *err)
+enum cvm_status kafka_bury(struct kafka_link *link, const char *queue,
+                           const rd_kafka_message_t *message, struct cvm_error *err)
 {
     struct kafka_broker *broker = kafka_broker_of(link);
     struct cvm_sending sending = {.state = CVM_SENDING_PENDING};
@@ -771,14 +771,13 @@ enum cvm_status kafka_bury(struct kafka_link *link, const rd_kafka_message_t *me
     cvm_broker_full_name(&broker->base, CVM_BROKER_DEAD, CVM_PRIORITY_NORMAL, name);
     link->pending++;
     (void)pthread_rwlock_rdlock(&broker->producer_lock);
-    rd_kafka_topic_t *topic = rd_kafka_topic_new(broker->producer, name, NULL);
+    /* Not produceva: before 2.12 it may free the headers twice. */
     bool is_on_its_way =
-        topic != NULL &&
-        rd_kafka_produce(topic, RD_KAFKA_PARTITION_UA, RD_KAFKA_MSG_F_COPY, message->payload,
-                         message->len, NULL, 0, &batch->tickets[0]) == 0;
-    if (topic != NULL) {
-        rd_kafka_topic_destroy(topic);
-    }
+        rd_kafka_producev(
+            broker->producer, RD_KAFKA_V_TOPIC(name), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
+            RD_KAFKA_V_VALUE(message->payload, message->len),
+            RD_KAFKA_V_HEADER(KAFKA_HEADER_QUEUE, queue, strlen(queue)),
+            RD_KAFKA_V_OPAQUE(&batch->tickets[0]), RD_KAFKA_V_END) == RD_KAFKA_RESP_ERR_NO_ERROR;
     (void)pthread_rwlock_unlock(&broker->producer_lock);
     if (!is_on_its_way) {
         link->pending--;

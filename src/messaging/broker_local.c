@@ -28,6 +28,9 @@ struct message {
     struct local_queue *queue;
     uint64_t place; /* in its queue: what comes back gets its old one */
     int64_t queued_ms;
+    const char *died_in; /* what a delivery says of the dead */
+    const char *died_of;
+    uint32_t died_after;
     uint32_t deliveries;
     uint32_t capacity; /* of bytes */
     char bytes[];
@@ -255,6 +258,9 @@ static struct message *make_message(struct local_link *link, const struct cvm_se
     message->object = sending->object;
     message->release = sending->release;
     message->deliveries = 0;
+    message->died_in = NULL;
+    message->died_of = NULL;
+    message->died_after = 0;
     return message;
 }
 
@@ -324,7 +330,7 @@ static void call_waiters(struct local_queue *queue, size_t count)
 }
 
 /* Into "dead", with the newest kept when there are too many. The object does not die with it. */
-static void bury(struct local_link *link, struct message *message)
+static void bury(struct local_link *link, struct message *message, const char *why)
 {
     struct local_broker *broker = broker_of(link->base.broker);
     struct message *too_many = NULL;
@@ -336,6 +342,9 @@ static void bury(struct local_link *link, struct message *message)
     if (list->count >= dead->capacity) {
         too_many = take_first(list);
     }
+    message->died_in = message->queue->owner == NULL ? message->queue->name : NULL; /* that stays */
+    message->died_of = why;
+    message->died_after = message->deliveries;
     message->queue = dead;
     message->place = dead->next_place++;
     message->deliveries = 0;
@@ -582,6 +591,9 @@ static void deliver(struct message *message, struct cvm_delivery *out)
     *out = (struct cvm_delivery){
         .envelope = &message->envelope,
         .object = message->object,
+        .died_in = message->died_in,
+        .died_of = message->died_of,
+        .died_after = message->died_after,
         .attempt = message->deliveries,
         .queue = message->queue->name,
         .held = message,
@@ -743,7 +755,8 @@ static enum cvm_status local_settle(struct cvm_broker_link *base, void *held, en
         release_object(message);
         give_back(link, message);
     } else {
-        bury(link, message);
+        bury(link, message,
+             how == CVM_SETTLE_DEAD ? CVM_BROKER_REJECTED : CVM_BROKER_DELIVERY_LIMIT);
     }
     return CVM_OK;
 }

@@ -20,11 +20,6 @@
 #define GOODBYE_MS    1000
 #define PERSISTENT    2
 
-static struct rabbitmq_link *link_of(struct cvm_broker_link *link)
-{
-    return (struct rabbitmq_link *)link;
-}
-
 static int64_t milliseconds_to(int64_t until_ns)
 {
     int64_t left_ns = until_ns - rabbitmq_now_ns();
@@ -136,6 +131,43 @@ static enum cvm_status lose(struct rabbitmq_link *link, int code, const char *do
     return status;
 }
 
+/* A header that is a text; "" when it is not there, or too long. */
+static void read_header(const amqp_basic_properties_t *properties, const char *name, char *out,
+                        size_t size)
+{
+    int count =
+        (properties->_flags & AMQP_BASIC_HEADERS_FLAG) == 0 ? 0 : properties->headers.num_entries;
+    out[0] = '\0';
+    for (int i = 0; i < count; i++) {
+        const amqp_table_entry_t *entry = &properties->headers.entries[i];
+        bool is_it = entry->key.len == strlen(name) &&
+                     memcmp(entry->key.bytes, name, entry->key.len) == 0 &&
+                     entry->value.kind == AMQP_FIELD_KIND_UTF8;
+        if (is_it && entry->value.value.bytes.len < size) {
+            memcpy(out, entry->value.value.bytes.bytes, entry->value.value.bytes.len);
+            out[entry->value.value.bytes.len] = '\0';
+        }
+    }
+}
+
+/* Where it died first: the server wrote that down. The queue's name without what is ours in it. */
+static void read_death(const struct rabbitmq_link *link, const amqp_basic_properties_t *properties,
+                       struct incoming *incoming)
+{
+    char name[CVM_BROKER_FULL_NAME_SIZE];
+    const char *prefix = link->base.broker->options.prefix;
+    size_t prefix_length = strlen(prefix);
+    read_header(properties, "x-first-death-queue", name, sizeof(name));
+    read_header(properties, "x-first-death-reason", incoming->died_of, sizeof(incoming->died_of));
+    if (strncmp(name, prefix, prefix_length) != 0) {
+        return;
+    }
+    size_t length = strlen(name + prefix_length);
+    bool is_high = length > 5 && strcmp(name + prefix_length + length - 5, ".high") == 0;
+    (void)snprintf(incoming->died_in, sizeof(incoming->died_in), "%.*s",
+                   (int)(is_high ? length - 5 : length), name + prefix_length);
+}
+
 /* How often a quorum queue has had it back. */
 static uint32_t deliveries_of(const amqp_basic_properties_t *properties, bool is_again)
 {
@@ -202,6 +234,9 @@ static enum cvm_status start_delivery(struct rabbitmq_link *link,
         .is_too_long = is_too_long,
         .length = kept,
     };
+    if (strcmp(link->subscriptions[incoming->subscription], CVM_BROKER_DEAD) == 0) {
+        read_death(link, properties, incoming);
+    }
     link->incoming = incoming;
     return CVM_OK;
 }
@@ -357,6 +392,23 @@ static enum cvm_status hear(struct rabbitmq_link *link, int64_t timeout_ms, stru
 
 /* ---- links ---- */
 
+/* From here to leave() the guard leaves the connection alone. */
+static struct rabbitmq_link *enter(struct cvm_broker_link *base)
+{
+    struct rabbitmq_link *link = (struct rabbitmq_link *)base;
+    (void)pthread_mutex_lock(&link->in_call);
+    if (link->beat_code != AMQP_STATUS_OK) {
+        (void)lose(link, link->beat_code, "send a heartbeat", NULL);
+    }
+    return link;
+}
+
+static enum cvm_status leave(struct rabbitmq_link *link, enum cvm_status status)
+{
+    (void)pthread_mutex_unlock(&link->in_call);
+    return status;
+}
+
 static enum cvm_status rabbitmq_link_open(struct cvm_broker *broker,
                                           struct cvm_broker_link **out_link, struct cvm_error *err)
 {
@@ -368,9 +420,11 @@ static enum cvm_status rabbitmq_link_open(struct cvm_broker *broker,
     link->fd = -1;
     link->first_open = 1;
     link->next_sequence = 1;
+    (void)pthread_mutex_init(&link->in_call, NULL); /* on Linux this only fills it */
     cvm_random_init(&link->random, (uint64_t)rabbitmq_now_ns() ^ (uint64_t)(uintptr_t)link);
     enum cvm_status status = rabbitmq_guard_add(link, err);
     if (status != CVM_OK) {
+        (void)pthread_mutex_destroy(&link->in_call);
         free(link);
         return status;
     }
@@ -382,7 +436,7 @@ static enum cvm_status rabbitmq_link_open(struct cvm_broker *broker,
  * for. */
 static void rabbitmq_link_close(struct cvm_broker_link *base)
 {
-    struct rabbitmq_link *link = link_of(base);
+    struct rabbitmq_link *link = enter(base);
     if (link->connection != NULL && !link->is_blocked) {
         struct timeval timeout = rabbitmq_timeval(GOODBYE_MS);
         rabbitmq_call_begin(link);
@@ -390,14 +444,15 @@ static void rabbitmq_link_close(struct cvm_broker_link *base)
         (void)amqp_connection_close(link->connection, AMQP_REPLY_SUCCESS);
     }
     rabbitmq_drop(link, NULL);
+    (void)leave(link, CVM_OK);
     rabbitmq_guard_remove(link);
+    (void)pthread_mutex_destroy(&link->in_call);
     free(link);
 }
 
-static enum cvm_status rabbitmq_link_declare(struct cvm_broker_link *base, const char *queue,
-                                             struct cvm_error *err)
+static enum cvm_status make_queue(struct rabbitmq_link *link, const char *queue,
+                                  struct cvm_error *err)
 {
-    struct rabbitmq_link *link = link_of(base);
     enum cvm_status status = rabbitmq_connect(link, err);
     if (status == CVM_OK) {
         rabbitmq_call_begin(link);
@@ -407,10 +462,9 @@ static enum cvm_status rabbitmq_link_declare(struct cvm_broker_link *base, const
     return status;
 }
 
-static enum cvm_status rabbitmq_subscribe(struct cvm_broker_link *base, const char *queue,
-                                          struct cvm_error *err)
+static enum cvm_status subscribe(struct rabbitmq_link *link, const char *queue,
+                                 struct cvm_error *err)
 {
-    struct rabbitmq_link *link = link_of(base);
     if (link->subscription_count == SUBSCRIPTIONS_MAX) {
         return CVM_FAIL(err, CVM_E_LIMIT, "a link subscribes to %d queues at most",
                         SUBSCRIPTIONS_MAX);
@@ -503,11 +557,9 @@ static size_t longest(const struct cvm_sending *sendings, size_t count)
     return most;
 }
 
-static enum cvm_status rabbitmq_publish(struct cvm_broker_link *base, const char *queue,
-                                        struct cvm_sending *sendings, size_t count,
-                                        struct cvm_error *err)
+static enum cvm_status publish(struct rabbitmq_link *link, const char *queue,
+                               struct cvm_sending *sendings, size_t count, struct cvm_error *err)
 {
-    struct rabbitmq_link *link = link_of(base);
     bool has_room = true;
     size_t done = 0;
     unsigned char *bytes = malloc(longest(sendings, count));
@@ -527,7 +579,7 @@ static enum cvm_status rabbitmq_publish(struct cvm_broker_link *base, const char
     free(bytes);
     if (status == CVM_OK) {
         for (; done < count; done++) {
-            cvm_sending_end(base, &sendings[done], CVM_SENDING_REFUSED);
+            cvm_sending_end(&link->base, &sendings[done], CVM_SENDING_REFUSED);
         }
     }
     return status;
@@ -547,10 +599,8 @@ static void give_up_waiting(struct rabbitmq_link *link)
     }
 }
 
-static enum cvm_status rabbitmq_confirm(struct cvm_broker_link *base, int timeout_ms,
-                                        struct cvm_error *err)
+static enum cvm_status confirm(struct rabbitmq_link *link, int timeout_ms, struct cvm_error *err)
 {
-    struct rabbitmq_link *link = link_of(base);
     int64_t until_ns = rabbitmq_now_ns() + (int64_t)timeout_ms * 1000000;
     enum cvm_status status = CVM_OK;
     if (link->connection == NULL) { /* everything has its end already */
@@ -571,8 +621,14 @@ static enum cvm_status rabbitmq_confirm(struct cvm_broker_link *base, int timeou
 
 /* ---- receiving ---- */
 
+static const char *text_or_null(const char *text)
+{
+    return text[0] == '\0' ? NULL : text;
+}
+
 static size_t hand_out(struct rabbitmq_link *link, struct cvm_delivery *deliveries, size_t max)
 {
+    uint32_t limit = link->base.broker->options.delivery_limit;
     size_t count = 0;
     for (int p = CVM_PRIORITY_COUNT - 1; p >= 0; p--) {
         struct incoming_list *list = &link->ready[p];
@@ -580,10 +636,14 @@ static size_t hand_out(struct rabbitmq_link *link, struct cvm_delivery *deliveri
             struct incoming *incoming = list->first;
             struct cvm_slice raw = {(const char *)incoming->bytes, incoming->length};
             const char *queue = link->subscriptions[incoming->subscription];
+            bool came_too_often = strcmp(incoming->died_of, CVM_BROKER_DELIVERY_LIMIT) == 0;
             list->first = incoming->next;
             deliveries[count++] = (struct cvm_delivery){
                 .envelope = incoming->is_readable ? &incoming->envelope : NULL,
                 .raw = cvm_broker_takes_bytes(queue) ? raw : (struct cvm_slice){NULL, 0},
+                .died_in = text_or_null(incoming->died_in),
+                .died_of = text_or_null(incoming->died_of),
+                .died_after = came_too_often ? limit : 0,
                 .attempt = incoming->attempt,
                 .queue = queue,
                 .held = incoming,
@@ -600,11 +660,9 @@ static void wait_for_retry(const struct rabbitmq_link *link, int64_t until_ns)
     (void)poll(NULL, 0, (int)milliseconds_to(wake_ns));
 }
 
-static enum cvm_status rabbitmq_receive(struct cvm_broker_link *base,
-                                        struct cvm_delivery *deliveries, size_t max, int timeout_ms,
-                                        size_t *out_count, struct cvm_error *err)
+static enum cvm_status receive(struct rabbitmq_link *link, struct cvm_delivery *deliveries,
+                               size_t max, int timeout_ms, size_t *out_count, struct cvm_error *err)
 {
-    struct rabbitmq_link *link = link_of(base);
     int64_t until_ns = rabbitmq_now_ns() + (int64_t)timeout_ms * 1000000;
     for (;;) {
         bool has_some = link->ready[CVM_PRIORITY_NORMAL].first != NULL ||
@@ -632,10 +690,9 @@ static enum cvm_status rabbitmq_receive(struct cvm_broker_link *base,
     }
 }
 
-static enum cvm_status rabbitmq_settle(struct cvm_broker_link *base, void *held,
-                                       enum cvm_settling how, struct cvm_error *err)
+static enum cvm_status settle(struct rabbitmq_link *link, void *held, enum cvm_settling how,
+                              struct cvm_error *err)
 {
-    struct rabbitmq_link *link = link_of(base);
     struct incoming *incoming = held;
     uint64_t tag = incoming->server_tag;
     bool is_there = link->connection != NULL && incoming->generation == link->generation;
@@ -663,17 +720,72 @@ static enum cvm_status rabbitmq_settle(struct cvm_broker_link *base, void *held,
                           "rabbitmq: the connection of the delivery is gone: it comes again");
 }
 
+/* ---- calls ---- */
+
+static enum cvm_status rabbitmq_call_declare(struct cvm_broker_link *base, const char *queue,
+                                             struct cvm_error *err)
+{
+    struct rabbitmq_link *link = enter(base);
+    return leave(link, make_queue(link, queue, err));
+}
+
+static enum cvm_status rabbitmq_call_publish(struct cvm_broker_link *base, const char *queue,
+                                             struct cvm_sending *sendings, size_t count,
+                                             struct cvm_error *err)
+{
+    struct rabbitmq_link *link = enter(base);
+    return leave(link, publish(link, queue, sendings, count, err));
+}
+
+static enum cvm_status rabbitmq_call_confirm(struct cvm_broker_link *base, int timeout_ms,
+                                             struct cvm_error *err)
+{
+    struct rabbitmq_link *link = enter(base);
+    return leave(link, confirm(link, timeout_ms, err));
+}
+
+static enum cvm_status rabbitmq_call_subscribe(struct cvm_broker_link *base, const char *queue,
+                                               struct cvm_error *err)
+{
+    struct rabbitmq_link *link = enter(base);
+    return leave(link, subscribe(link, queue, err));
+}
+
+static enum cvm_status rabbitmq_call_receive(struct cvm_broker_link *base,
+                                             struct cvm_delivery *deliveries, size_t max,
+                                             int timeout_ms, size_t *out_count,
+                                             struct cvm_error *err)
+{
+    struct rabbitmq_link *link = enter(base);
+    return leave(link, receive(link, deliveries, max, timeout_ms, out_count, err));
+}
+
+static enum cvm_status rabbitmq_call_settle(struct cvm_broker_link *base, void *held,
+                                            enum cvm_settling how, struct cvm_error *err)
+{
+    struct rabbitmq_link *link = enter(base);
+    return leave(link, settle(link, held, how, err));
+}
+
+static enum cvm_status rabbitmq_call_depth(struct cvm_broker_link *base, const char *queue,
+                                           struct cvm_broker_depth *out_depth,
+                                           struct cvm_error *err)
+{
+    struct rabbitmq_link *link = enter(base);
+    return leave(link, rabbitmq_depth(link, queue, out_depth, err));
+}
+
 const struct cvm_broker_backend cvm_broker_rabbitmq = {
     .abilities = CVM_BROKER_NACKS | CVM_BROKER_BOUNDS,
     .open = rabbitmq_open,
     .close = rabbitmq_close,
     .link_open = rabbitmq_link_open,
     .link_close = rabbitmq_link_close,
-    .declare = rabbitmq_link_declare,
-    .publish = rabbitmq_publish,
-    .confirm = rabbitmq_confirm,
-    .subscribe = rabbitmq_subscribe,
-    .receive = rabbitmq_receive,
-    .settle = rabbitmq_settle,
-    .depth = rabbitmq_depth,
+    .declare = rabbitmq_call_declare,
+    .publish = rabbitmq_call_publish,
+    .confirm = rabbitmq_call_confirm,
+    .subscribe = rabbitmq_call_subscribe,
+    .receive = rabbitmq_call_receive,
+    .settle = rabbitmq_call_settle,
+    .depth = rabbitmq_call_depth,
 };

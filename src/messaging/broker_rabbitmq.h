@@ -26,7 +26,8 @@ struct rabbitmq_broker {
     struct cvm_broker_url url;
     bool is_secure;
     int heartbeat_s;
-    /* The guard: a thread that cuts connections whose call does not come back. */
+    /* The guard: a thread that cuts connections whose call does not come back, and sends heartbeats
+     * for links whose thread is elsewhere. */
     pthread_mutex_t lock; /* guards links, their fd, is_closing */
     pthread_cond_t changed;
     pthread_t guard;
@@ -45,6 +46,8 @@ struct incoming {
     uint32_t attempt;
     bool is_too_long;
     bool is_readable;
+    char died_in[CVM_BROKER_FULL_NAME_SIZE]; /* "" = not known */
+    char died_of[24];
     struct cvm_envelope envelope;
     size_t length; /* said by the head */
     size_t filled;
@@ -68,6 +71,12 @@ struct rabbitmq_link {
     struct cvm_random random;
     bool is_blocked;  /* the server holds up who publishes */
     int64_t heard_ns; /* when frames were last asked for */
+
+    /* Held by the link's thread while it is in a call, by the guard while it sends a heartbeat:
+     * librabbitmq allows a connection one thread at a time. */
+    pthread_mutex_t in_call;
+    int64_t beat_ns; /* when the guard sent one last */
+    int beat_code;   /* how that failed; the connection is lost then, which its thread sees to */
 
     int fd;                        /* for the guard; -1 = none */
     _Atomic int64_t call_until_ns; /* when the guard cuts it; 0 = not in a call */
@@ -120,7 +129,7 @@ enum cvm_status rabbitmq_declare(struct rabbitmq_link *link, const char *queue,
                                  struct cvm_error *err);
 enum cvm_status rabbitmq_consume(struct rabbitmq_link *link, size_t subscription,
                                  struct cvm_error *err);
-enum cvm_status rabbitmq_depth(struct cvm_broker_link *link, const char *queue,
+enum cvm_status rabbitmq_depth(struct rabbitmq_link *link, const char *queue,
                                struct cvm_broker_depth *out_depth, struct cvm_error *err);
 
 /* Calls of librabbitmq that might wait for ever stand between these two. */

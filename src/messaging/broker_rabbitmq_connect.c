@@ -6,6 +6,7 @@
 #include <amqp_ssl_socket.h>
 #include <amqp_tcp_socket.h>
 #include <assert.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -120,7 +121,28 @@ static void cut_late_calls(struct rabbitmq_broker *broker)
     }
 }
 
-static void *guard_calls(void *state)
+/* librabbitmq sends heartbeats in its calls only. A link whose thread works for long, or waits for
+ * a lock of the database, would be given up by the server, and what it holds would be done twice.
+ * Nothing is read for it: what has come waits in the socket. A socket that takes nothing is left
+ * alone, since the guard must not wait. */
+static void send_heartbeat(const struct rabbitmq_broker *broker, struct rabbitmq_link *link,
+                           int64_t now_ns)
+{
+    struct pollfd socket = {.fd = link->fd, .events = POLLOUT};
+    const amqp_frame_t heartbeat = {.frame_type = AMQP_FRAME_HEARTBEAT};
+    if (pthread_mutex_trylock(&link->in_call) != 0) {
+        return; /* its thread is in a call, which sends them */
+    }
+    bool is_due = link->connection != NULL && link->beat_code == AMQP_STATUS_OK &&
+                  now_ns - link->beat_ns >= (int64_t)broker->heartbeat_s * 1000000000 / 2;
+    if (is_due && link->fd >= 0 && poll(&socket, 1, 0) == 1 && (socket.revents & POLLOUT) != 0) {
+        link->beat_code = amqp_send_frame(link->connection, &heartbeat);
+        link->beat_ns = now_ns;
+    }
+    (void)pthread_mutex_unlock(&link->in_call);
+}
+
+static void *guard_links(void *state)
 {
     struct rabbitmq_broker *broker = state;
     (void)pthread_mutex_lock(&broker->lock);
@@ -132,6 +154,10 @@ static void *guard_calls(void *state)
         until.tv_nsec %= 1000000000;
         (void)pthread_cond_timedwait(&broker->changed, &broker->lock, &until);
         cut_late_calls(broker);
+        int64_t now_ns = rabbitmq_now_ns();
+        for (struct rabbitmq_link *link = broker->links; link != NULL; link = link->next) {
+            send_heartbeat(broker, link, now_ns);
+        }
     }
     (void)pthread_mutex_unlock(&broker->lock);
     return NULL;
@@ -142,7 +168,7 @@ enum cvm_status rabbitmq_guard_add(struct rabbitmq_link *link, struct cvm_error 
     struct rabbitmq_broker *broker = broker_of(link);
     (void)pthread_mutex_lock(&broker->lock);
     if (!broker->has_guard) {
-        broker->has_guard = pthread_create(&broker->guard, NULL, guard_calls, broker) == 0;
+        broker->has_guard = pthread_create(&broker->guard, NULL, guard_links, broker) == 0;
     }
     bool is_guarded = broker->has_guard;
     if (is_guarded) {
@@ -211,6 +237,7 @@ void rabbitmq_drop(struct rabbitmq_link *link, const struct cvm_error *why)
         link->connection = NULL;
     }
     rabbitmq_call_end(link);
+    link->beat_code = AMQP_STATUS_OK;
     link->generation++;
     link->is_blocked = false;
     rabbitmq_forget(link);
@@ -400,16 +427,15 @@ enum cvm_status rabbitmq_consume(struct rabbitmq_link *link, size_t subscription
     return status;
 }
 
-enum cvm_status rabbitmq_depth(struct cvm_broker_link *base, const char *queue,
+enum cvm_status rabbitmq_depth(struct rabbitmq_link *link, const char *queue,
                                struct cvm_broker_depth *out_depth, struct cvm_error *err)
 {
-    struct rabbitmq_link *link = (struct rabbitmq_link *)base;
     struct cvm_broker_depth depth = {.ready = 0, .in_flight = -1, .oldest_ms = -1};
     int priorities = has_high(queue) ? CVM_PRIORITY_COUNT : 1;
     enum cvm_status status = rabbitmq_connect(link, err);
     for (int p = 0; status == CVM_OK && p < priorities; p++) {
         char name[CVM_BROKER_FULL_NAME_SIZE];
-        cvm_broker_full_name(base->broker, queue, (enum cvm_priority)p, name);
+        cvm_broker_full_name(link->base.broker, queue, (enum cvm_priority)p, name);
         const amqp_queue_declare_ok_t *ok =
             amqp_queue_declare(link->connection, CHANNEL_QUESTIONS, amqp_cstring_bytes(name), 1, 0,
                                0, 0, amqp_empty_table);

@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "storage/db_sql.h"
@@ -169,6 +170,33 @@ enum cvm_status cvm_dead_letter_add(struct cvm_store *store, const struct cvm_de
                        NULL, err);
 }
 
+/* Who keeps what died in a queue, as consumers have it: the mark says that it is kept. */
+#define TAKER_SIZE 128
+static const char *taker_of(const char *destination, char text[TAKER_SIZE])
+{
+    (void)snprintf(text, TAKER_SIZE, "dead:%.100s", destination);
+    return text;
+}
+
+enum cvm_status cvm_dead_letter_take(struct cvm_store *store, const struct cvm_dead_letter *letter,
+                                     struct cvm_error *err)
+{
+    char taker[TAKER_SIZE];
+    struct cvm_turn_key key = {.consumer = taker_of(letter->destination, taker)};
+    struct cvm_turn_transaction turn;
+    memcpy(key.message_id, letter->message_id, sizeof(key.message_id));
+    enum cvm_status status = cvm_turn_begin(store, &key, &turn, err);
+    if (status != CVM_OK || !turn.is_new) {
+        return status;
+    }
+    status = cvm_dead_letter_add(store, letter, err);
+    if (status != CVM_OK) {
+        cvm_turn_abandon(&turn);
+        return status;
+    }
+    return cvm_turn_commit(&turn, err);
+}
+
 static enum cvm_status settle(struct cvm_store *store, int64_t dead_letter, const char *state,
                               const char *who, const char *why, struct cvm_error *err)
 {
@@ -192,11 +220,23 @@ static enum cvm_status settle(struct cvm_store *store, int64_t dead_letter, cons
     return status;
 }
 
+static enum cvm_status forget(struct cvm_store *store, const char *consumer,
+                              const unsigned char *message_id, struct cvm_error *err)
+{
+    struct cvm_db *db = cvm_store_db(store);
+    struct cvm_db_value mark[] = {
+        cvm_db_text(consumer),
+        cvm_db_blob(message_id, CVM_TURN_MESSAGE_ID_BYTES),
+    };
+    return cvm_db_exec(db, cvm_db_sql(db, CVM_SQL_INBOX_FORGET), mark, CVM_DB_COUNT(mark), NULL,
+                       err);
+}
+
 enum cvm_status cvm_dead_letter_replay(struct cvm_store *store,
                                        const struct cvm_dead_letter *letter, const char *who,
                                        const char *why, struct cvm_error *err)
 {
-    struct cvm_db *db = cvm_store_db(store);
+    char taker[TAKER_SIZE];
     struct cvm_outbox_message message = {
         .shard = letter->outbox_shard,
         .destination = letter->destination,
@@ -204,16 +244,21 @@ enum cvm_status cvm_dead_letter_replay(struct cvm_store *store,
         .length = letter->length,
     };
     memcpy(message.message_id, letter->message_id, sizeof(message.message_id));
+    bool is_lost = strcmp(letter->destination, CVM_DEAD_LETTER_LOST) == 0;
+    if (letter->envelope != NULL && (is_lost || letter->length == 0)) {
+        enum cvm_status lost =
+            CVM_FAIL(err, CVM_E_CONFLICT, "dead letter %" PRId64 " can not be sent again: %s",
+                     letter->dead_letter, is_lost ? "its queue is not known" : "it is empty");
+        return cvm_error_hint(err, lost, "It can be discarded.");
+    }
     enum cvm_status status = settle(store, letter->dead_letter, "replayed", who, why, err);
     if (status != CVM_OK || letter->envelope == NULL) {
         return status;
     }
-    struct cvm_db_value mark[] = {
-        cvm_db_text(letter->destination),
-        cvm_db_blob(letter->message_id, sizeof(letter->message_id)),
-    };
-    status =
-        cvm_db_exec(db, cvm_db_sql(db, CVM_SQL_INBOX_FORGET), mark, CVM_DB_COUNT(mark), NULL, err);
+    status = forget(store, letter->destination, letter->message_id, err);
+    if (status == CVM_OK) { /* it may die again */
+        status = forget(store, taker_of(letter->destination, taker), letter->message_id, err);
+    }
     return status == CVM_OK ? cvm_outbox_add(store, &message, err) : status;
 }
 

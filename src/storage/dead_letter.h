@@ -34,6 +34,12 @@ struct cvm_dead_letter {
 CVM_MUST_CHECK enum cvm_status cvm_dead_letter_add(struct cvm_store *store,
                                                    const struct cvm_dead_letter *letter,
                                                    struct cvm_error *err);
+/* What a broker gave up, kept once however often it brings it: a transaction of its own.
+ * CVM_DEAD_LETTER_LOST as destination: nobody knows which queue it was in. */
+#define CVM_DEAD_LETTER_LOST "dead"
+CVM_MUST_CHECK enum cvm_status cvm_dead_letter_take(struct cvm_store *store,
+                                                    const struct cvm_dead_letter *letter,
+                                                    struct cvm_error *err);
 /* Texts and bytes until the function returns. */
 typedef enum cvm_status (*cvm_dead_letter_fn)(void *state, const struct cvm_dead_letter *letter,
                                               struct cvm_error *err);
@@ -48,7 +54,8 @@ CVM_MUST_CHECK enum cvm_status cvm_dead_letter_get(struct cvm_store *store, stru
                                                    struct cvm_dead_letter *out_letter,
                                                    struct cvm_error *err);
 /* Send the message again, as it was: its mark is forgotten, so that it is applied. The caller
- * resumes a workflow that was given up. CVM_E_CONFLICT when it was settled before. */
+ * resumes a workflow that was given up. CVM_E_CONFLICT when it was settled before, or can
+ * not be sent. */
 CVM_MUST_CHECK enum cvm_status cvm_dead_letter_replay(struct cvm_store *store,
                                                       const struct cvm_dead_letter *letter,
                                                       const char *who, const char *why,

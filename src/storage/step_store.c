@@ -301,14 +301,16 @@ enum cvm_status cvm_step_failed(struct cvm_store *store, const struct cvm_step_k
 }
 
 enum cvm_status cvm_step_beat(struct cvm_store *store, const struct cvm_step_key *key,
-                              int64_t due_ms, struct cvm_error *err)
+                              const struct cvm_step_life *life, struct cvm_error *err)
 {
     struct cvm_db *db = cvm_store_db(store);
     assert(cvm_db_in_transaction(db));
     int64_t changed = 0;
     struct cvm_db_value params[] = {
-        cvm_db_text(key->workflow_id), cvm_db_int(key->step_no), cvm_db_int(key->shard_no),
-        cvm_db_int(key->attempt),      cvm_db_int(due_ms),
+        cvm_db_text(key->workflow_id),       cvm_db_int(key->step_no),
+        cvm_db_int(key->shard_no),           cvm_db_int(key->attempt),
+        cvm_db_int(cvm_store_now_ms(store)), cvm_db_int(life->life_ms),
+        cvm_db_int(life->deadline_ms),       cvm_db_text(life->worker),
     };
     enum cvm_status status = cvm_db_exec(db, cvm_db_sql(db, CVM_SQL_STEP_BEAT), params,
                                          CVM_DB_COUNT(params), &changed, err);

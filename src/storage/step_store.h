@@ -119,9 +119,17 @@ CVM_MUST_CHECK enum cvm_status cvm_step_failed(struct cvm_store *store,
                                                const struct cvm_step_key *key,
                                                const struct cvm_step_failure *failure,
                                                struct cvm_error *err);
-/* It goes on until due_ms. CVM_E_CONFLICT: stop now. */
+/* The worker is alive, and the attempt is its alone: unless it says so again, it is given up after
+ * life_ms by the store's clock, or at deadline_ms. CVM_E_CONFLICT as above, and when it is
+ * another's. */
+struct cvm_step_life {
+    const char *worker;
+    int64_t life_ms;
+    int64_t deadline_ms;
+};
 CVM_MUST_CHECK enum cvm_status cvm_step_beat(struct cvm_store *store,
-                                             const struct cvm_step_key *key, int64_t due_ms,
+                                             const struct cvm_step_key *key,
+                                             const struct cvm_step_life *life,
                                              struct cvm_error *err);
 /* The row: what became of a turn whose commit is unknown, and the result that stands. */
 CVM_MUST_CHECK enum cvm_status cvm_step_get(struct cvm_store *store, struct cvm_arena *arena,

@@ -390,7 +390,8 @@ static void note_news(void *state, const struct cvm_step_news *news)
 {
     struct looking *l = state;
     l->workflow.recovery_attempts = 0; /* its workers are alive */
-    if (news->step_no >= 0 && (size_t)news->step_no < l->definition->step_count) {
+    bool has_ended = news->state != CVM_STEP_RUNNING;
+    if (has_ended && news->step_no >= 0 && (size_t)news->step_no < l->definition->step_count) {
         bool is_failure =
             news->state == CVM_STEP_RETRY && cvm_failure_may_repeat(news->error_class);
         tell_breaker(l, news->step_no,

@@ -17,6 +17,7 @@
 #include "messaging/broker.h"
 #include "storage/agent_events.h"
 #include "storage/db_sql.h"
+#include "storage/dead_letter.h"
 #include "storage/state.h"
 #include "workflows/flow.h"
 
@@ -427,6 +428,199 @@ static void nobody_there_is_a_time_out(void **state)
     cvm_text_finish(&answer);
 }
 
+/* ---- dead letters ---- */
+
+/* Messages of the type that ask for nothing. */
+static void publish(struct desk *desk, const char *queue, enum cvm_message_type type, int count)
+{
+    struct cvm_broker_link *link = NULL;
+    struct cvm_random random;
+    struct cvm_error err;
+    cvm_random_init(&random, (uint64_t)count);
+    must(cvm_broker_link_open(desk->broker, &link, &err), &err);
+    must(cvm_broker_declare(link, queue, &err), &err);
+    for (int i = 0; i < count; i++) {
+        struct cvm_envelope envelope = {
+            .id = cvm_message_id_make(i, &random),
+            .type = type,
+            .schema_version = 1,
+            .attempt = 1,
+            .shard = CVM_SHARD_NONE,
+            .created_ms = 1,
+            .payload = {"{}", 2},
+        };
+        struct cvm_sending sending = {.envelope = &envelope};
+        must(cvm_broker_publish(link, queue, &sending, 1, &err), &err);
+        must(cvm_broker_confirm(link, 1000, &err), &err);
+    }
+    cvm_broker_link_close(link);
+}
+
+static enum cvm_status note_letter(void *state, const struct cvm_dead_letter *letter,
+                                   struct cvm_error *err)
+{
+    (void)err;
+    *(int64_t *)state = letter->dead_letter;
+    return CVM_OK;
+}
+
+/* The only one that waits, once it does. */
+static struct cvm_dead_letter wait_for_letter(struct desk *desk)
+{
+    struct cvm_dead_letter letter = {0};
+    struct cvm_error err;
+    int64_t number = 0;
+    double until = cvm_context_seconds(&desk->context) + PATIENCE_MS / 1000;
+    while (number == 0 && cvm_context_seconds(&desk->context) < until) {
+        must(cvm_dead_letter_list(desk->reader, "waiting", 0, 9, note_letter, &number, &err), &err);
+        (void)sched_yield();
+    }
+    must(cvm_dead_letter_get(desk->reader, desk->base->arena, number, &letter, &err), &err);
+    return letter;
+}
+
+static void settle(struct desk *desk, const struct cvm_dead_letter *letter, bool is_replay)
+{
+    struct cvm_error err;
+    struct cvm_store *store = cvm_agent_writer_lock(desk->site.writer);
+    must(cvm_db_begin(cvm_store_db(store), &err), &err);
+    must(is_replay ? cvm_dead_letter_replay(store, letter, "test", "", &err)
+                   : cvm_dead_letter_discard(store, letter->dead_letter, "test", "", &err),
+         &err);
+    must(cvm_db_commit(cvm_store_db(store), &err), &err);
+    cvm_agent_writer_unlock(desk->site.writer);
+}
+
+static void a_message_that_an_agent_refuses_waits_for_a_person(void **state)
+{
+    struct desk *desk = *state;
+    start_host(desk, "treatment", 1);
+    publish(desk, "treatment", CVM_MESSAGE_CUSTOMER_DATA_REQUEST, 1);
+    struct cvm_dead_letter first = wait_for_letter(desk);
+    assert_string_equal(first.destination, "treatment");
+    assert_string_equal(first.error_class, "poison");
+    assert_non_null(strstr(first.error, "refused"));
+    struct cvm_envelope envelope;
+    assert_int_equal(cvm_envelope_decode(first.envelope, first.length, &envelope, NULL), CVM_OK);
+    assert_memory_equal(envelope.id.bytes, first.message_id, sizeof(first.message_id));
+    settle(desk, &first, true); /* it is refused again, and waits again */
+    struct cvm_dead_letter second = wait_for_letter(desk);
+    assert_true(second.dead_letter > first.dead_letter);
+    assert_memory_equal(second.message_id, first.message_id, sizeof(first.message_id));
+    settle(desk, &second, false);
+}
+
+static void what_can_not_be_read_in_the_outbox_is_passed_over_and_waits_for_a_person(void **state)
+{
+    struct desk *desk = *state;
+    char id[CVM_WORLD_ID_SIZE];
+    char input[96];
+    struct cvm_error err;
+    struct cvm_store *store = desk->base->store;
+    must(cvm_db_begin(cvm_store_db(store), &err), &err);
+    for (int64_t shard = 0; shard < CVM_FLOW_PARTITIONS; shard++) {
+        struct cvm_outbox_message message = {
+            .shard = shard, .destination = "treatment", .envelope = "no message", .length = 10};
+        must(cvm_outbox_add(store, &message, &err), &err); /* one letter: the id is the same */
+    }
+    must(cvm_db_commit(cvm_store_db(store), &err), &err);
+    start_host(desk, NULL, 1);
+    cvm_world_customer_id(5, id);
+    (void)snprintf(input, sizeof(input), "{\"customer_id\":\"%s\",\"as_of\":\"2024-03-20\"}", id);
+    assert_completed(wait_for(desk, accept(desk, "treatment_selection", input)));
+    struct cvm_dead_letter letter = wait_for_letter(desk);
+    assert_string_equal(letter.destination, "treatment");
+    assert_int_equal(letter.length, 10);
+    assert_memory_equal(letter.envelope, "no message", 10);
+    struct cvm_backlog unsent;
+    must(cvm_outbox_backlog(desk->reader, &unsent, &err), &err);
+    assert_int_equal(unsent.count, 0);
+    settle(desk, &letter, false);
+}
+
+/* ---- long work ---- */
+
+static enum cvm_status go_long_only(void *worker, const struct cvm_turn *turn,
+                                    struct cvm_effects *effects, struct cvm_error *err)
+{
+    (void)worker;
+    (void)effects;
+    return cvm_turn_go_long(turn, err);
+}
+
+static enum cvm_status refuse_long(void *state, const struct cvm_step_key *step,
+                                   int64_t deadline_ms, struct cvm_error *err)
+{
+    int *asked = state;
+    ++*asked;
+    assert_string_equal(step->workflow_id, "long-1");
+    assert_int_equal(deadline_ms, 0);
+    return CVM_FAIL(err, CVM_E_CONFLICT, "another one works at it");
+}
+
+static struct cvm_step only_step(struct desk *desk)
+{
+    struct cvm_steps steps;
+    struct cvm_error err;
+    must(cvm_step_list(desk->base->store, desk->base->arena, "long-1", &steps, &err), &err);
+    assert_int_equal(steps.count, 1);
+    return steps.items[0];
+}
+
+static void send_only_step(struct desk *desk)
+{
+    struct cvm_step_rows rows = {"long-1", 0, "plan", 0, 0, 3};
+    struct cvm_error err;
+    bool is_kept = false;
+    must(cvm_db_begin(cvm_store_db(desk->base->store), &err), &err);
+    must(cvm_step_add(desk->base->store, &rows, &err), &err);
+    struct cvm_step from = only_step(desk);
+    struct cvm_step to = from;
+    to.state = CVM_STEP_RUNNING;
+    to.attempt = 1;
+    must(cvm_step_put(desk->base->store, "long-1", &from, &to, &is_kept, &err), &err);
+    must(cvm_db_commit(cvm_store_db(desk->base->store), &err), &err);
+}
+
+/* Its message came twice, since the acknowledgement of the first was lost. */
+static void long_work_that_another_one_does_is_left_alone(void **state)
+{
+    struct desk *desk = *state;
+    static const enum cvm_message_type serves[] = {CVM_MESSAGE_EVENT, CVM_MESSAGE_NONE};
+    const struct cvm_agent_kind kind = {.name = "long", .serves = serves, .handle = go_long_only};
+    int asked = 0;
+    const struct cvm_runner_options options = {
+        .site = &desk->site,
+        .kind = &kind,
+        .context = &desk->context,
+        .name = "long-1@test.1",
+        .go_long = refuse_long,
+        .go_long_state = &asked,
+    };
+    const struct cvm_envelope message = {
+        .id = {{1}},
+        .type = CVM_MESSAGE_EVENT,
+        .attempt = 1,
+        .shard = CVM_SHARD_NONE,
+        .workflow_id = {"long-1", 6},
+        .payload = {"{\"step_no\":0}", 13},
+    };
+    struct cvm_runner *runner = NULL;
+    struct cvm_text answer;
+    struct cvm_error err;
+    send_only_step(desk);
+    cvm_text_init(&answer, 0);
+    must(cvm_runner_create(&options, &runner, &err), &err);
+    struct cvm_turn_report report = cvm_runner_turn(runner, &message, NULL, &answer);
+    assert_int_equal(report.end, CVM_TURN_STALE);
+    assert_int_equal(asked, 1);
+    struct cvm_step step = only_step(desk);
+    assert_int_equal(step.state, CVM_STEP_RUNNING); /* and the other one's attempt has not failed */
+    assert_int_equal(step.attempt, 1);
+    cvm_runner_destroy(runner);
+    cvm_text_finish(&answer);
+}
+
 static bool is_served(struct desk *desk, const char *queue)
 {
     struct cvm_registry_found found;
@@ -581,31 +775,6 @@ static void start_stalled_host(struct desk *desk, struct cvm_host_options *optio
     must(cvm_host_start(options, &desk->host, &err), &err);
 }
 
-static void publish_events(struct desk *desk, int count)
-{
-    struct cvm_broker_link *link = NULL;
-    struct cvm_random random;
-    struct cvm_error err;
-    cvm_random_init(&random, (uint64_t)count);
-    must(cvm_broker_link_open(desk->broker, &link, &err), &err);
-    must(cvm_broker_declare(link, "stalled", &err), &err);
-    for (int i = 0; i < count; i++) {
-        struct cvm_envelope envelope = {
-            .id = cvm_message_id_make(i, &random),
-            .type = CVM_MESSAGE_EVENT,
-            .schema_version = 1,
-            .attempt = 1,
-            .shard = CVM_SHARD_NONE,
-            .created_ms = 1,
-            .payload = {"{}", 2},
-        };
-        struct cvm_sending sending = {.envelope = &envelope};
-        must(cvm_broker_publish(link, "stalled", &sending, 1, &err), &err);
-        must(cvm_broker_confirm(link, 1000, &err), &err);
-    }
-    cvm_broker_link_close(link);
-}
-
 static void wait_until(struct desk *desk, const atomic_int *what, int count)
 {
     double until = cvm_clock_system.steady_ns(NULL) / 1e9 + PATIENCE_MS / 1000;
@@ -645,7 +814,7 @@ static void a_stalled_pool_grows_to_its_most_and_shrinks_when_the_work_is_done(v
     struct cvm_error err;
     int ups = 0;
     start_stalled_host(desk, &options);
-    publish_events(desk, 20);
+    publish(desk, "stalled", CVM_MESSAGE_EVENT, 20);
     wait_until(desk, &stall.at_work, 1);
     for (int workers = 2; workers <= 8; workers *= 2) {
         assert_int_equal(look_later(desk), workers);
@@ -677,7 +846,7 @@ static void who_ends_its_last_turn_still_says_that_it_is_there(void **state)
     struct cvm_thread *stopper = NULL;
     struct cvm_error err;
     start_stalled_host(desk, &options);
-    publish_events(desk, 1);
+    publish(desk, "stalled", CVM_MESSAGE_EVENT, 1);
     wait_until(desk, &stall.at_work, 1);
     must(cvm_thread_start(stop_host, desk, &stopper, &err), &err);
     while (found.draining == 0) {
@@ -700,7 +869,7 @@ static void while_the_store_is_away_nobody_takes_messages_or_gets_company(void *
     struct cvm_turn_report report = {.end = CVM_TURN_LATER, .seconds = 10};
     struct cvm_error err;
     start_stalled_host(desk, &options);
-    publish_events(desk, 20);
+    publish(desk, "stalled", CVM_MESSAGE_EVENT, 20);
     must(cvm_adjuster_create(&options, &adjuster, &err), &err);
     for (int i = 0; i < 20; i++) {
         assert_true(cvm_adjuster_may_take(adjuster));
@@ -732,6 +901,13 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_audit_log_is_sealed_every_minute, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_question_gets_its_answer, set_up, tear_down),
         cmocka_unit_test_setup_teardown(nobody_there_is_a_time_out, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(long_work_that_another_one_does_is_left_alone, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(a_message_that_an_agent_refuses_waits_for_a_person, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(
+            what_can_not_be_read_in_the_outbox_is_passed_over_and_waits_for_a_person, set_up,
+            tear_down),
         cmocka_unit_test_setup_teardown(who_is_not_there_is_not_waited_for_until_the_deadline,
                                         set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_kind_answers_for_a_specialist_who_is_not_there, set_up,

@@ -17,7 +17,7 @@ sys.path.insert(0, os.path.join(HERE, "..", "support"))
 import cvm_program  # noqa: E402
 import kafka_offsets  # noqa: E402
 import redis_server  # noqa: E402
-from agent_processes import BROKER, DAY, REST, Lock, World, control_broker, wait_until  # noqa: E402
+from agent_processes import BROKER, DAY, REST, Lock, Uncommitted, World, control_broker, wait_until  # noqa: E402
 from cvm_program import Skip, expect, same  # noqa: E402
 
 CUSTOMERS = int(os.environ.get("CVM_AGENT_CUSTOMERS", "3000"))
@@ -107,10 +107,54 @@ def a_message_that_nobody_can_handle_is_dead_and_the_agents_stay_up(world):
         wait_until(lambda: agents.ends("poison"), "it is refused")
         world.check(agents, agents.end_run())
         same(len(agents.running()), 2, "processes")
+        letters = wait_until(lambda: waiting_letters(agents), "it is a dead letter")
+        same([(letter["destination"], letter["error_class"]) for letter in letters], [("treatment", "poison")], "letters")
+        agents.deployment.cvm("dead-letter", "replay", letters[0]["dead_letter"])
+        again = wait_until(lambda: waiting_letters(agents), "it is refused again")
+        same(again[0]["message_id"], letters[0]["message_id"], "the same message")
+        agents.deployment.cvm("dead-letter", "discard", again[0]["dead_letter"], "--why", "of a test")
         agents.stop()
-        same(agents.ends("poison"), 1, "turns that ended as poison")
+        same(agents.ends("poison"), 2, "turns that ended as poison")
+        same(waiting_letters(agents), [], "letters")
         if IS_RABBITMQ:  # which counts its queues every few seconds
-            wait_until(lambda: "1" in queues_of_the_dead(), "it is among the dead", pause=0.5)
+            wait_until(lambda: set(queues_of_the_dead()) == {"0"}, "nothing is left among the dead", pause=0.5)
+
+
+def bytes_that_are_no_message_wait_for_a_person(world):
+    if not IS_RABBITMQ:
+        raise Skip("bytes are put on a queue of RabbitMQ alone")
+    with world.agents() as agents:
+        agents.start_set(1)
+        control_broker("publish", agents.queue("treatment"), "hello")
+        letter = wait_until(lambda: waiting_letters(agents), "it is a dead letter")[0]
+        same((letter["destination"], letter["bytes"], letter["error"][:11]), ("treatment", 5, "no message:"), "the letter")
+        agents.deployment.cvm("dead-letter", "replay", letter["dead_letter"])
+        again = wait_until(lambda: waiting_letters(agents), "nobody can read it, so it is not sent")[0]
+        same((again["destination"], again["bytes"]), ("treatment", 5), "the letter")
+        world.check(agents, agents.run(DAY))
+        agents.stop()
+
+
+def a_message_that_kills_whoever_takes_it_is_dead_and_other_work_goes_on(world):
+    """Its turn is held up by a mark that is not committed, and its agent is killed then, each time."""
+    if not IS_RABBITMQ:
+        raise Skip("Kafka does not count deliveries: the attempts of a step end it")
+    with world.agents() as agents:
+        agents.start(REST)
+        run_in_background(agents)
+        poison = wait_until(lambda: agents.deployment.query(A_SHARDS_MESSAGE), "shards are asked for")[0][0]
+        with Uncommitted(agents.deployment, f"INSERT INTO inbox VALUES ('treatment', '\\x{poison}', 0)") as mark:
+            for number in range(8):
+                while len(agents.running()) < 3:
+                    agents.start("treatment")
+                wait_until(lambda: mark.waiting(agents.running()), f"it is taken {number + 1} times")[0].kill()
+            letters = wait_until(lambda: waiting_letters(agents), "it is a dead letter")
+            same([(a["destination"], a["message_id"], a["attempts"]) for a in letters], [("treatment", poison, 8)], "letters")
+            wait_until(lambda: states(agents, "values").count("done") == len(states(agents, "values")) - 1, "all others are done")
+        agents.deployment.cvm("dead-letter", "replay", letters[0]["dead_letter"], "--why", "it kills nobody any more")
+        world.check(agents, agents.end_run())
+        same(len(agents.running()), 2, "processes")
+        agents.stop()
 
 
 # ---- kills ----
@@ -226,6 +270,58 @@ def an_allocation_that_slept_is_fenced_and_the_plan_is_the_other_ones(world):
         same((sleeper.ends("done"), sleeper.turns()[0][2]), (0, "stale"), f"turns of the sleeper: {sleeper.turns()}")
 
 
+def a_turn_that_waits_for_the_database_keeps_its_message(world):
+    if not IS_RABBITMQ:
+        raise Skip("Kafka's client says by itself that it is there")
+    with world.agents(broker=BROKER + "?heartbeat=1") as agents:
+        agents.start_set(2)
+        with Lock(agents.deployment, "run_part"):
+            run_in_background(agents)
+            wait_until(lambda: len(turns_held_up(agents)) == 2, "both value a part")
+            begun, before = time.monotonic(), links_lost(agents)
+            wait_until(lambda: time.monotonic() > begun + 4, "more than two heartbeats", pause=0.5)
+            same(links_lost(agents), before, "links lost")
+        world.check(agents, agents.end_run())
+        agents.stop()
+        same([agents.ends(end) for end in ("stale", "duplicate", "failed")], [0, 0, 0], "turns in vain")
+
+
+def a_long_step_whose_worker_is_alive_is_not_given_up(world):
+    with world.agents() as agents:
+        agents.start("orchestration,data,evaluation")
+        agents.start("treatment")
+        allocators = [agents.start("allocation") for _ in range(2)]
+        with Lock(agents.deployment, "decision") as lock:
+            run_in_background(agents)
+            wait_until(lambda: lock.waiting(allocators), "one allocates")
+            begun = time.monotonic()
+            wait_until(lambda: time.monotonic() > begun + 13, "longer than the dead are waited for", pause=0.5)
+            same([step[:3] for step in agents.steps("plan")], [(0, "running", 1)], "the step")
+        world.check(agents, agents.end_run())
+        same(agents.steps("plan")[0][1:3], ("done", 1), "the step")
+        agents.stop()
+        same(agents.ends("stale"), 0, "turns in vain")
+
+
+def a_long_step_whose_worker_is_killed_is_taken_over_soon(world):
+    """The broker knows nothing of it: the message was acknowledged when the work began."""
+    with world.agents() as agents:
+        agents.start("orchestration,data,evaluation")
+        agents.start("treatment")
+        allocators = [agents.start("allocation") for _ in range(2)]
+        with Lock(agents.deployment, "decision") as lock:
+            run_in_background(agents)
+            victim = wait_until(lambda: lock.waiting(allocators), "one allocates")[0]
+            victim.kill()
+            killed_ms = time.time_ns() // 1000000
+            again = "SELECT queued_at FROM step WHERE name = 'plan' AND attempt = 2"
+            queued_ms = wait_until(lambda: agents.deployment.query(again), "it is asked for again")[0][0]
+        world.check(agents, agents.end_run())
+        same(agents.steps("plan")[0][3].split("@")[1], next(a.name for a in allocators if a is not victim), "who decided")
+        print(f"     asked for again {(queued_ms - killed_ms) / 1000:.1f} s after the kill", flush=True)
+        expect(queued_ms - killed_ms < 20000, "the dead are not waited for")
+
+
 # ---- servers ----
 
 
@@ -338,6 +434,21 @@ def queues_of_the_dead():
     return [line.split()[1] for line in control_broker("queues").splitlines() if ".dead" in line]
 
 
+A_SHARDS_MESSAGE = "SELECT encode(message_id, 'hex') FROM outbox WHERE destination = 'treatment' ORDER BY outbox LIMIT 1"
+
+
+def waiting_letters(agents):
+    return agents.deployment.json("dead-letter", "list")["dead_letters"]
+
+
+def links_lost(agents):
+    return [agent.log.count("broker_lost") for agent in agents.started]
+
+
+def states(agents, step):
+    return [state for _, state, _, _ in agents.steps(step)]
+
+
 def turns_held_up(agents):
     """Sessions that wait for the lock of a test: turns that are under way."""
     rows = agents.deployment.query(
@@ -364,8 +475,8 @@ def kill_and_finish(world, agents, victims):
 
 
 HELPERS = {
-    "same", "expect", "run_in_background", "redis", "members", "queues_of_the_dead", "turns_held_up", "owner_of", "kill_and_finish", "control_broker",
-    "wait_until", "main", "World", "Lock", "Skip",
+    "same", "expect", "run_in_background", "redis", "members", "queues_of_the_dead", "turns_held_up", "waiting_letters", "links_lost", "states", "owner_of", "kill_and_finish", "control_broker",
+    "wait_until", "main", "World", "Lock", "Uncommitted", "Skip",
 }  # fmt: skip
 
 

@@ -212,6 +212,9 @@ static void what_comes_too_often_is_dead(void **state)
         struct cvm_delivery dead = receive_one(undertaker);
         assert_int_equal(dead.envelope->epoch, 7);
         assert_string_equal(dead.queue, "dead");
+        assert_string_equal(dead.died_in, "treatment");
+        assert_string_equal(dead.died_of, "delivery_limit");
+        assert_int_equal(dead.died_after, LIMIT);
         ack(undertaker, &dead);
         assert_nothing_waits(link);
     }
@@ -257,6 +260,7 @@ static void what_is_given_up_is_kept_in_dead(void **state)
     ASSERT_OK(cvm_broker_nack(link, delivery.tag, CVM_NACK_DEAD, ERR));
     struct cvm_delivery dead = receive_one(undertaker);
     assert_int_equal(dead.envelope->epoch, 3);
+    assert_string_equal(dead.died_in, "treatment");
     assert_memory_equal(&dead.envelope->id, &envelope.id, sizeof(envelope.id));
     ack(undertaker, &dead);
     assert_int_equal(cvm_broker_counts_of(broker).dead, 1);

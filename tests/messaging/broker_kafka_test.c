@@ -286,7 +286,7 @@ static void the_queue_of_events_hands_out_what_is_no_message(void **state)
     struct cvm_broker_options options = {.prefix = "open.", .timeout_ms = PATIENCE_MS};
     ASSERT_OK(cvm_broker_open(url_with("partitions=1"), &options, &broker, ERR));
     struct cvm_broker_link *link = NULL;
-    ASSERT_OK(cvm_broker_link_open_wide(broker, 200, &link, ERR)); /* more than others hold */
+    ASSERT_OK(cvm_broker_link_open_with(broker, 200, &link, ERR)); /* more than others hold */
     ASSERT_OK(cvm_broker_declare(link, CVM_BROKER_EVENTS, ERR));
     ASSERT_OK(cvm_broker_subscribe(link, CVM_BROKER_EVENTS, ERR));
     publish_raw("open.event", "{\"a\":1}", 7);

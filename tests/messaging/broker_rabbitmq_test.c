@@ -2,9 +2,11 @@
  * what is no message, has TLS and passwords. */
 #include <amqp.h>
 #include <amqp_tcp_socket.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/threads.h"
@@ -156,6 +158,102 @@ static void a_receiver_leaves_a_silent_server_and_finds_it_again(void **state)
     cvm_broker_close(broker);
 }
 
+/* ---- a thread that is elsewhere ---- */
+
+static void receive_none(struct cvm_broker_link *link, double duration_s)
+{
+    double until = seconds() + duration_s;
+    while (seconds() < until) {
+        struct cvm_delivery none;
+        size_t count = 0;
+        ASSERT_OK(cvm_broker_receive(link, &none, 1, 500, &count, ERR));
+        assert_int_equal(count, 0);
+    }
+}
+
+/* The thread of the receiver makes no call while the other one waits. */
+static void assert_a_busy_link_is_kept(const char *url)
+{
+    struct cvm_broker *broker = open_broker_url(url, (struct cvm_broker_options){0});
+    struct cvm_broker_link *receiver = open_receiver(broker, "treatment");
+    send_series(receiver, "treatment", 0, 1, 1);
+    struct cvm_delivery delivery = receive_one(receiver);
+    struct cvm_broker_link *other = open_receiver(broker, "treatment");
+    receive_none(other, 4 * HEARTBEAT_S + 1);
+    assert_int_equal(cvm_broker_counts_of(broker).losses, 0);
+    ack(receiver, &delivery);
+    cvm_broker_link_close(receiver);
+    receive_none(other, 0.5); /* and the acknowledgement counts */
+    /* What came meanwhile is there: a call after so long works as any other. */
+    send_series(other, "treatment", 1, 1, 1);
+    delivery = receive_one(other);
+    assert_int_equal(delivery.attempt, 1);
+    ack(other, &delivery);
+    cvm_broker_link_close(other);
+    cvm_broker_close(broker);
+}
+
+static void a_link_whose_thread_works_for_long_keeps_what_it_holds(void **state)
+{
+    (void)state;
+    assert_a_busy_link_is_kept(url_with("heartbeat=1"));
+}
+
+static void and_so_does_one_over_tls(void **state)
+{
+    (void)state;
+    char url[512];
+    const char *tls_url = getenv("BROKER_TLS_URL");
+    if (tls_url == NULL || tls_url[0] == '\0') {
+        skip();
+        return;
+    }
+    (void)snprintf(url, sizeof(url), "%s&heartbeat=1", tls_url);
+    assert_a_busy_link_is_kept(url);
+}
+
+static void hold_one_and_stand_still(const char *url, const char *prefix)
+{
+    struct cvm_broker *broker = NULL;
+    struct cvm_broker_options options = {.prefix = prefix, .timeout_ms = PATIENCE_MS};
+    ASSERT_OK(cvm_broker_open(url, &options, &broker, ERR));
+    struct cvm_broker_link *link = open_receiver(broker, "treatment");
+    send_series(link, "treatment", 7, 1, 1);
+    (void)receive_one(link);
+    (void)raise(SIGSTOP);
+}
+
+static void a_process_that_is_stopped_is_given_up(void **state)
+{
+    (void)state;
+    char prefix[32];
+    int how = 0;
+    const char *url = url_with("heartbeat=1");
+    (void)snprintf(prefix, sizeof(prefix), "stopped%d.", (int)getpid());
+    pid_t child = fork();
+    if (child == 0) {
+        hold_one_and_stand_still(url, prefix);
+        _exit(1);
+    }
+    assert_true(child > 0);
+    assert_int_equal(waitpid(child, &how, WUNTRACED), child);
+    assert_true(WIFSTOPPED(how));
+    double started = seconds();
+    struct cvm_broker *broker = NULL;
+    struct cvm_broker_options options = {.prefix = prefix, .timeout_ms = PATIENCE_MS};
+    ASSERT_OK(cvm_broker_open(url, &options, &broker, ERR));
+    struct cvm_broker_link *link = open_receiver(broker, "treatment");
+    struct cvm_delivery delivery = receive_one(link);
+    assert_in_time(started);
+    assert_int_equal(delivery.envelope->epoch, 7);
+    assert_true(delivery.attempt > 1);
+    ack(link, &delivery);
+    assert_int_equal(kill(child, SIGKILL), 0);
+    assert_int_equal(waitpid(child, &how, 0), child);
+    cvm_broker_link_close(link);
+    cvm_broker_close(broker);
+}
+
 /* ---- a server that is short of memory ---- */
 
 static void an_alarm_holds_up_senders_and_loses_nothing(void **state)
@@ -240,6 +338,7 @@ static void what_is_no_message_is_put_aside_and_the_rest_goes_on(void **state)
     for (int i = 0; i < 3; i++) {
         struct cvm_delivery dead = receive_one(undertaker);
         assert_null(dead.envelope);
+        assert_string_equal(dead.died_in, "treatment");
         has_hello = has_hello || (dead.raw.length == 5 && memcmp(dead.raw.data, "hello", 5) == 0);
         ack(undertaker, &dead);
     }
@@ -259,7 +358,7 @@ static void the_queue_of_events_hands_out_what_is_no_message(void **state)
     struct cvm_broker_options options = {.prefix = prefix, .timeout_ms = PATIENCE_MS};
     ASSERT_OK(cvm_broker_open(broker_url(), &options, &broker, ERR));
     struct cvm_broker_link *link = NULL;
-    ASSERT_OK(cvm_broker_link_open_wide(broker, 200, &link, ERR)); /* more than others hold */
+    ASSERT_OK(cvm_broker_link_open_with(broker, 200, &link, ERR)); /* more than others hold */
     ASSERT_OK(cvm_broker_declare(link, CVM_BROKER_EVENTS, ERR));
     ASSERT_OK(cvm_broker_subscribe(link, CVM_BROKER_EVENTS, ERR));
     publish_raw("open-rabbitmq.event", "{\"a\":1}", 7);
@@ -382,8 +481,12 @@ int main(void)
         cmocka_unit_test(a_publish_after_a_missed_heartbeat_comes_back),
         cmocka_unit_test(a_socket_that_takes_nothing_is_cut),
         cmocka_unit_test(a_receiver_leaves_a_silent_server_and_finds_it_again),
+        cmocka_unit_test(a_link_whose_thread_works_for_long_keeps_what_it_holds),
+        cmocka_unit_test(and_so_does_one_over_tls),
+        cmocka_unit_test(a_process_that_is_stopped_is_given_up),
         cmocka_unit_test(an_alarm_holds_up_senders_and_loses_nothing),
     };
     broker_support_init();
+    cmocka_set_test_filter(getenv("TEST_FILTER"));
     return cmocka_run_group_tests_name("rabbitmq", tests, NULL, NULL);
 }

@@ -414,6 +414,38 @@ static void a_letter_is_replayed_once_and_applied_again(void **state)
     cvm_store_close(store);
 }
 
+static void what_a_broker_gave_up_is_kept_once_until_it_is_replayed(void **state)
+{
+    (void)state;
+    struct cvm_store *store = support_fresh();
+    struct cvm_dead_letter letter = letter_of(1);
+    struct cvm_error err = {0};
+    ASSERT_OK(cvm_dead_letter_take(store, &letter, ERR));
+    int64_t number = count(store, "SELECT max(dead_letter) FROM dead_letter");
+    support_begin(store);
+    ASSERT_OK(cvm_dead_letter_discard(store, number, "cli:ann", "a test", ERR));
+    support_commit(store);
+    ASSERT_OK(cvm_dead_letter_take(store, &letter, ERR)); /* its acknowledgement was lost */
+    assert_int_equal(count(store, "SELECT count(*) FROM dead_letter"), 1);
+    letter.destination = "allocation"; /* in another queue it is another one */
+    ASSERT_OK(cvm_dead_letter_take(store, &letter, ERR));
+    letter.dead_letter = count(store, "SELECT max(dead_letter) FROM dead_letter");
+    support_begin(store);
+    ASSERT_OK(cvm_dead_letter_replay(store, &letter, "cli:ann", "mended", ERR));
+    support_commit(store);
+    ASSERT_OK(cvm_dead_letter_take(store, &letter, ERR)); /* it died again */
+    assert_int_equal(count(store, "SELECT count(*) FROM dead_letter WHERE state = 'waiting'"), 1);
+    support_begin(store);
+    letter.dead_letter = count(store, "SELECT max(dead_letter) FROM dead_letter");
+    letter.length = 0;
+    assert_int_equal(cvm_dead_letter_replay(store, &letter, "cli:ann", "", &err), CVM_E_CONFLICT);
+    letter = letter_of(3);
+    letter.destination = CVM_DEAD_LETTER_LOST;
+    assert_int_equal(cvm_dead_letter_replay(store, &letter, "cli:ann", "", &err), CVM_E_CONFLICT);
+    cvm_db_rollback(cvm_store_db(store));
+    cvm_store_close(store);
+}
+
 static void the_same_message_given_up_again_is_one_letter(void **state)
 {
     (void)state;
@@ -505,6 +537,7 @@ int main(void)
         cmocka_unit_test(messages_are_read_until_they_are_marked),
         cmocka_unit_test(old_marks_and_sent_messages_are_forgotten),
         cmocka_unit_test(a_letter_is_replayed_once_and_applied_again),
+        cmocka_unit_test(what_a_broker_gave_up_is_kept_once_until_it_is_replayed),
         cmocka_unit_test(the_same_message_given_up_again_is_one_letter),
         cmocka_unit_test(changes_of_workers_are_listed_from_the_newest),
         cmocka_unit_test(a_moment_of_a_schedule_is_noted_once),

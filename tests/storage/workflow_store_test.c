@@ -150,6 +150,47 @@ static void definitions_are_kept_once(void **state)
     finish(store);
 }
 
+static enum cvm_status beat(struct cvm_store *store, const char *worker, int64_t attempt,
+                            int64_t due_ms)
+{
+    const struct cvm_step_key key = {"batch-0a", 1, 0, attempt};
+    /* The server has a clock of its own, so it is the deadline that tells when. */
+    const struct cvm_step_life life = {worker, INT64_C(4000000000000), due_ms};
+    return cvm_step_beat(store, &key, &life, NULL);
+}
+
+static void a_step_whose_worker_is_alive_is_its_alone_and_due_sooner(void **state)
+{
+    (void)state;
+    struct cvm_store *store = start();
+    add_steps(store);
+    support_begin(store);
+    int64_t due_ms = step_at(store, 0).due_ms;
+    assert_int_equal(beat(store, "a-1", 1, due_ms), CVM_OK);
+    assert_int_equal(step_at(store, 0).due_ms, due_ms);
+    assert_string_equal(step_at(store, 0).worker, "a-1");
+    assert_false(step_at(store, 0).is_news);
+    assert_int_equal(beat(store, "a-1", 1, due_ms - 5), CVM_OK);
+    assert_int_equal(step_at(store, 0).due_ms, due_ms - 5);
+    assert_true(step_at(store, 0).is_news); /* who looks has to look sooner */
+    ASSERT_OK(cvm_step_news_take(store, "batch-0a", NULL, NULL, ERR));
+    assert_int_equal(beat(store, "a-1", 1, due_ms - 1), CVM_OK);
+    assert_int_equal(step_at(store, 0).due_ms, due_ms - 1);
+    assert_false(step_at(store, 0).is_news);
+    assert_int_equal(beat(store, "a-2", 1, due_ms), CVM_E_CONFLICT); /* its message came twice */
+    assert_int_equal(beat(store, "a-1", 2, due_ms), CVM_E_CONFLICT);
+    struct cvm_step from = step_at(store, 0);
+    struct cvm_step to = from;
+    bool is_kept = false;
+    to.attempt = 2; /* sent again: it is nobody's */
+    ASSERT_OK(cvm_step_put(store, "batch-0a", &from, &to, &is_kept, ERR));
+    assert_true(is_kept);
+    assert_null(step_at(store, 0).worker);
+    assert_int_equal(beat(store, "a-2", 2, due_ms), CVM_OK);
+    support_commit(store);
+    finish(store);
+}
+
 static void a_result_counts_under_the_attempt_in_force_only(void **state)
 {
     (void)state;
@@ -166,11 +207,8 @@ static void a_result_counts_under_the_attempt_in_force_only(void **state)
     key.shard_no = 1; /* never sent */
     assert_int_equal(cvm_step_done(store, &key, &result, &err), CVM_E_CONFLICT);
     key.shard_no = 0;
-    ASSERT_OK(cvm_step_beat(store, &key, SUPPORT_NOW_MS + 5000, ERR));
-    assert_int_equal(step_at(store, 0).due_ms, SUPPORT_NOW_MS + 5000);
     ASSERT_OK(cvm_step_done(store, &key, &result, ERR));
     assert_int_equal(cvm_step_done(store, &key, &result, &err), CVM_E_CONFLICT);
-    assert_int_equal(cvm_step_beat(store, &key, 1, &err), CVM_E_CONFLICT);
     support_commit(store);
     struct cvm_step step = step_at(store, 0);
     assert_int_equal(step.state, CVM_STEP_DONE);
@@ -345,6 +383,7 @@ int main(void)
         cmocka_unit_test(a_key_that_is_taken_changes_nothing),
         cmocka_unit_test(a_workflow_is_found_by_its_id_a_beginning_or_its_run),
         cmocka_unit_test(definitions_are_kept_once),
+        cmocka_unit_test(a_step_whose_worker_is_alive_is_its_alone_and_due_sooner),
         cmocka_unit_test(a_result_counts_under_the_attempt_in_force_only),
         cmocka_unit_test(each_failed_attempt_is_remembered),
         cmocka_unit_test(a_step_that_moved_on_is_not_overwritten),

@@ -36,8 +36,8 @@ def wait_until(claim, what, patience=PATIENCE, pause=0.02):
         time.sleep(pause)
 
 
-def control_broker(what):
-    return cvm_program.run([CONTROL, what], timeout=300).out
+def control_broker(*words):
+    return cvm_program.run([CONTROL, *words], timeout=300).out
 
 
 def configure(deployment, level="info", **settings):
@@ -152,7 +152,8 @@ class Agents:
         self.deployment = deployment
         self.started = []
         # Names on the broker go by the moment that the store was made: a copy shall not read another one's queues.
-        deployment.change(f"UPDATE migration SET applied_at = {time.time_ns() // 1000000}")
+        self.made_ms = time.time_ns() // 1000000
+        deployment.change(f"UPDATE migration SET applied_at = {self.made_ms}")
         configure(deployment, broker=broker or BROKER, **settings)
 
     def __enter__(self):
@@ -177,6 +178,10 @@ class Agents:
 
     def running(self):
         return [agent for agent in self.started if agent.is_running()]
+
+    def queue(self, name):
+        """Its name on the broker."""
+        return f"cvm.{self.made_ms:x}.{name}"
 
     def ends(self, end):
         return sum(agent.ends(end) for agent in self.started)
@@ -230,15 +235,15 @@ class Agents:
         expect(left == [(0,)], f"{left} parts of runs are left")
 
 
-class Lock:
-    """Holds up whoever writes a table, until the end of the block."""
+class Uncommitted:
+    """Holds up whoever needs what a statement did, until the end of the block; then it is undone."""
 
-    def __init__(self, deployment, table, mode="SHARE ROW EXCLUSIVE"):
+    def __init__(self, deployment, statement):
         self.deployment = deployment
         self.session = subprocess.Popen(
             ["psql", "-X", "-q", deployment.url], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
-        self.session.stdin.write(f"BEGIN; LOCK TABLE {table} IN {mode} MODE; SELECT 'held';\n")
+        self.session.stdin.write(f"BEGIN; {statement}; SELECT 'held';\n")
         self.session.stdin.flush()
         while "held" not in self.session.stdout.readline():
             pass
@@ -262,3 +267,10 @@ class Lock:
             self.session.wait()
             self.session.stdout.close()
             self.session = None
+
+
+class Lock(Uncommitted):
+    """Holds up whoever writes a table, until the end of the block."""
+
+    def __init__(self, deployment, table, mode="SHARE ROW EXCLUSIVE"):
+        super().__init__(deployment, f"LOCK TABLE {table} IN {mode} MODE")

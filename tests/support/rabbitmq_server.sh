@@ -5,7 +5,8 @@
 # epmd of its own, runs as an unprivileged user when this is root, and is stopped at the end. The command finds
 #   BROKER_URL       amqp://...
 #   BROKER_TLS_URL   amqps://...?ca=..., where openssl is there
-#   BROKER_CONTROL   a program: settle, kill (as a crash does), start, restart, pause (SIGSTOP), resume, queues, alarm, calm
+#   BROKER_CONTROL   a program: settle, kill (as a crash does), start, restart, pause (SIGSTOP), resume, queues, publish, alarm,
+#                    calm
 # and its exit status is that of this script; 77 (skip) where the package rabbitmq-server is not installed.
 set -eu
 
@@ -94,6 +95,10 @@ settle)
     ;;
 queues) exec $as "$programs/rabbitmqctl" --quiet list_queues --no-table-headers name messages ;;
 alarm) exec $as "$programs/rabbitmqctl" --quiet set_vm_memory_high_watermark absolute 1MB > /dev/null ;;
+publish) # QUEUE TEXT: bytes as they are
+    exec $as "$programs/rabbitmqctl" --quiet eval "rabbit_basic:publish(rabbit_misc:r(<<\"/\">>, exchange, <<>>), <<\"\$2\">>,
+        [], <<\"\$3\">>)." > /dev/null
+    ;;
 calm) exec $as "$programs/rabbitmqctl" --quiet set_vm_memory_high_watermark 0.6 > /dev/null ;;
 end)
     "\$0" resume 2> /dev/null

@@ -240,7 +240,8 @@ RETURNING step_no, state, error_class
 -- name: step_put
 UPDATE step
 SET state = ?6, attempt = ?7, attempt_max = ?8, epoch = ?9, due_at = ?10, queued_at = ?11, finished_at = ?12,
-    error_class = ?13, error = ?14
+    error_class = ?13, error = ?14,
+    worker = CASE WHEN ?6 = 'running' THEN NULL ELSE worker END
 WHERE workflow_id = ?1 AND step_no = ?2 AND shard_no = ?3 AND state = ?4 AND attempt = ?5
 
 -- What a worker made. No row changes when the attempt is not in force any more.
@@ -256,10 +257,13 @@ SET state = 'retry', worker = ?5, error_class = ?6, error = ?7, started_at = ?8,
     is_news = ?10
 WHERE workflow_id = ?1 AND step_no = ?2 AND shard_no = ?3 AND attempt = ?4 AND state = 'running'
 
+-- A first sign of life is news, since the step is to be looked at sooner than was thought; and from then on the attempt is
+-- of this worker alone.
 -- name: step_beat
 UPDATE step
-SET due_at = ?5
+SET due_at = min(?5 + ?6, ?7), worker = ?8, is_news = CASE WHEN due_at > min(?5 + ?6, ?7) THEN 1 ELSE is_news END
 WHERE workflow_id = ?1 AND step_no = ?2 AND shard_no = ?3 AND attempt = ?4 AND state = 'running'
+    AND (worker IS NULL OR worker = ?8)
 
 -- name: step_get
 SELECT step_no, shard_no, name, state, attempt, attempt_max, epoch, due_at, is_news, worker, output, customers,
