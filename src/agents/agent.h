@@ -21,6 +21,7 @@
 #include "model/envelope.h"
 #include "storage/store.h"
 
+struct cvm_own_run;
 struct cvm_part_shelf;
 
 /* ---- what is lent ---- */
@@ -44,7 +45,11 @@ struct cvm_agent_site {
     int64_t keep_runs;
     struct cvm_part_shelf *shelf; /* parts of runs that stay in this process; NULL = they are stored
                                    */
-    const char *version;          /* of the program */
+    /* The run of the command whose threads these agents are: they do nothing else, nobody waits for
+     * a second attempt, and what the store keeps on the way to the plan is kept lightly
+     * (cvm_db_begin_light). NULL = a process of agents. */
+    struct cvm_own_run *own_run;
+    const char *version;                     /* of the program */
     const struct cvm_signing_key *audit_key; /* signs the audit log; NULL = nobody does */
 };
 

@@ -2,6 +2,7 @@
  */
 
 #include "agents/desks.h"
+#include "agents/own_run.h"
 #include "agents/part_shelf.h"
 #include "base/json_writer.h"
 #include "engine/decide.h"
@@ -43,8 +44,9 @@ static enum cvm_status take_stored(void *state, const struct cvm_stored_part *st
 
 /* From the shelf, from the store; what is in neither was lost with its process, and is made again.
  */
-static enum cvm_status gather(const struct cvm_turn *turn, struct cvm_run_job *job,
-                              struct cvm_store *writer, struct cvm_error *err)
+static enum cvm_status gather(const struct cvm_turn *turn, struct cvm_run_desk *desk,
+                              struct cvm_run_job *job, struct cvm_store *writer,
+                              struct cvm_error *err)
 {
     struct gathering gathering = {.job = job, .count = cvm_run_part_count(job)};
     const char *run_id = cvm_run_job_id(job);
@@ -63,7 +65,7 @@ static enum cvm_status gather(const struct cvm_turn *turn, struct cvm_run_job *j
     for (size_t p = 0; status == CVM_OK && p < gathering.count; p++) {
         struct cvm_run_part *part = NULL;
         if (!gathering.is_there[p]) {
-            status = cvm_run_value(job, p, &part, err);
+            status = cvm_run_value(job, cvm_run_desk_engine(desk), p, &part, err);
             status = status == CVM_OK ? take(&gathering, p, part, err) : status;
         }
     }
@@ -96,14 +98,14 @@ static enum cvm_status decide_run(struct cvm_desks *worker, const struct cvm_tur
     struct cvm_run_result *result = NULL;
     bool is_new = false;
     enum cvm_status status = cvm_run_desk_open(worker->run, ticket, writer, &job, &is_new, err);
-    if (status == CVM_OK) {
+    if (status == CVM_OK && is_new) {
         status = cvm_run_join(job, err);
     }
-    if (status == CVM_OK) {
+    if (status == CVM_OK && is_new) {
         status = cvm_run_take_up(job, err);
     }
     if (status == CVM_OK) {
-        status = gather(turn, job, writer, err);
+        status = gather(turn, worker->run, job, writer, err);
     }
     if (status == CVM_OK) {
         tell_run(ticket->run_id, effects);
@@ -112,7 +114,11 @@ static enum cvm_status decide_run(struct cvm_desks *worker, const struct cvm_tur
     if (status == CVM_OK) {
         effects->customers = result->customers;
     }
-    cvm_run_result_destroy(result);
+    if (status == CVM_OK && turn->site->own_run != NULL) {
+        cvm_own_run_finish(turn->site->own_run, result);
+    } else {
+        cvm_run_result_destroy(result);
+    }
     cvm_run_desk_clear(worker->run);
     cvm_agent_writer_unlock(turn->site->writer);
     return status;

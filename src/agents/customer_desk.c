@@ -20,21 +20,24 @@ enum cvm_status cvm_customer_desk_create(const struct cvm_agent_site *site,
                                          const struct cvm_context *context,
                                          struct cvm_customer_desk **out_desk, struct cvm_error *err)
 {
-    struct cvm_store_options options = {
-        .access = CVM_DB_READ, .clock = context->clock, .privacy = site->privacy};
     struct cvm_customer_desk *desk = calloc(1, sizeof(*desk));
     if (desk == NULL) {
         return CVM_FAIL(err, CVM_E_LIMIT, "no memory for an agent");
     }
     desk->site = site;
     desk->context = context;
-    enum cvm_status status = cvm_store_open(site->store_url, &options, &desk->reader, err);
-    if (status != CVM_OK) {
-        free(desk);
-        return status;
-    }
     *out_desk = desk;
     return CVM_OK;
+}
+
+/* With the first question: many workers never get one. */
+static enum cvm_status open_reader(struct cvm_customer_desk *desk, struct cvm_error *err)
+{
+    struct cvm_store_options options = {
+        .access = CVM_DB_READ, .clock = desk->context->clock, .privacy = desk->site->privacy};
+    return desk->reader != NULL
+               ? CVM_OK
+               : cvm_store_open(desk->site->store_url, &options, &desk->reader, err);
 }
 
 static void close_engine(struct cvm_customer_desk *desk)
@@ -77,7 +80,10 @@ enum cvm_status cvm_customer_desk_engine(struct cvm_customer_desk *desk,
     int64_t version = 0;
     int64_t batch = 0;
     bool is_current = false;
-    enum cvm_status status = cvm_catalogue_store_newest(desk->reader, &version, err);
+    enum cvm_status status = open_reader(desk, err);
+    if (status == CVM_OK) {
+        status = cvm_catalogue_store_newest(desk->reader, &version, err);
+    }
     if (status == CVM_OK) {
         status = cvm_batch_last(desk->reader, &batch, err);
     }

@@ -26,7 +26,7 @@ static void tell_run(const struct cvm_run_desk *desk, const struct cvm_run_job *
 }
 
 /* Whoever begins a run frees what dead ones held, so nobody else may be at work: one whose workflow
- * is open is not dead. */
+ * is open is not dead. The only writer of a store need not ask. */
 struct others {
     struct cvm_arena *arena;
     const char *mine;
@@ -72,7 +72,10 @@ static enum cvm_status name_run(const struct cvm_turn *turn, struct cvm_store *s
     const struct cvm_slice *id = &turn->message->workflow_id;
     struct cvm_db *db = cvm_store_db(store);
     struct cvm_workflow workflow;
-    if (id->length == 0) {
+    const struct cvm_slice *named = &turn->message->run_id;
+    bool is_named =
+        named->length == strlen(run_id) && memcmp(named->data, run_id, named->length) == 0;
+    if (id->length == 0 || is_named) {
         return CVM_OK;
     }
     const char *workflow_id = cvm_arena_copy(turn->arena, id->data, id->length);
@@ -93,6 +96,18 @@ static enum cvm_status name_run(const struct cvm_turn *turn, struct cvm_store *s
     return status;
 }
 
+/* Who brings new data looks whether a run is at work, which this one is once it is named; what came
+ * in before would end it. */
+static enum cvm_status check_batch(struct cvm_store *store, const struct cvm_run_desk *desk,
+                                   struct cvm_error *err)
+{
+    int64_t last_batch = 0;
+    enum cvm_status status = cvm_batch_last(store, &last_batch, err);
+    return status == CVM_OK && last_batch != cvm_run_desk_last_batch(desk)
+               ? CVM_FAIL(err, CVM_E_UNAVAILABLE, "data came in while the run began")
+               : status;
+}
+
 /* A request that was answered before is the same run: nothing is left to do. */
 static enum cvm_status begin_run(struct cvm_desks *worker, const struct cvm_turn *turn,
                                  struct cvm_effects *effects, struct cvm_error *err)
@@ -110,11 +125,14 @@ static enum cvm_status begin_run(struct cvm_desks *worker, const struct cvm_turn
     if (status == CVM_OK) {
         status = cvm_run_find_done(job, &done, err);
     }
-    if (status == CVM_OK && done == NULL) {
+    if (status == CVM_OK && done == NULL && turn->site->own_run == NULL) {
         status = check_others(turn, writer, job, err);
     }
     if (status == CVM_OK && done == NULL) {
         status = name_run(turn, writer, cvm_run_job_id(job), err);
+    }
+    if (status == CVM_OK && done == NULL) {
+        status = check_batch(writer, worker->run, err);
     }
     if (status == CVM_OK && done == NULL) {
         status = cvm_run_begin(job, err);

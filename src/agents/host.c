@@ -6,7 +6,9 @@
 #include <time.h>
 
 #include "agents/adjuster.h"
+#include "agents/event_feed.h"
 #include "agents/orchestrator.h"
+#include "agents/own_run.h"
 #include "agents/pulse.h"
 #include "agents/registry.h"
 #include "agents/runner.h"
@@ -56,6 +58,7 @@ struct cvm_host {
     struct worker *workers;
     size_t worker_count;
     struct cvm_thread *orchestration;
+    struct cvm_thread *feed;
     struct cvm_thread *heartbeat;
     struct cvm_thread *adjustment;
     struct cvm_adjuster *adjuster;
@@ -286,6 +289,24 @@ static void tell(struct worker *worker, const struct cvm_envelope *message,
     }
 }
 
+/* The command that waits for a run of its own is told what its agents met. */
+static void tell_own_run(const struct cvm_host *host, const struct cvm_turn_report *report)
+{
+    struct cvm_own_run *own = host->options.site->own_run;
+    bool has_failed = report->end >= CVM_TURN_FAILED;
+    if (own != NULL && has_failed) {
+        cvm_own_run_fail(own, report->status, &report->err, report->end != CVM_TURN_FAILED);
+    }
+}
+
+static void note_failure(struct cvm_host *host, enum cvm_status status, const struct cvm_error *err)
+{
+    atomic_store(&host->has_failed, true);
+    if (host->options.site->own_run != NULL) {
+        cvm_own_run_fail(host->options.site->own_run, status, err, true);
+    }
+}
+
 static enum cvm_status take_turn(struct worker *worker, struct cvm_runner *runner,
                                  struct holding *holding, struct cvm_text *text,
                                  struct cvm_error *err)
@@ -307,6 +328,7 @@ static enum cvm_status take_turn(struct worker *worker, struct cvm_runner *runne
     holding->is_held = !went_long && must_hold(worker, holding, &report);
     cvm_adjuster_ended(host->adjuster, worker->pool_no, &report);
     atomic_fetch_add(&host->counts[report.end], 1);
+    tell_own_run(host, &report);
     if (went_long) {
         cvm_pulse_end(host->pulse, &worker->beat);
     } else {
@@ -432,7 +454,7 @@ static enum cvm_status work(void *state, struct cvm_error *err)
     }
     cvm_buffer_finish(&worker->bytes);
     if (status != CVM_OK) {
-        atomic_store(&worker->host->has_failed, true);
+        note_failure(worker->host, status, err);
     }
     return status;
 }
@@ -485,10 +507,12 @@ static enum cvm_status orchestrate_with(struct cvm_host *host,
     while (!must_stop(host)) {
         struct cvm_orchestrator_look look = {0};
         status = cvm_orchestrator_look(orchestrator, link, &look, err);
-        if (status == CVM_OK) {
+        if (status == CVM_OK && host->options.site->own_run == NULL) {
             is_dead_taken = take_dead(host, undertaker, is_dead_taken);
         }
-        if (status == CVM_E_UNAVAILABLE || status == CVM_E_TIMEOUT) {
+        bool may_come_back = host->options.site->own_run == NULL &&
+                             (status == CVM_E_UNAVAILABLE || status == CVM_E_TIMEOUT);
+        if (may_come_back) {
             CVM_LOG(host->options.context->log, CVM_LOG_WARN, "store_unavailable",
                     CVM_TEXT("why", err->message));
             pause_a_little();
@@ -533,9 +557,37 @@ static enum cvm_status orchestrate(void *state, struct cvm_error *err)
     cvm_undertaker_destroy(undertaker);
     cvm_orchestrator_destroy(orchestrator);
     if (status != CVM_OK) {
-        atomic_store(&host->has_failed, true);
+        note_failure(host, status, err);
     }
     return status == CVM_E_UNAVAILABLE && must_stop(host) ? CVM_OK : status;
+}
+
+/* ---- events ---- */
+
+static enum cvm_status feed(void *state, struct cvm_error *err)
+{
+    struct cvm_host *host = state;
+    struct cvm_event_feed_options options = {
+        .intake =
+            {
+                .site = host->options.site,
+                .context = host->options.context,
+                .definition = host->options.event_workflow,
+                .has_offsets =
+                    (cvm_broker_abilities(host->options.broker) & CVM_BROKER_OFFSETS) != 0,
+                .seed = cvm_hash_mix(host->options.seed, WORKERS_MAX),
+            },
+        .broker = host->options.broker,
+        .name = host->options.name,
+        .incarnation = host->options.incarnation,
+        .is_alone = host->options.is_alone,
+        .is_stopping = &host->is_stopping,
+    };
+    enum cvm_status status = cvm_event_feed(&options, err);
+    if (status != CVM_OK) {
+        atomic_store(&host->has_failed, true);
+    }
+    return status;
 }
 
 /* ---- heartbeat ---- */
@@ -682,6 +734,9 @@ enum cvm_status cvm_host_start(const struct cvm_host_options *options, struct cv
     if (status == CVM_OK && options->orchestrates) {
         status = cvm_thread_start(orchestrate, host, &host->orchestration, err);
     }
+    if (status == CVM_OK && options->event_workflow != NULL) {
+        status = cvm_thread_start(feed, host, &host->feed, err);
+    }
     if (status == CVM_OK && !options->is_adjusted_by_hand) {
         status = cvm_thread_start(adjust, host, &host->adjustment, err);
     }
@@ -730,9 +785,13 @@ enum cvm_status cvm_host_stop(struct cvm_host *host, struct cvm_error *err)
         return CVM_OK;
     }
     atomic_store(&host->is_stopping, true);
+    if (host->options.is_alone) {
+        cvm_broker_end_waiting(host->options.broker);
+    }
     for (size_t w = 0; w < host->worker_count; w++) {
         status = join(host->workers[w].thread, status, err);
     }
+    status = join(host->feed, status, err);
     status = join(host->orchestration, status, err);
     atomic_store(&host->has_drained, true);
     status = join(host->heartbeat, status, err);

@@ -38,6 +38,7 @@ struct cvm_host_options {
     bool orchestrates;
     struct cvm_schedules schedules; /* as in orchestrator.h */
     const struct cvm_definition *const *scheduled;
+    const struct cvm_definition *event_workflow; /* takes events (event_feed.h); NULL = none */
     bool is_adjusted_by_hand; /* by cvm_host_adjust() alone; else every CVM_SCALE_EVERY_MS, too */
     bool is_alone;            /* the broker is this process: what was on its way is gone with it */
     uint64_t seed;

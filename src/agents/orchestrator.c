@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agents/own_run.h"
 #include "agents/registry.h"
 #include "base/columns.h"
 #include "base/hash.h"
@@ -21,7 +22,6 @@
 #define CLOCK_EVERY_MS    5000
 #define PURGE_EVERY_MS    3600000
 #define SEAL_EVERY_MS     60000
-#define WORKFLOW_KEEP_MS  (INT64_C(90) * 24 * 3600 * 1000)
 #define ARENA_BYTES_MAX   ((size_t)256 << 20)
 #define SERVED_EVERY_MS   1000
 #define QUEUES_MAX        16
@@ -40,6 +40,7 @@ struct served {
     bool is_unserved;
 };
 
+/* Where a command carries out its own run, its workflow is the only one that is looked at. */
 struct cvm_orchestrator {
     struct cvm_orchestrator_options options;
     struct cvm_flow *flow;
@@ -144,6 +145,7 @@ enum cvm_status cvm_orchestrator_create(const struct cvm_orchestrator_options *o
         .encode = encode,
         .encode_state = orchestrator,
         .seed = options->seed,
+        .gives_up_at_once = options->site->own_run != NULL,
         .loses_messages = options->loses_messages,
     };
     enum cvm_status status = cvm_flow_create(&flow, &orchestrator->flow, err);
@@ -157,6 +159,19 @@ enum cvm_status cvm_orchestrator_create(const struct cvm_orchestrator_options *o
     return CVM_OK;
 }
 
+static const char *own_workflow(const struct cvm_orchestrator *orchestrator)
+{
+    const struct cvm_own_run *own = orchestrator->options.site->own_run;
+    return own == NULL ? NULL : cvm_own_run_workflow_id(own);
+}
+
+static enum cvm_status begin_part(const struct cvm_orchestrator *orchestrator,
+                                  struct cvm_store *store, struct cvm_error *err)
+{
+    struct cvm_db *db = cvm_store_db(store);
+    return own_workflow(orchestrator) != NULL ? cvm_db_begin_light(db, err) : cvm_db_begin(db, err);
+}
+
 void cvm_orchestrator_destroy(struct cvm_orchestrator *orchestrator)
 {
     if (orchestrator == NULL) {
@@ -165,10 +180,12 @@ void cvm_orchestrator_destroy(struct cvm_orchestrator *orchestrator)
     struct cvm_store *store = cvm_agent_writer_lock(orchestrator->options.site->writer);
     for (int64_t p = 0; p < CVM_FLOW_PARTITIONS; p++) {
         char resource[CVM_FLOW_RESOURCE_SIZE];
-        if (orchestrator->partitions[p].epoch != 0) {
+        if (orchestrator->partitions[p].epoch != 0 &&
+            begin_part(orchestrator, store, NULL) == CVM_OK) {
             /* Who can not give it back lets it expire. */
             (void)!cvm_lease_release(store, cvm_flow_resource(p, resource),
                                      orchestrator->partitions[p].epoch, NULL);
+            (void)!cvm_db_commit(cvm_store_db(store), NULL);
         }
     }
     cvm_flow_destroy(orchestrator->flow);
@@ -178,6 +195,20 @@ void cvm_orchestrator_destroy(struct cvm_orchestrator *orchestrator)
 }
 
 /* ---- leases ---- */
+
+/* The only writer of the store steals it from who died with it. */
+static enum cvm_status take_lease(const struct cvm_orchestrator *orchestrator,
+                                  struct cvm_store *store, const char *resource,
+                                  struct partition *partition, struct cvm_error *err)
+{
+    const struct cvm_orchestrator_options *options = &orchestrator->options;
+    const struct cvm_lease_wish wish = {resource, options->name, options->incarnation,
+                                        options->lease_ms};
+    partition->is_recovered = false;
+    return own_workflow(orchestrator) != NULL
+               ? cvm_lease_steal(store, &wish, &partition->epoch, err)
+               : cvm_lease_acquire(store, &wish, &partition->epoch, err);
+}
 
 /* Ours until it expires: renewed at a third of its time, given up at half of it without renewal. */
 static enum cvm_status keep_lease(struct cvm_orchestrator *orchestrator, struct cvm_store *store,
@@ -192,14 +223,16 @@ static enum cvm_status keep_lease(struct cvm_orchestrator *orchestrator, struct 
     if (partition->epoch != 0 && now_ms < partition->renew_ms) {
         return CVM_OK;
     }
-    if (partition->epoch != 0) {
-        status = cvm_lease_renew(store, resource, partition->epoch, options->lease_ms, err);
-    } else {
-        const struct cvm_lease_wish wish = {resource, options->name, options->incarnation,
-                                            options->lease_ms};
-        status = cvm_lease_acquire(store, &wish, &partition->epoch, err);
-        partition->is_recovered = false;
+    status = begin_part(orchestrator, store, err);
+    if (status == CVM_OK) {
+        status = partition->epoch != 0
+                     ? cvm_lease_renew(store, resource, partition->epoch, options->lease_ms, err)
+                     : take_lease(orchestrator, store, resource, partition, err);
     }
+    if (status == CVM_OK) {
+        status = cvm_db_commit(cvm_store_db(store), err);
+    }
+    cvm_db_rollback(cvm_store_db(store));
     if (status == CVM_OK) {
         partition->renew_ms = now_ms + options->lease_ms / 3;
         partition->expiry_ms = now_ms + options->lease_ms / 2;
@@ -221,7 +254,8 @@ static enum cvm_status look_at(struct cvm_orchestrator *orchestrator, struct cvm
     char resource[CVM_FLOW_RESOURCE_SIZE];
     struct partition *partition = &orchestrator->partitions[number];
     struct cvm_turn_key key = {.resource = cvm_flow_resource(number, resource),
-                               .epoch = partition->epoch};
+                               .epoch = partition->epoch,
+                               .is_light = own_workflow(orchestrator) != NULL};
     struct cvm_turn_transaction turn;
     struct cvm_flow_look seen;
     enum cvm_status status = cvm_turn_begin(store, &key, &turn, err);
@@ -236,7 +270,27 @@ static enum cvm_status look_at(struct cvm_orchestrator *orchestrator, struct cvm
     if (status == CVM_E_CONFLICT) {
         partition->epoch = 0; /* fenced */
     }
+    /* Nobody would resume it while the command waits. */
+    bool is_over = status == CVM_OK &&
+                   (cvm_workflow_has_ended(seen.state) || seen.state == CVM_WORKFLOW_PAUSED);
+    if (is_over && own_workflow(orchestrator) != NULL) {
+        cvm_own_run_end(orchestrator->options.site->own_run);
+    }
     return status;
+}
+
+static enum cvm_status look_at_own(struct cvm_orchestrator *orchestrator, struct cvm_store *store,
+                                   int64_t number, struct cvm_orchestrator_look *out,
+                                   struct cvm_error *err)
+{
+    struct partition *partition = &orchestrator->partitions[number];
+    bool is_taken_up =
+        !partition->is_recovered && cvm_own_run_is_taken_up(orchestrator->options.site->own_run);
+    enum cvm_status status = look_at(orchestrator, store, number, own_workflow(orchestrator),
+                                     is_taken_up ? cvm_flow_recover : cvm_flow_look, err);
+    partition->is_recovered |= status == CVM_OK;
+    out->looked++;
+    return status == CVM_E_CONFLICT ? CVM_OK : status;
 }
 
 static enum cvm_status look_at_all(struct cvm_orchestrator *orchestrator, struct cvm_store *store,
@@ -321,13 +375,8 @@ static enum cvm_status look_at_schedules(struct cvm_orchestrator *orchestrator,
 static enum cvm_status forget_old(struct cvm_orchestrator *orchestrator, struct cvm_store *store,
                                   struct cvm_error *err)
 {
-    int64_t now_ms = 0;
     (void)orchestrator;
-    enum cvm_status status = cvm_lease_now(store, &now_ms, err);
-    if (status == CVM_OK) {
-        status = cvm_turn_purge(store, now_ms - CVM_INBOX_KEEP_MS, err);
-    }
-    return status == CVM_OK ? cvm_workflow_purge(store, now_ms - WORKFLOW_KEEP_MS, err) : status;
+    return cvm_flow_forget(store, err);
 }
 
 /* Commands seal what they wrote when they end; agents do not end. */
@@ -343,7 +392,7 @@ static enum cvm_status look_at_clock(struct cvm_orchestrator *orchestrator, stru
     struct cvm_agent_writer *writer = orchestrator->options.site->writer;
     int64_t now_ms = steady_ms(orchestrator);
     enum cvm_status status = CVM_OK;
-    if (orchestrator->partitions[0].epoch == 0) {
+    if (orchestrator->partitions[0].epoch == 0 || own_workflow(orchestrator) != NULL) {
         return CVM_OK;
     }
     struct cvm_store *store = cvm_agent_writer_lock(writer);
@@ -369,6 +418,7 @@ static enum cvm_status look_at_clock(struct cvm_orchestrator *orchestrator, stru
 
 struct relay {
     struct cvm_arena *arena;
+    const char *only; /* of this workflow; NULL = all */
     struct cvm_sending sendings[MESSAGES_PER_SEND];
     struct cvm_envelope envelopes[MESSAGES_PER_SEND];
     const char *destinations[MESSAGES_PER_SEND];
@@ -379,6 +429,14 @@ struct relay {
     int64_t letter_rows[MESSAGES_PER_SEND];
     size_t letter_count;
 };
+
+static bool is_of(const struct cvm_outbox_message *message, const char *workflow_id)
+{
+    struct cvm_envelope envelope;
+    return cvm_envelope_decode(message->envelope, message->length, &envelope, NULL) == CVM_OK &&
+           envelope.workflow_id.length == strlen(workflow_id) &&
+           memcmp(envelope.workflow_id.data, workflow_id, envelope.workflow_id.length) == 0;
+}
 
 static enum cvm_status pass_over(struct relay *relay, const struct cvm_outbox_message *message,
                                  const char *bytes, const char *destination,
@@ -408,6 +466,9 @@ static enum cvm_status take_message(void *state, const struct cvm_outbox_message
     struct relay *relay = state;
     size_t i = relay->count;
     struct cvm_error why = {.message = ""};
+    if (relay->only != NULL && (i == MESSAGES_PER_SEND || !is_of(message, relay->only))) {
+        return CVM_OK;
+    }
     const char *bytes = cvm_arena_copy(relay->arena, message->envelope, message->length);
     const char *destination = cvm_arena_string(relay->arena, message->destination);
     if (bytes == NULL || destination == NULL) {
@@ -505,6 +566,7 @@ static enum cvm_status mark_sent(struct cvm_orchestrator *orchestrator, struct c
     struct cvm_turn_key key = {.resource = cvm_flow_resource(number, resource),
                                .epoch = partition->epoch};
     struct cvm_turn_transaction turn;
+    bool is_fenced = false;
     size_t sent = 0;
     for (size_t i = 0; i < relay->count; i++) {
         if (relay->sendings[i].state == CVM_SENDING_CONFIRMED) {
@@ -514,20 +576,25 @@ static enum cvm_status mark_sent(struct cvm_orchestrator *orchestrator, struct c
     if (sent == 0 && relay->letter_count == 0) {
         return CVM_OK;
     }
-    enum cvm_status status = cvm_turn_begin(store, &key, &turn, err);
-    if (status == CVM_E_CONFLICT) {
-        partition->epoch = 0; /* fenced */
+    enum cvm_status status = begin_part(orchestrator, store, err);
+    if (status == CVM_OK) {
+        status = cvm_turn_begin(store, &key, &turn, err);
+        is_fenced = status == CVM_E_CONFLICT;
+    }
+    if (status == CVM_OK) {
+        status = mark_rows(orchestrator, store, relay, sent, err);
+    }
+    if (status == CVM_OK) {
+        status = cvm_turn_commit(&turn, err);
+    }
+    if (status == CVM_OK) {
+        status = cvm_db_commit(cvm_store_db(store), err);
+    }
+    cvm_db_rollback(cvm_store_db(store));
+    if (is_fenced) {
+        partition->epoch = 0;
         return CVM_OK;
     }
-    if (status != CVM_OK) {
-        return status;
-    }
-    status = mark_rows(orchestrator, store, relay, sent, err);
-    if (status != CVM_OK) {
-        cvm_turn_abandon(&turn);
-        return status;
-    }
-    status = cvm_turn_commit(&turn, err);
     *out_sent = status == CVM_OK ? sent : 0;
     return status;
 }
@@ -548,11 +615,12 @@ static enum cvm_status send_all(struct cvm_orchestrator *orchestrator, int64_t n
         return CVM_FAIL(err, CVM_E_LIMIT, "no memory for messages");
     }
     relay->arena = arena;
+    relay->only = own_workflow(orchestrator);
+    int64_t count_max = relay->only != NULL ? INT64_MAX : MESSAGES_PER_SEND;
     struct cvm_store *store = cvm_agent_writer_lock(writer);
     enum cvm_status status = cvm_lease_now(store, &now_ms, err);
     if (status == CVM_OK) {
-        status =
-            cvm_outbox_pending(store, number, now_ms, MESSAGES_PER_SEND, take_message, relay, err);
+        status = cvm_outbox_pending(store, number, now_ms, count_max, take_message, relay, err);
     }
     cvm_agent_writer_unlock(writer);
     for (size_t i = 0; status == CVM_OK && i < relay->count; i++) {
@@ -579,9 +647,12 @@ static enum cvm_status look_at_partition(struct cvm_orchestrator *orchestrator, 
     enum cvm_status status = keep_lease(orchestrator, store, number, err);
     if (status == CVM_OK && orchestrator->partitions[number].epoch != 0) {
         out->partitions++;
-        status = look_at_all(orchestrator, store, number, out, err);
+        status = own_workflow(orchestrator) != NULL
+                     ? look_at_own(orchestrator, store, number, out, err)
+                     : look_at_all(orchestrator, store, number, out, err);
     }
-    if (status == CVM_OK && orchestrator->partitions[number].epoch != 0) {
+    if (status == CVM_OK && orchestrator->partitions[number].epoch != 0 &&
+        own_workflow(orchestrator) == NULL) {
         status = cvm_workflow_next_wake(store, number, &wake_ms, err);
     }
     bool is_earlier = wake_ms != 0 && (out->wake_ms == 0 || wake_ms < out->wake_ms);
@@ -596,7 +667,11 @@ enum cvm_status cvm_orchestrator_look(struct cvm_orchestrator *orchestrator,
 {
     enum cvm_status status = CVM_OK;
     *out_look = (struct cvm_orchestrator_look){0};
+    const char *own = own_workflow(orchestrator);
     for (int64_t p = 0; status == CVM_OK && p < CVM_FLOW_PARTITIONS; p++) {
+        if (own != NULL && p != cvm_flow_partition(own)) {
+            continue;
+        }
         status = look_at_partition(orchestrator, p, out_look, err);
         size_t sent = MESSAGES_PER_SEND; /* a full batch may not have been all */
         bool is_ours = link != NULL && orchestrator->partitions[p].epoch != 0;

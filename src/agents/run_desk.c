@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agents/own_run.h"
 #include "storage/catalogue_store.h"
 #include "storage/customers.h"
 
@@ -19,6 +20,29 @@ struct cvm_run_desk {
     const char *run_id; /* as in the ticket */
 };
 
+static struct cvm_engine_options engine_options(const struct cvm_run_desk *desk)
+{
+    return (struct cvm_engine_options){
+        .store_url = desk->site->store_url,
+        .privacy = desk->site->privacy,
+        .context = desk->context,
+        .thread_count = desk->threads,
+        .chunk_size = desk->site->chunk_size,
+    };
+}
+
+/* Who is one of many that work at the process' own run values with an engine of its own: open
+ * before there are parts. */
+static enum cvm_status open_own_engine(struct cvm_run_desk *desk, struct cvm_error *err)
+{
+    struct cvm_engine_options options = engine_options(desk);
+    if (desk->site->own_run == NULL || desk->threads != 1) {
+        return CVM_OK;
+    }
+    options.catalogue = cvm_own_run_engine(desk->site->own_run)->catalogue;
+    return cvm_engine_open(&options, &desk->engine, err);
+}
+
 enum cvm_status cvm_run_desk_create(const struct cvm_agent_site *site,
                                     const struct cvm_context *context, size_t threads,
                                     struct cvm_run_desk **out_desk, struct cvm_error *err)
@@ -30,11 +54,16 @@ enum cvm_status cvm_run_desk_create(const struct cvm_agent_site *site,
     desk->site = site;
     desk->context = context;
     desk->threads = threads;
+    enum cvm_status status = open_own_engine(desk, err);
+    if (status != CVM_OK) {
+        free(desk);
+        return status;
+    }
     *out_desk = desk;
     return CVM_OK;
 }
 
-void cvm_run_desk_clear(struct cvm_run_desk *desk)
+static void close_run(struct cvm_run_desk *desk)
 {
     cvm_run_close(desk->job);
     cvm_engine_close(desk->engine);
@@ -45,10 +74,17 @@ void cvm_run_desk_clear(struct cvm_run_desk *desk)
     desk->run_id = NULL;
 }
 
+void cvm_run_desk_clear(struct cvm_run_desk *desk)
+{
+    if (desk->site->own_run == NULL) { /* which is its command's */
+        close_run(desk);
+    }
+}
+
 void cvm_run_desk_destroy(struct cvm_run_desk *desk)
 {
     if (desk != NULL) {
-        cvm_run_desk_clear(desk);
+        close_run(desk);
         free(desk);
     }
 }
@@ -93,13 +129,7 @@ static enum cvm_status open_engine(struct cvm_run_desk *desk, int64_t version,
                                    const struct cvm_catalogue **out_catalogue,
                                    struct cvm_error *err)
 {
-    struct cvm_engine_options options = {
-        .store_url = desk->site->store_url,
-        .privacy = desk->site->privacy,
-        .context = desk->context,
-        .thread_count = desk->threads,
-        .chunk_size = desk->site->chunk_size,
-    };
+    struct cvm_engine_options options = engine_options(desk);
     desk->arena = cvm_arena_create(ARENA_BYTES_MAX);
     if (desk->arena == NULL) {
         return CVM_FAIL(err, CVM_E_LIMIT, "no memory for a run");
@@ -171,6 +201,18 @@ static enum cvm_status open_job(struct cvm_run_desk *desk, const struct cvm_run_
     return status;
 }
 
+static enum cvm_status open_own(const struct cvm_run_desk *desk,
+                                const struct cvm_run_ticket *ticket, struct cvm_run_job **out_job,
+                                struct cvm_error *err)
+{
+    struct cvm_own_run *own = desk->site->own_run;
+    if (ticket->run_id == NULL) {
+        *out_job = cvm_own_run_job(own);
+        return CVM_OK;
+    }
+    return cvm_own_run_join(own, ticket->run_id, (size_t)ticket->parts, out_job, err);
+}
+
 enum cvm_status cvm_run_desk_open(struct cvm_run_desk *desk, const struct cvm_run_ticket *ticket,
                                   struct cvm_store *writer, struct cvm_run_job **out_job,
                                   bool *out_is_new, struct cvm_error *err)
@@ -178,7 +220,10 @@ enum cvm_status cvm_run_desk_open(struct cvm_run_desk *desk, const struct cvm_ru
     const struct cvm_catalogue *catalogue = NULL;
     bool is_same = desk->job != NULL && desk->run_id != NULL && ticket->run_id != NULL &&
                    strcmp(desk->run_id, ticket->run_id) == 0;
-    *out_is_new = !is_same;
+    *out_is_new = !is_same && desk->site->own_run == NULL;
+    if (desk->site->own_run != NULL) {
+        return open_own(desk, ticket, out_job, err);
+    }
     if (is_same) {
         *out_job = desk->job;
         return CVM_OK;
@@ -201,15 +246,16 @@ enum cvm_status cvm_run_desk_open(struct cvm_run_desk *desk, const struct cvm_ru
 
 int64_t cvm_run_desk_catalogue_version(const struct cvm_run_desk *desk)
 {
-    return desk->engine->catalogue->version;
+    return cvm_run_desk_engine(desk)->catalogue->version;
 }
 
 int64_t cvm_run_desk_last_batch(const struct cvm_run_desk *desk)
 {
-    return desk->engine->last_batch;
+    return cvm_run_desk_engine(desk)->last_batch;
 }
 
 struct cvm_engine *cvm_run_desk_engine(const struct cvm_run_desk *desk)
 {
-    return desk->engine;
+    bool is_own = desk->site->own_run != NULL && desk->engine == NULL;
+    return is_own ? cvm_own_run_engine(desk->site->own_run) : desk->engine;
 }

@@ -29,7 +29,8 @@ struct cvm_run_ticket {
 CVM_MUST_CHECK enum cvm_status cvm_run_desk_ticket(const struct cvm_turn *turn,
                                                    struct cvm_run_ticket *out_ticket,
                                                    struct cvm_error *err);
-/* The job on this run, opened and not yet begun or joined, or the one that is open already.
+/* The job on this run, opened and not yet begun or joined, or the one that is open already: with a
+ * run of the process' own it is joined, too, once it has begun, and the writer is to be locked.
  * `writer` as in struct cvm_run_work. It stays the desk's. */
 CVM_MUST_CHECK enum cvm_status cvm_run_desk_open(struct cvm_run_desk *desk,
                                                  const struct cvm_run_ticket *ticket,
@@ -39,6 +40,7 @@ CVM_MUST_CHECK enum cvm_status cvm_run_desk_open(struct cvm_run_desk *desk,
 /* The catalogue that the job works with, and the last batch that it sees. */
 int64_t cvm_run_desk_catalogue_version(const struct cvm_run_desk *desk);
 int64_t cvm_run_desk_last_batch(const struct cvm_run_desk *desk);
+/* The worker's: to value with. */
 struct cvm_engine *cvm_run_desk_engine(const struct cvm_run_desk *desk);
 /* Forget the run: it is over, or something went wrong with it. */
 void cvm_run_desk_clear(struct cvm_run_desk *desk);

@@ -81,8 +81,11 @@ struct turning {
 
 static struct cvm_turn_key key_of(const struct turning *turning)
 {
-    struct cvm_turn_key key = {.consumer = turning->runner->options.kind->name,
-                               .offset = turning->offset};
+    struct cvm_turn_key key = {
+        .consumer = turning->runner->options.kind->name,
+        .offset = turning->offset,
+        .is_light = turning->runner->options.site->own_run != NULL,
+    };
     memcpy(key.message_id, turning->turn.message->id.bytes, sizeof(key.message_id));
     return key;
 }
@@ -348,12 +351,14 @@ static enum cvm_turn_end take_turn(struct turning *turning, struct cvm_turn_repo
     struct cvm_error *err = &report->err;
     bool wanted = true;
     enum cvm_status status = read_payload(turning, err);
+    report->status = status;
     if (status != CVM_OK) {
         return turning->workflow_id == NULL || turning->turn.payload == NULL
                    ? CVM_TURN_POISON
                    : end_failed(turning, status, report);
     }
     status = is_wanted(turning, &wanted, err);
+    report->status = status;
     if (status != CVM_OK) {
         return CVM_TURN_LATER;
     }
@@ -361,6 +366,7 @@ static enum cvm_turn_end take_turn(struct turning *turning, struct cvm_turn_repo
         return was_kept_after_all(turning) ? CVM_TURN_DUPLICATE : CVM_TURN_STALE;
     }
     status = work(turning, err);
+    report->status = status;
     if (status == CVM_OK) {
         return CVM_TURN_DONE;
     }
@@ -401,14 +407,16 @@ static void log_turn(const struct cvm_runner *runner, const struct cvm_envelope 
     char workflow[CVM_ENVELOPE_TEXT_MAX + 1];
     (void)snprintf(workflow, sizeof(workflow), "%.*s", (int)message->workflow_id.length,
                    message->workflow_id.data);
-    CVM_LOG(
-        runner->options.context->log, report->end <= CVM_TURN_STALE ? CVM_LOG_INFO : CVM_LOG_WARN,
-        "turn", CVM_TEXT("agent", runner->options.name),
-        CVM_TEXT("message", cvm_message_type_name(message->type)),
-        CVM_TEXT("end", cvm_turn_end_name(report->end)), CVM_INT("attempt", message->attempt),
-        CVM_DOUBLE("seconds", report->seconds),
-        CVM_TEXT("trace", cvm_trace_id(report->traceparent, trace)), CVM_TEXT("workflow", workflow),
-        CVM_TEXT("why", report->end == CVM_TURN_DONE ? "" : report->err.message));
+    /* A command that waits for its own agents tells the failure itself. */
+    bool is_news = report->end > CVM_TURN_STALE && runner->options.site->own_run == NULL;
+    CVM_LOG(runner->options.context->log, is_news ? CVM_LOG_WARN : CVM_LOG_INFO, "turn",
+            CVM_TEXT("agent", runner->options.name),
+            CVM_TEXT("message", cvm_message_type_name(message->type)),
+            CVM_TEXT("end", cvm_turn_end_name(report->end)), CVM_INT("attempt", message->attempt),
+            CVM_DOUBLE("seconds", report->seconds),
+            CVM_TEXT("trace", cvm_trace_id(report->traceparent, trace)),
+            CVM_TEXT("workflow", workflow),
+            CVM_TEXT("why", report->end == CVM_TURN_DONE ? "" : report->err.message));
 }
 
 struct cvm_turn_report cvm_runner_turn(struct cvm_runner *runner,

@@ -49,7 +49,8 @@ const char *cvm_turn_end_name(enum cvm_turn_end end);
 
 struct cvm_turn_report {
     enum cvm_turn_end end;
-    struct cvm_error err;                   /* of what failed */
+    enum cvm_status status;                 /* of what failed */
+    struct cvm_error err;                   /* the same */
     double seconds;                         /* of the handling */
     double commit_seconds;                  /* of keeping it; 0 = it was not */
     bool offset_is_kept;                    /* with what was kept */

@@ -55,6 +55,21 @@ static enum cvm_status pass_on(const struct cvm_turn *turn, const char *run_id,
     return status;
 }
 
+static enum cvm_status open_job(struct cvm_desks *worker, const struct cvm_turn *turn,
+                                const struct cvm_run_ticket *ticket, struct cvm_run_job **out_job,
+                                bool *out_is_new, struct cvm_error *err)
+{
+    bool is_own = turn->site->own_run != NULL;
+    if (is_own) {
+        (void)cvm_agent_writer_lock(turn->site->writer);
+    }
+    enum cvm_status status = cvm_run_desk_open(worker->run, ticket, NULL, out_job, out_is_new, err);
+    if (is_own) {
+        cvm_agent_writer_unlock(turn->site->writer);
+    }
+    return status;
+}
+
 static enum cvm_status value_part(struct cvm_desks *worker, const struct cvm_turn *turn,
                                   struct cvm_effects *effects, struct cvm_error *err)
 {
@@ -67,13 +82,14 @@ static enum cvm_status value_part(struct cvm_desks *worker, const struct cvm_tur
         status = CVM_FAIL(err, CVM_E_INVALID, "the message is about no part of a run");
     }
     if (status == CVM_OK) {
-        status = cvm_run_desk_open(worker->run, &ticket, NULL, &job, &is_new, err);
+        status = open_job(worker, turn, &ticket, &job, &is_new, err);
     }
     if (status == CVM_OK && is_new) {
         status = cvm_run_join(job, err);
     }
     if (status == CVM_OK) {
-        status = cvm_run_value(job, turn->message->shard, &part, err);
+        status =
+            cvm_run_value(job, cvm_run_desk_engine(worker->run), turn->message->shard, &part, err);
     }
     if (status != CVM_OK) {
         cvm_run_desk_clear(worker->run);

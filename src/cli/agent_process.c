@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "agents/event_batch.h"
 #include "agents/part_shelf.h"
 #include "base/hash.h"
 #include "base/threads.h"
@@ -15,6 +16,7 @@
 #include "storage/state.h"
 
 #define ORCHESTRATION "orchestration"
+#define EVENTS        CVM_BROKER_EVENTS
 
 bool cvm_session_broker_is_local(const struct cvm_session *session)
 {
@@ -111,13 +113,17 @@ static enum cvm_status read_types(struct cvm_session *session,
     enum cvm_status status = cvm_argument_list(session->arena, options->types, &types, &count, err);
     for (size_t i = 0; status == CVM_OK && i < count; i++) {
         bool is_all = strcmp(types[i], "all") == 0;
-        if (is_all || strcmp(types[i], ORCHESTRATION) == 0) {
-            host->orchestrates = true;
+        bool is_orchestration = is_all || strcmp(types[i], ORCHESTRATION) == 0;
+        bool is_events = is_all || strcmp(types[i], EVENTS) == 0;
+        host->orchestrates |= is_orchestration;
+        if (is_events) {
+            status =
+                cvm_session_definition(session, CVM_EVENT_WORKFLOW, &host->event_workflow, err);
         }
         for (size_t k = 0; status == CVM_OK && is_all && cvm_agent_kinds[k] != NULL; k++) {
             status = add_pool(session, options, host, cvm_agent_kinds[k]->name, err);
         }
-        if (!is_all && strcmp(types[i], ORCHESTRATION) != 0) {
+        if (status == CVM_OK && !is_orchestration && !is_events) {
             status = add_pool(session, options, host, types[i], err);
         }
     }
@@ -126,17 +132,14 @@ static enum cvm_status read_types(struct cvm_session *session,
 
 /* ---- opening ---- */
 
-static enum cvm_status open_site(struct cvm_agent_process *process,
-                                 const struct cvm_agent_process_options *options,
-                                 struct cvm_error *err)
+enum cvm_status cvm_session_site(const struct cvm_session *session, struct cvm_store *store,
+                                 struct cvm_agent_site *out_site, struct cvm_error *err)
 {
-    struct cvm_session *session = process->session;
-    process->site = (struct cvm_agent_site){
+    *out_site = (struct cvm_agent_site){
         .store_url = session->config.store_url,
         .privacy = session->config.privacy,
-        .writer = cvm_agent_writer_create(process->store),
+        .writer = cvm_agent_writer_create(store),
         .zone = session->zone,
-        .threads = (size_t)options->threads,
         .matrix_bytes_max = (size_t)session->config.run_memory_mb << 20,
         .spill_folder = cvm_temporary_folder(),
         .must_release = strcmp(session->config.release, "auto") == 0,
@@ -144,21 +147,27 @@ static enum cvm_status open_site(struct cvm_agent_process *process,
         .keep_runs = session->config.keep_runs,
         .version = session->version,
     };
-    if (process->site.writer == NULL) {
-        return CVM_FAIL(err, CVM_E_LIMIT, "no memory for agents");
-    }
+    return out_site->writer != NULL ? CVM_OK : CVM_FAIL(err, CVM_E_LIMIT, "no memory for agents");
+}
+
+static enum cvm_status open_site(struct cvm_agent_process *process,
+                                 const struct cvm_agent_process_options *options,
+                                 struct cvm_error *err)
+{
+    struct cvm_session *session = process->session;
+    enum cvm_status status = cvm_session_site(session, process->store, &process->site, err);
+    process->site.threads = (size_t)options->threads;
     bool has_key = false;
-    enum cvm_status status = cvm_audit_key_read(session, &process->audit_key, &has_key, err);
-    if (status != CVM_OK) {
-        return status;
+    if (status == CVM_OK) {
+        status = cvm_audit_key_read(session, &process->audit_key, &has_key, err);
+        process->site.audit_key = has_key ? &process->audit_key : NULL;
     }
-    process->site.audit_key = has_key ? &process->audit_key : NULL;
-    if (cvm_session_broker_is_local(session)) {
+    if (status == CVM_OK && cvm_session_broker_is_local(session)) {
         process->site.shelf = cvm_part_shelf_create();
         return process->site.shelf != NULL ? CVM_OK
                                            : CVM_FAIL(err, CVM_E_LIMIT, "no memory for agents");
     }
-    return CVM_OK;
+    return status;
 }
 
 static enum cvm_status open_services(struct cvm_agent_process *process, struct cvm_error *err)
@@ -176,12 +185,12 @@ static enum cvm_status open_services(struct cvm_agent_process *process, struct c
     return status;
 }
 
-static void name_process(struct cvm_agent_process *process)
+void cvm_process_name(char name[CVM_PROCESS_NAME_SIZE])
 {
     char host[32] = "";
     (void)gethostname(host, sizeof(host) - 1);
     host[strcspn(host, ". \t")] = '\0';
-    (void)snprintf(process->name, sizeof(process->name), "%.20s.%d", host, (int)getpid());
+    (void)snprintf(name, CVM_PROCESS_NAME_SIZE, "%.20s.%d", host, (int)getpid());
 }
 
 /* Their definitions are read now: what is wrong in one is said before anything starts. */
@@ -234,7 +243,7 @@ static enum cvm_status prepare(struct cvm_session *session,
 {
     *out_process = (struct cvm_agent_process){.session = session, .context = session->context};
     out_process->context.cancelled = NULL;
-    name_process(out_process);
+    cvm_process_name(out_process->name);
     enum cvm_status status = read_types(session, options, host, err);
     if (status == CVM_OK) {
         status = cvm_session_store(session, CVM_DB_SHARED, &out_process->store, err);

@@ -10,7 +10,8 @@
 #define CVM_PROCESS_NAME_SIZE 33
 
 struct cvm_agent_process_options {
-    const char *types; /* "data,treatment", "treatment.call_center", "orchestration", "all" */
+    const char *types; /* "data,treatment", "treatment.call_center", "orchestration",
+                          "event", "all" */
     int64_t workers; /* of each type; 0 = as configured, else one, and of treatment one per core */
     int64_t workers_max; /* as busy as they are; 0 = as configured, else their number stays */
     int64_t threads;     /* of the solver; 0 = one per core */
@@ -45,6 +46,13 @@ cvm_agent_process_check(struct cvm_session *session,
 /* Waits for the turns that have begun. */
 CVM_MUST_CHECK enum cvm_status cvm_agent_process_close(struct cvm_agent_process *process,
                                                        struct cvm_error *err);
+
+/* What every agent of this process is lent, but for the shelf; the writer is to be destroyed. */
+CVM_MUST_CHECK enum cvm_status cvm_session_site(const struct cvm_session *session,
+                                                struct cvm_store *store,
+                                                struct cvm_agent_site *out_site,
+                                                struct cvm_error *err);
+void cvm_process_name(char name[CVM_PROCESS_NAME_SIZE]);
 
 /* The broker of the configuration, with the store's prefix. */
 CVM_MUST_CHECK enum cvm_status cvm_session_broker(struct cvm_session *session,

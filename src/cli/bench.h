@@ -94,13 +94,15 @@ CVM_MUST_CHECK enum cvm_status cvm_bench_point_reads(struct cvm_bench *bench, co
                                                      struct cvm_error *err);
 
 /* The jobs (bench_agents.c, bench_jobs.c, bench_rules.c, bench_allocate.c, bench_broker.c,
- * bench_cache.c, bench_read.c, bench_workflow.c). */
+ * bench_cache.c, bench_embedded.c, bench_read.c, bench_workflow.c). */
 enum cvm_status cvm_bench_allocate(struct cvm_bench *bench, struct cvm_bench_sample *out_sample,
                                    struct cvm_error *err);
 enum cvm_status cvm_bench_agents(struct cvm_bench *bench, struct cvm_bench_sample *out_sample,
                                  struct cvm_error *err);
 enum cvm_status cvm_bench_broker(struct cvm_bench *bench, struct cvm_bench_sample *out_sample,
                                  struct cvm_error *err);
+enum cvm_status cvm_bench_embedded(struct cvm_bench *bench, struct cvm_bench_sample *out_sample,
+                                   struct cvm_error *err);
 enum cvm_status cvm_bench_cache(struct cvm_bench *bench, struct cvm_bench_sample *out_sample,
                                 struct cvm_error *err);
 enum cvm_status cvm_bench_write_data(struct cvm_bench *bench, struct cvm_bench_sample *out_sample,

@@ -139,6 +139,7 @@ const struct cvm_command cvm_command_agent = {
         "  treatment      values every permitted treatment; treatment.NAME for specialists\n"
         "  allocation     decides who gets what\n"
         "  evaluation     says what became of what was decided\n"
+        "  event          stores events that come by the broker, and starts trigger_and_process\n"
         "  orchestration  moves workflows on\n"
         "  all            every one of them\n\n"
         "  cvm agent treatment --workers 8\n"

@@ -44,6 +44,7 @@ static const struct bench_kind {
     {"run", cvm_bench_fill_store, cvm_bench_run, false, false, false, 0},
     {"cache", cvm_bench_fill_store, cvm_bench_cache, false, true, false, 0},
     {"agents", cvm_bench_fill_store, cvm_bench_agents, true, true, false, 0},
+    {"embedded", cvm_bench_fill_store, cvm_bench_embedded, false, true, false, 0},
     {"broker", NULL, cvm_bench_broker, true, true, false, 0},
     {"workflow", NULL, cvm_bench_workflow, false, true, false, WORKFLOWS_DEFAULT},
 };
@@ -71,7 +72,7 @@ static enum cvm_status find_kind(struct bench_job *job, struct cvm_error *err)
     return CVM_FAIL(
         err, CVM_E_INVALID,
         "there is no bench '%s': ingest, journey, read, rules, recommend, allocate, run, cache, "
-        "broker, agents and workflow are there",
+        "broker, agents, embedded and workflow are there",
         name);
 }
 
@@ -531,8 +532,9 @@ const struct cvm_command cvm_command_bench = {
         "Measure ingest, journey, read, rules, recommend, allocate, run, cache, broker, workflow",
     .details =
         "Makes a base in a temporary folder, which is removed afterwards; with --store the\n"
-        "named store is measured instead (not for ingest, read, rules and allocate; run adds\n"
-        "its runs to it), with --postgres one on a server. Each repeat is a process of its\n"
+        "named store is measured instead (not for ingest, read, rules and allocate; run and\n"
+        "embedded add their runs to it), with --postgres one on a server. Each repeat is a process "
+        "of its\n"
         "own, so that its peak of memory stands alone.\n\n"
         "ingest is NDJSON to rows and packed journeys, beside bare loading of the same rows:\n"
         "prepared inserts of SQLite, or COPY. journey is the features of all customers, and\n"
@@ -543,6 +545,7 @@ const struct cvm_command cvm_command_bench = {
         "beside a bare loop of its client library, and one customer read with and without.\n"
         "agents is single customers that an agent values and decides, asked by send and wait,\n"
         "and the turns of a run, all in one process, with --broker over a server.\n"
+        "embedded is a run by the agents of its own process and the same directly, in pairs.\n"
         "broker is messages between threads and, with --broker, over a server beside bare\n"
         "loops of its client library with the same settings.\n"
         "workflow is durable workflows of three steps, many at once and one at a time,\n"

@@ -1,12 +1,9 @@
 /* event push */
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 
-#include "base/date.h"
 #include "base/hash.h"
-#include "base/trace.h"
 #include "cli/agent_process.h"
 #include "cli/commands.h"
 #include "cli/document.h"
@@ -14,26 +11,22 @@
 #include "cli/paths.h"
 #include "cli/work.h"
 #include "cli/workflow_definitions.h"
-#include "storage/customers.h"
 #include "storage/step_store.h"
-#include "workflows/flow.h"
 
-#define WORKFLOW          "trigger_and_process"
+#define AGENTS            "orchestration,data,trigger,journey,treatment,allocation,evaluation"
 #define TIMEOUT_DEFAULT_S 60
 #define LOOK_MS           20
 
 struct pushed {
-    const struct cvm_event_record *event;
+    const struct cvm_event *event;
     struct cvm_workflow workflow; /* .workflow_id NULL: the event was rejected */
-    bool is_new;
-    const char *matches; /* what the step said, JSON; NULL = it did not get so far */
+    const char *matches;          /* what the step said, JSON; NULL = it did not get so far */
     const char *decision;
 };
 
 struct push_job {
     struct cvm_session *session;
     const struct cvm_arguments *arguments;
-    int32_t as_of_day; /* CVM_DAY_NONE = of the day on which the agents look */
     int64_t timeout_s;
     bool waits;
     bool is_embedded; /* the agents are threads of this process */
@@ -42,69 +35,10 @@ struct push_job {
     struct cvm_event_records records;
     struct cvm_import_report report;
     struct pushed *pushed;
+    size_t count;
 };
 
 /* ---- accepting ---- */
-
-/* Who pushes the same event again asks for the same work; one that was corrected is other work. */
-static void make_key(const struct push_job *job, const struct cvm_record_identity *identity,
-                     char key[CVM_WORKFLOW_KEY_MAX])
-{
-    char day[CVM_DAY_TEXT_SIZE] = "";
-    if (job->as_of_day != CVM_DAY_NONE) {
-        (void)cvm_day_format(job->as_of_day, day);
-    }
-    (void)snprintf(key, CVM_WORKFLOW_KEY_MAX,
-                   "event/%.64s/%016" PRIx64 "/%016" PRIx64 "/%016" PRIx64 "/%s",
-                   job->catalogue->sources[job->records.source].name, identity->customer_hash,
-                   identity->identity, identity->content, day);
-}
-
-static const char *make_input(const struct push_job *job, const char *customer_id)
-{
-    struct cvm_json_writer json;
-    struct cvm_text text;
-    cvm_text_init(&text, 0);
-    cvm_json_init(&json, &text, false);
-    cvm_json_object(&json);
-    cvm_json_key_string(&json, "customer_id", customer_id);
-    if (job->as_of_day != CVM_DAY_NONE) {
-        cvm_json_key_day(&json, "as_of", job->as_of_day);
-    }
-    cvm_json_object_end(&json);
-    const char *input =
-        text.failed ? NULL : cvm_arena_copy(job->session->arena, text.data, text.length);
-    cvm_text_finish(&text);
-    return input;
-}
-
-static enum cvm_status accept_one(const struct push_job *job, struct cvm_store *store,
-                                  struct cvm_random *random, struct pushed *pushed,
-                                  struct cvm_error *err)
-{
-    const struct cvm_record_identity *identity = &pushed->event->identity;
-    char key[CVM_WORKFLOW_KEY_MAX];
-    char trace[CVM_TRACEPARENT_SIZE];
-    uint64_t customer = 0;
-    enum cvm_status status = cvm_customer_find(store, identity->customer_id, &customer, err);
-    if (status == CVM_E_NOT_FOUND) {
-        return CVM_OK; /* the import rejected it */
-    }
-    make_key(job, identity, key);
-    struct cvm_flow_request request = {
-        .definition = job->definition,
-        .input = make_input(job, identity->customer_id),
-        .idempotency_key = key,
-        .who = job->session->who,
-        .traceparent = cvm_traceparent_child((struct cvm_slice){"", 0}, random, trace),
-    };
-    if (status == CVM_OK && request.input == NULL) {
-        status = CVM_FAIL(err, CVM_E_LIMIT, "no memory for a workflow");
-    }
-    return status == CVM_OK ? cvm_flow_accept(store, job->session->arena, &request,
-                                              &pushed->workflow, &pushed->is_new, err)
-                            : status;
-}
 
 static enum cvm_status accept_all(struct push_job *job, struct cvm_store *store,
                                   struct cvm_error *err)
@@ -112,13 +46,21 @@ static enum cvm_status accept_all(struct push_job *job, struct cvm_store *store,
     struct cvm_db *db = cvm_store_db(store);
     const struct cvm_context *context = &job->session->context;
     struct cvm_random random;
+    struct cvm_event_acceptance how = {
+        .definition = job->definition,
+        .who = job->session->who,
+        .traceparent = {"", 0},
+        .random = &random,
+    };
     cvm_random_init(&random,
                     cvm_hash_mix((uint64_t)cvm_context_now_ms(context),
                                  (uint64_t)context->clock.steady_ns(context->clock.state)));
-    bool is_refused = job->report.rejected == job->report.read;
     enum cvm_status status = cvm_db_begin(db, err);
-    for (size_t i = 0; status == CVM_OK && !is_refused && i < job->records.count; i++) {
-        status = accept_one(job, store, &random, &job->pushed[i], err);
+    for (size_t i = 0; status == CVM_OK && i < job->count; i++) {
+        if (job->pushed[i].event->why == NULL) {
+            status = cvm_event_batch_accept(job->records.batch, i, store, &how, err);
+            job->pushed[i].workflow = job->pushed[i].event->workflow;
+        }
     }
     if (status == CVM_OK) {
         status = cvm_db_commit(db, err);
@@ -130,23 +72,21 @@ static enum cvm_status accept_all(struct push_job *job, struct cvm_store *store,
 static enum cvm_status read_events(struct push_job *job, struct cvm_store *store,
                                    struct cvm_error *err)
 {
-    const struct cvm_arguments *arguments = job->arguments;
-    const char *what = arguments->positional_count > 0 ? arguments->positional[0] : "-";
     enum cvm_status status = cvm_session_catalogue(job->session, store, &job->catalogue, err);
     if (status == CVM_OK) {
-        status =
-            cvm_event_records_read(job->session, job->catalogue,
-                                   cvm_argument(arguments, "--source"), what, &job->records, err);
+        status = cvm_event_records_read(job->session, job->catalogue, job->arguments, &job->records,
+                                        err);
     }
     if (status != CVM_OK) {
         return status;
     }
-    job->pushed = CVM_NEW_ARRAY(job->session->arena, job->records.count, struct pushed);
+    job->count = cvm_event_batch_count(job->records.batch);
+    job->pushed = CVM_NEW_ARRAY(job->session->arena, job->count, struct pushed);
     if (job->pushed == NULL) {
         return CVM_FAIL(err, CVM_E_LIMIT, "no memory for events");
     }
-    for (size_t i = 0; i < job->records.count; i++) {
-        job->pushed[i].event = &job->records.items[i];
+    for (size_t i = 0; i < job->count; i++) {
+        job->pushed[i].event = cvm_event_batch_at(job->records.batch, i);
     }
     return CVM_OK;
 }
@@ -174,7 +114,7 @@ static enum cvm_status look(const struct push_job *job, struct cvm_store *reader
     if (arena == NULL) {
         return CVM_FAIL(err, CVM_E_LIMIT, "no memory for workflows");
     }
-    for (size_t i = 0; status == CVM_OK && *out_have_ended && i < job->records.count; i++) {
+    for (size_t i = 0; status == CVM_OK && *out_have_ended && i < job->count; i++) {
         struct cvm_workflow workflow;
         if (job->pushed[i].workflow.workflow_id != NULL &&
             !cvm_workflow_has_ended(job->pushed[i].workflow.state)) {
@@ -239,7 +179,7 @@ static enum cvm_status await(struct push_job *job, struct cvm_error *err)
     if (status == CVM_OK) {
         status = wait_for_all(job, reader, err);
     }
-    for (size_t i = 0; status == CVM_OK && i < job->records.count; i++) {
+    for (size_t i = 0; status == CVM_OK && i < job->count; i++) {
         status = read_result(job, reader, &job->pushed[i], err);
     }
     cvm_store_close(reader);
@@ -251,7 +191,7 @@ static enum cvm_status await(struct push_job *job, struct cvm_error *err)
 /* They are threads of this process, and so nobody else's: a store that one process writes. */
 static enum cvm_status push_embedded(struct push_job *job, struct cvm_error *err)
 {
-    struct cvm_agent_process_options options = {.types = "all", .workers = 1, .threads = 1};
+    struct cvm_agent_process_options options = {.types = AGENTS, .workers = 1, .threads = 1};
     struct cvm_agent_process process;
     enum cvm_status status = cvm_agent_process_open(job->session, &options, &process, err);
     if (status != CVM_OK) {
@@ -308,13 +248,13 @@ static enum cvm_status print_json(const struct push_job *job, struct cvm_error *
     cvm_json_key_int(json, "duplicate", job->report.duplicate);
     cvm_json_key_int(json, "rejected", job->report.rejected);
     cvm_json_key_array(json, "events");
-    for (size_t i = 0; i < job->records.count; i++) {
+    for (size_t i = 0; i < job->count; i++) {
         const struct pushed *pushed = &job->pushed[i];
         const char *id = pushed->workflow.workflow_id;
         cvm_json_object(json);
         cvm_json_key_string(json, "customer_id", pushed->event->identity.customer_id);
         cvm_json_key_string(json, "workflow_id", id);
-        cvm_json_key_bool(json, "new", pushed->is_new);
+        cvm_json_key_bool(json, "new", pushed->event->is_new);
         cvm_json_key_string(json, "state",
                             id == NULL ? "rejected"
                                        : cvm_workflow_state_name(pushed->workflow.state));
@@ -375,7 +315,7 @@ static void print_text(const struct push_job *job)
             (long long)job->report.stored, (long long)job->report.duplicate,
             (long long)job->report.rejected);
     cvm_table_init(&table, headers, sizeof(headers) / sizeof(headers[0]));
-    for (size_t i = 0; i < job->records.count; i++) {
+    for (size_t i = 0; i < job->count; i++) {
         const struct pushed *pushed = &job->pushed[i];
         const char *id = pushed->workflow.workflow_id;
         cvm_table_add(&table, pushed->event->identity.customer_id);
@@ -392,7 +332,7 @@ static void print_text(const struct push_job *job)
 static enum cvm_status tell(const struct push_job *job, struct cvm_error *err)
 {
     struct cvm_session *session = job->session;
-    for (size_t i = 0; i < job->records.count; i++) {
+    for (size_t i = 0; i < job->count; i++) {
         const struct pushed *pushed = &job->pushed[i];
         bool is_late = (job->waits || job->is_embedded) && pushed->workflow.workflow_id != NULL &&
                        !cvm_workflow_has_ended(pushed->workflow.state);
@@ -422,27 +362,27 @@ static enum cvm_status run_push(struct cvm_session *session, const struct cvm_ar
     struct push_job job = {
         .session = session,
         .arguments = arguments,
-        .as_of_day = CVM_DAY_NONE,
         .timeout_s = TIMEOUT_DEFAULT_S,
         .waits = cvm_argument_given(arguments, "--wait"),
         .is_embedded =
             session->config.store_url == NULL || !cvm_store_is_server(session->config.store_url),
     };
-    enum cvm_status status = cvm_argument_day(arguments, "--as-of", &job.as_of_day, err);
-    if (status == CVM_OK) {
-        status = cvm_argument_int(arguments, "--timeout", 1, 3600, &job.timeout_s, err);
-    }
-    if (status == CVM_OK && cvm_argument(arguments, "--source") == NULL) {
-        status = CVM_FAIL(err, CVM_E_INVALID, "name what the events are: --source NAME");
-    }
+    enum cvm_status status = cvm_argument_int(arguments, "--timeout", 1, 3600, &job.timeout_s, err);
     if (status != CVM_OK) {
         return cvm_session_usage(session, status);
     }
-    status = cvm_session_definition(session, WORKFLOW, &job.definition, err);
+    status = cvm_event_arguments_check(session, arguments, err);
+    if (status == CVM_OK) {
+        status = cvm_session_definition(session, CVM_EVENT_WORKFLOW, &job.definition, err);
+    }
     if (status == CVM_OK) {
         status = job.is_embedded ? push_embedded(&job, err) : push_shared(&job, err);
     }
-    return status == CVM_OK ? tell(&job, err) : status;
+    if (status == CVM_OK) {
+        status = tell(&job, err);
+    }
+    cvm_event_records_finish(&job.records);
+    return status;
 }
 
 static const struct cvm_option push_options[] = {

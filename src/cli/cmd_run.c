@@ -21,7 +21,7 @@ struct run_job {
     struct cvm_run_request request;
     const char *out_path;
     struct cvm_run_result *result;
-    bool is_by_agents;
+    enum { DIRECTLY, BY_OWN_AGENTS, BY_OTHER_AGENTS } way;
     bool is_refused; /* an unknown treatment for named customers */
 };
 
@@ -103,10 +103,14 @@ static void fill_request(struct run_job *job)
     job->request.trigger = cvm_argument(job->arguments, "--trigger");
     job->request.on_progress = cvm_session_progress;
     job->request.progress_state = session;
-    /* Agents behind a broker do it, and this command waits; else it is the only writer itself. */
-    job->is_by_agents = !job->request.is_dry && !cvm_session_broker_is_local(session);
+    /* Agents behind a broker do it, and this command waits; else it is the only writer, and its own
+     * threads are the agents. A workflow is in the store: a dry run stores nothing, and the
+     * journeys of an earlier batch are in a file of this command. */
+    bool is_shared = !cvm_session_broker_is_local(session);
+    bool is_apart = job->request.is_dry || (!is_shared && job->work_options.snapshot != 0);
+    job->way = is_apart ? DIRECTLY : is_shared ? BY_OTHER_AGENTS : BY_OWN_AGENTS;
     job->work_options.access = job->request.is_dry ? CVM_DB_READ
-                               : job->is_by_agents ? CVM_DB_SHARED
+                               : is_shared         ? CVM_DB_SHARED
                                                    : CVM_DB_WRITE;
     job->work_options.needs_engine = true;
 }
@@ -233,9 +237,14 @@ static enum cvm_status decide_everybody(struct run_job *job, struct cvm_error *e
     if (status != CVM_OK) {
         return status;
     }
-    status = job->is_by_agents ? cvm_run_by_workflow(&job->work, &job->request, &job->result, err)
-                               : cvm_run(job->work.engine, writer, &job->request, session->arena,
-                                         &job->result, err);
+    if (job->way == BY_OTHER_AGENTS) {
+        status = cvm_run_by_workflow(&job->work, &job->request, &job->result, err);
+    } else if (job->way == BY_OWN_AGENTS) {
+        status = cvm_run_embedded(&job->work, &job->request, &job->result, err);
+    } else {
+        status =
+            cvm_run(job->work.engine, writer, &job->request, session->arena, &job->result, err);
+    }
     if (status == CVM_OK && !job->result->was_done_before) {
         status = cvm_work_warn_of_gone(&job->work, job->request.as_of_day, err);
     }

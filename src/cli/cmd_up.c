@@ -21,7 +21,7 @@
 #define DRAIN_MS        30000
 #define ARGUMENTS_MAX   16
 #define EXIT_USAGE      2 /* of a child: its options are wrong, and stay so */
-#define EVERYTHING_ELSE "orchestration,data,trigger,journey,allocation,evaluation"
+#define EVERYTHING_ELSE "orchestration,event,data,trigger,journey,allocation,evaluation"
 
 /* One process of agents, started again when it dies. */
 struct child {

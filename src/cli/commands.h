@@ -42,6 +42,7 @@ extern const struct cvm_command cvm_command_agent;
 extern const struct cvm_command cvm_command_agent_list;
 extern const struct cvm_command cvm_command_up;
 extern const struct cvm_command cvm_command_event_push;
+extern const struct cvm_command cvm_command_event_publish;
 extern const struct cvm_command cvm_command_allocate;
 extern const struct cvm_command cvm_command_explain;
 extern const struct cvm_command cvm_command_export_customers;

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/date.h"
 #include "base/file.h"
 #include "base/suggest.h"
 #include "cli/work.h"
@@ -99,113 +100,95 @@ static bool is_blank(struct cvm_slice line)
     return true;
 }
 
-static enum cvm_status cut(struct cvm_session *session, const struct cvm_catalogue *catalogue,
-                           struct cvm_event_records *records, struct cvm_error *err)
+static enum cvm_status cut(struct cvm_event_records *records, int source, int32_t as_of_day,
+                           struct cvm_error *err)
 {
     size_t at = 0;
-    records->items = CVM_NEW_ARRAY(session->arena, CVM_EVENTS_MAX, struct cvm_event_record);
-    if (records->items == NULL) {
-        return CVM_FAIL(err, CVM_E_LIMIT, "no memory for events");
-    }
     for (int line_no = 1; at < records->length; line_no++) {
         const char *line = records->text + at;
         const char *end = memchr(line, '\n', records->length - at);
         size_t length = end == NULL ? records->length - at : (size_t)(end - line);
-        struct cvm_event_record event = {.text = {line, length}};
+        struct cvm_slice text = {line, length};
         at += length + 1;
-        if (is_blank(event.text)) {
+        if (is_blank(text)) {
             continue;
         }
-        if (records->count == CVM_EVENTS_MAX) {
+        if (cvm_event_batch_count(records->batch) == CVM_EVENTS_MAX) {
             enum cvm_status status =
                 CVM_FAIL(err, CVM_E_LIMIT, "at most %d events are pushed at once", CVM_EVENTS_MAX);
             return cvm_error_hint(err, status, "`cvm import` takes any number.");
         }
-        enum cvm_status status = cvm_import_identify(session->arena, catalogue, records->source,
-                                                     event.text, &event.identity, err);
+        enum cvm_status status = cvm_event_batch_add(records->batch, source, text, as_of_day, err);
         if (status != CVM_OK) {
             return cvm_error_where(err, status, "%s:%d", records->name, line_no);
         }
-        records->items[records->count++] = event;
     }
-    return records->count > 0
+    return cvm_event_batch_count(records->batch) > 0
                ? CVM_OK
                : CVM_FAIL(err, CVM_E_INVALID, "there is no event in %s", records->name);
 }
 
-enum cvm_status cvm_event_records_read(struct cvm_session *session,
-                                       const struct cvm_catalogue *catalogue, const char *source,
-                                       const char *what, struct cvm_event_records *out_records,
-                                       struct cvm_error *err)
+void cvm_event_records_finish(struct cvm_event_records *records)
 {
-    struct cvm_event_records records = {.count = 0};
-    enum cvm_status status = find_source(catalogue, source, &records.source, err);
+    cvm_event_batch_destroy(records->batch);
+    records->batch = NULL;
+}
+
+enum cvm_status cvm_event_records_read(struct cvm_session *session,
+                                       const struct cvm_catalogue *catalogue,
+                                       const struct cvm_arguments *arguments,
+                                       struct cvm_event_records *out_records, struct cvm_error *err)
+{
+    struct cvm_event_records records = {.batch = NULL};
+    const char *what = arguments->positional_count > 0 ? arguments->positional[0] : "-";
+    int32_t as_of_day = CVM_DAY_NONE;
+    int source = -1;
+    enum cvm_status status = cvm_argument_day(arguments, "--as-of", &as_of_day, err);
+    if (status == CVM_OK) {
+        status = find_source(catalogue, cvm_argument(arguments, "--source"), &source, err);
+    }
     if (status == CVM_OK) {
         status = read_text(session, what, &records, err);
     }
     if (status == CVM_OK) {
         join_lines(&records);
-        status = cut(session, catalogue, &records, err);
+        status =
+            cvm_event_batch_create(session->arena, catalogue,
+                                   (size_t)session->config.record_bytes_max, &records.batch, err);
     }
     if (status == CVM_OK) {
-        *out_records = records;
+        status = cut(&records, source, as_of_day, err);
     }
-    return status;
+    if (status != CVM_OK) {
+        cvm_event_records_finish(&records);
+        return status;
+    }
+    *out_records = records;
+    return CVM_OK;
+}
+
+enum cvm_status cvm_event_arguments_check(struct cvm_session *session,
+                                          const struct cvm_arguments *arguments,
+                                          struct cvm_error *err)
+{
+    int32_t day = CVM_DAY_NONE;
+    enum cvm_status status = cvm_argument_day(arguments, "--as-of", &day, err);
+    if (status == CVM_OK && cvm_argument(arguments, "--source") == NULL) {
+        status = CVM_FAIL(err, CVM_E_INVALID, "name what the events are: --source NAME");
+    }
+    return status == CVM_OK ? CVM_OK : cvm_session_usage(session, status);
 }
 
 /* ---- storing ---- */
 
-/* The records are one block. */
-struct input {
-    struct cvm_record_input base; /* first */
-    const struct cvm_event_records *records;
-    bool is_taken;
-};
-
-static enum cvm_status next_block(struct cvm_record_input *base, struct cvm_record_block *out_block,
-                                  bool *out_has_block, struct cvm_error *err)
-{
-    struct input *input = (struct input *)base;
-    (void)err;
-    *out_has_block = !input->is_taken;
-    if (!input->is_taken) {
-        *out_block = (struct cvm_record_block){
-            .source = input->records->source,
-            .file = input->records->name,
-            .first_record = 1,
-            .format = CVM_RECORDS_NDJSON,
-            .data = input->records->text,
-            .length = input->records->length,
-        };
-        input->is_taken = true;
-    }
-    return CVM_OK;
-}
-
-static void release_block(struct cvm_record_input *base, struct cvm_record_block *block)
-{
-    (void)base; /* the arena's */
-    (void)block;
-}
-
-static double progress(const struct cvm_record_input *base)
-{
-    (void)base;
-    return -1;
-}
-
 enum cvm_status cvm_event_records_import(struct cvm_session *session, struct cvm_store *writer,
                                          const struct cvm_catalogue *catalogue,
-                                         struct cvm_event_records *records,
+                                         const struct cvm_event_records *records,
                                          struct cvm_import_report *out_report,
                                          struct cvm_error *err)
 {
     struct cvm_import_options options;
     struct cvm_pool *pool = NULL;
-    struct input input = {
-        .base = {.next = next_block, .release = release_block, .progress = progress},
-        .records = records,
-    };
     enum cvm_status status = cvm_session_import_options(session, NULL, &options, err);
     if (status == CVM_OK) {
         options.on_progress = NULL;
@@ -213,7 +196,7 @@ enum cvm_status cvm_event_records_import(struct cvm_session *session, struct cvm
     }
     if (status == CVM_OK) {
         struct cvm_import_work work = {writer, catalogue, &options, pool, &session->context};
-        status = cvm_import_records(&work, &input.base, session->arena, out_report, err);
+        status = cvm_event_batch_import(records->batch, &work, records->name, out_report, err);
     }
     cvm_pool_destroy(pool);
     return status;

@@ -103,7 +103,10 @@ static enum cvm_status prepare(struct cvm_run_job *job, struct cvm_error *err)
     if (status == CVM_OK) {
         status = cvm_run_open_control(job, err);
     }
-    return status == CVM_OK ? cvm_run_plan_shards(job, err) : status;
+    if (status == CVM_OK) {
+        status = cvm_run_plan_shards(job, err);
+    }
+    return status == CVM_OK ? cvm_run_open_households(job, err) : status;
 }
 
 /* A day before the last purge, or the data of an earlier import, with features that would miss what

@@ -6,7 +6,7 @@
 enum cvm_status cvm_run_open_households(struct cvm_run_job *job, struct cvm_error *err)
 {
     struct cvm_run_memory *memory = job->memory;
-    if (memory->households != NULL || !cvm_household_is_on(job->catalogue)) {
+    if (!cvm_household_is_on(job->catalogue)) {
         return CVM_OK;
     }
     memory->households = calloc(job->engine->worker_count, sizeof(*memory->households));
@@ -17,21 +17,7 @@ enum cvm_status cvm_run_open_households(struct cvm_run_job *job, struct cvm_erro
     for (size_t i = 0; i < memory->household_columns; i++) {
         cvm_household_init(&memory->households[i]);
     }
-    for (size_t s = 0; s < memory->shard_count; s++) {
-        memory->values[s].has_households = true;
-    }
     return CVM_OK;
-}
-
-enum cvm_status cvm_run_join_households(struct cvm_run_job *job, struct cvm_error *err)
-{
-    struct cvm_run_memory *memory = job->memory;
-    struct cvm_column *all = memory->households;
-    enum cvm_status status = CVM_OK;
-    for (size_t i = 1; status == CVM_OK && i < memory->household_columns; i++) {
-        status = cvm_household_join(all, &memory->households[i], err);
-    }
-    return status;
 }
 
 enum cvm_status cvm_run_add_other_households(struct cvm_run_job *job, struct cvm_error *err)

@@ -2,6 +2,8 @@
 #ifndef CVM_ENGINE_RUN_INTERNAL_H
 #define CVM_ENGINE_RUN_INTERNAL_H
 
+#include <stdatomic.h>
+
 #include "base/date.h"
 #include "base/json_writer.h"
 #include "engine/control.h"
@@ -70,6 +72,7 @@ struct cvm_run_memory {
     struct cvm_shard *shards;
     struct cvm_shard_values *values; /* per shard */
     size_t shard_count;
+    atomic_size_t shards_ended; /* of the scan, for progress */
     size_t customer_count;
     bool is_spilled;           /* the matrix is a mapped file */
     struct cvm_buffer matrix;  /* float, blocks of 16, all shards */
@@ -144,9 +147,6 @@ CVM_MUST_CHECK enum cvm_status cvm_run_loaded_decision(const struct cvm_catalogu
 /* run_values.c: scan, features and verdicts into memory->values, blocks into the store as they end.
  */
 CVM_MUST_CHECK enum cvm_status cvm_run_make_values(struct cvm_run_job *job, struct cvm_error *err);
-/* The same of some shards, and nothing into the store. */
-CVM_MUST_CHECK enum cvm_status cvm_run_scan_shards(struct cvm_run_job *job, size_t first,
-                                                   size_t count, struct cvm_error *err);
 /* Blocks that were not stored during the scan: household limits change values after it, and who
  * takes parts has not scanned. The body of a thread; the job is its state. */
 enum cvm_status cvm_run_write_blocks(void *job, struct cvm_error *err);
@@ -179,12 +179,10 @@ CVM_MUST_CHECK enum cvm_status cvm_run_store_enrolment(struct cvm_run_job *job,
 bool cvm_run_is_member(const struct cvm_control_groups *groups, uint64_t key);
 CVM_MUST_CHECK enum cvm_status cvm_run_withhold(struct cvm_run_job *job, struct cvm_error *err);
 
-/* run_household.c: everybody's household, after the scan, what each worker found in one column;
- * where the run is for a few, the others of their households; in which of them the solver chooses,
- * once it is known what is withheld; what it chose, for who got nothing. */
+/* run_household.c: everybody's household, as the scan finds it, by worker; where the run is for a
+ * few, the others of their households; in which of them the solver chooses, once it is known what
+ * is withheld; what it chose, for who got nothing. */
 CVM_MUST_CHECK enum cvm_status cvm_run_open_households(struct cvm_run_job *job,
-                                                       struct cvm_error *err);
-CVM_MUST_CHECK enum cvm_status cvm_run_join_households(struct cvm_run_job *job,
                                                        struct cvm_error *err);
 CVM_MUST_CHECK enum cvm_status cvm_run_add_other_households(struct cvm_run_job *job,
                                                             struct cvm_error *err);

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/run_internal.h"
+#include "engine/run_scan.h"
 
 #define PART_VERSION 1
 
@@ -12,6 +12,7 @@ struct cvm_run_part {
     size_t shard_count;
     struct cvm_shard_values *values; /* per shard */
     struct cvm_column households;    /* struct cvm_household_member */
+    struct cvm_run_seconds seconds;  /* that it took; 0 after a way as bytes */
 };
 
 /* Named customers are a shard each, and all of them one part. */
@@ -62,12 +63,11 @@ void cvm_run_part_destroy(struct cvm_run_part *part)
 
 /* The data that the run began with, before and after the scan: an import in between would be seen
  * by some parts and not by others. */
-static enum cvm_status check_journeys(struct cvm_run_job *job, uint64_t *version,
-                                      struct cvm_error *err)
+static enum cvm_status check_journeys(const struct cvm_run_job *job, struct cvm_store *reader,
+                                      uint64_t *version, struct cvm_error *err)
 {
     int64_t batch = 0;
     uint64_t now = 0;
-    struct cvm_store *reader = job->engine->readers[0];
     enum cvm_status status = cvm_packed_version(reader, &now, err);
     if (status == CVM_OK) {
         status = cvm_batch_last(reader, &batch, err);
@@ -84,44 +84,59 @@ static enum cvm_status check_journeys(struct cvm_run_job *job, uint64_t *version
     return CVM_OK;
 }
 
-static void move_out(struct cvm_run_job *job, struct cvm_run_part *part, size_t count)
+static enum cvm_status scan_part(struct cvm_run_job *job, struct cvm_engine *engine,
+                                 struct cvm_run_part *part, struct cvm_error *err)
 {
-    struct cvm_run_memory *memory = job->memory;
-    for (; part->shard_count < count; part->shard_count++) {
-        struct cvm_shard_values *values = &memory->values[part->first_shard + part->shard_count];
-        part->values[part->shard_count] = *values;
-        cvm_shard_values_init(values, job->catalogue->treatment_count);
-        values->has_groups = job->catalogue->group_count > 0;
-        values->has_households = memory->households != NULL;
+    struct cvm_store *reader = engine->readers[0];
+    uint64_t version = 0;
+    struct cvm_run_scan scan = {
+        .engine = engine,
+        .first_shard = part->first_shard,
+        .shard_count = part->shard_count,
+        .values = part->values,
+    };
+    enum cvm_status status = check_journeys(job, reader, &version, err);
+    if (status == CVM_OK && cvm_household_is_on(job->catalogue)) {
+        scan.households = calloc(engine->worker_count, sizeof(*scan.households));
+        if (scan.households == NULL) {
+            return CVM_FAIL(err, CVM_E_LIMIT, "no memory for households");
+        }
+        for (size_t i = 0; i < engine->worker_count; i++) {
+            cvm_household_init(&scan.households[i]);
+        }
     }
-    if (memory->households != NULL) {
-        part->households = memory->households[0];
-        cvm_household_init(&memory->households[0]);
+    if (status == CVM_OK) {
+        status = cvm_run_scan_shards(job, &scan, &part->seconds, err);
     }
+    if (scan.households != NULL) {
+        part->households = scan.households[0];
+        for (size_t i = 1; i < engine->worker_count; i++) {
+            cvm_column_finish(&scan.households[i]);
+        }
+        free(scan.households);
+    }
+    return status == CVM_OK ? check_journeys(job, reader, &version, err) : status;
 }
 
-enum cvm_status cvm_run_value(struct cvm_run_job *job, size_t part_number,
-                              struct cvm_run_part **out_part, struct cvm_error *err)
+enum cvm_status cvm_run_value(struct cvm_run_job *job, struct cvm_engine *engine,
+                              size_t part_number, struct cvm_run_part **out_part,
+                              struct cvm_error *err)
 {
     bool is_named = job->request->customers != NULL;
     size_t count = is_named ? job->memory->shard_count : 1;
     struct cvm_run_part *part = NULL;
-    uint64_t version = 0;
     enum cvm_status status = create(is_named ? 0 : part_number, count, &part, err);
-    if (status == CVM_OK) {
-        status = check_journeys(job, &version, err);
+    if (status != CVM_OK) {
+        return status;
     }
-    if (status == CVM_OK) {
-        status = cvm_run_scan_shards(job, part->first_shard, count, err);
+    for (; part->shard_count < count; part->shard_count++) {
+        cvm_run_init_values(job, &part->values[part->shard_count]);
     }
-    if (status == CVM_OK) {
-        status = check_journeys(job, &version, err);
-    }
+    status = scan_part(job, engine, part, err);
     if (status != CVM_OK) {
         cvm_run_part_destroy(part);
         return status;
     }
-    move_out(job, part, count);
     *out_part = part;
     return CVM_OK;
 }
@@ -348,8 +363,9 @@ enum cvm_status cvm_run_take(struct cvm_run_job *job, struct cvm_run_part *part,
                              struct cvm_error *err)
 {
     struct cvm_run_memory *memory = job->memory;
-    enum cvm_status status = cvm_run_open_households(job, err);
-    if (status == CVM_OK && part->first_shard + part->shard_count > memory->shard_count) {
+    double threads = (double)job->engine->worker_count;
+    enum cvm_status status = CVM_OK;
+    if (part->first_shard + part->shard_count > memory->shard_count) {
         status = CVM_FAIL(err, CVM_E_CORRUPT, "run %s has no part %zu", job->result->run_id,
                           part->first_shard);
     }
@@ -372,7 +388,9 @@ enum cvm_status cvm_run_take(struct cvm_run_job *job, struct cvm_run_part *part,
         part->values[s] = emptied;
     }
     job->has_unwritten_blocks = true;
-    if (status == CVM_OK) {
+    if (status == CVM_OK) { /* parts were made side by side */
+        job->result->seconds.features += part->seconds.features / threads;
+        job->result->seconds.values += part->seconds.values / threads;
         cvm_run_part_destroy(part);
     }
     return status;

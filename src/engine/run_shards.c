@@ -1,7 +1,7 @@
 /* Whom a run looks at: ranges of customer keys. */
 #include <stdlib.h>
 
-#include "engine/run_internal.h"
+#include "engine/run_scan.h"
 
 static int compare_shards(const void *a, const void *b)
 {
@@ -47,6 +47,13 @@ static enum cvm_status select_customers(struct cvm_run_job *job, struct cvm_erro
     return CVM_OK;
 }
 
+void cvm_run_init_values(const struct cvm_run_job *job, struct cvm_shard_values *values)
+{
+    cvm_shard_values_init(values, job->catalogue->treatment_count);
+    values->has_groups = job->catalogue->group_count > 0;
+    values->has_households = cvm_household_is_on(job->catalogue);
+}
+
 enum cvm_status cvm_run_plan_shards(struct cvm_run_job *job, struct cvm_error *err)
 {
     struct cvm_run_memory *memory = job->memory;
@@ -70,8 +77,7 @@ enum cvm_status cvm_run_plan_shards(struct cvm_run_job *job, struct cvm_error *e
         return CVM_FAIL(err, CVM_E_LIMIT, "no memory for %zu shards", wanted);
     }
     for (size_t i = 0; i < memory->shard_count; i++) {
-        cvm_shard_values_init(&memory->values[i], job->catalogue->treatment_count);
-        memory->values[i].has_groups = job->catalogue->group_count > 0;
+        cvm_run_init_values(job, &memory->values[i]);
     }
     return CVM_OK;
 }

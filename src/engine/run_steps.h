@@ -7,8 +7,8 @@
  * cvm_run() is all of them in one go. The plan is the same whoever does what: a job that joins a
  * run checks that it sees exactly what the run began with, and is refused otherwise.
  *
- * Thread safety: a job belongs to one thread, like the engine it works with; any number of them may
- * work on one run.
+ * Thread safety: a job belongs to one thread, like the engine it works with, but for
+ * cvm_run_value(); any number of them may work on one run.
  */
 #ifndef CVM_ENGINE_RUN_STEPS_H
 #define CVM_ENGINE_RUN_STEPS_H
@@ -55,9 +55,11 @@ size_t cvm_run_part_count(const struct cvm_run_job *job);
 /* What the value step makes of one part. */
 struct cvm_run_part;
 /* Journeys, features and verdicts of the part; nothing is written. CVM_E_CONFLICT when the journeys
- * changed meanwhile. */
-CVM_MUST_CHECK enum cvm_status cvm_run_value(struct cvm_run_job *job, size_t part,
-                                             struct cvm_run_part **out_part, struct cvm_error *err);
+ * changed meanwhile. Threads that have an engine each, of the job's catalogue, may value parts of
+ * one job at once. */
+CVM_MUST_CHECK enum cvm_status cvm_run_value(struct cvm_run_job *job, struct cvm_engine *engine,
+                                             size_t part, struct cvm_run_part **out_part,
+                                             struct cvm_error *err);
 void cvm_run_part_destroy(struct cvm_run_part *part); /* NULL is fine */
 size_t cvm_run_part_customers(const struct cvm_run_part *part);
 

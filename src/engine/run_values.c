@@ -1,7 +1,7 @@
 #include <stdlib.h>
 
 #include "engine/needed.h"
-#include "engine/run_internal.h"
+#include "engine/run_scan.h"
 
 /* Blocks are committed together until this much is written: one sync for many shards. */
 #define BLOCK_COMMIT_BYTES ((size_t)32 << 20)
@@ -14,12 +14,10 @@ struct value_worker {
 
 struct value_state {
     struct cvm_run_job *job;
-    size_t first_shard;
-    size_t shard_count;
+    struct cvm_run_scan scan;
     struct value_worker *workers;
-    struct cvm_queue *ended; /* shard numbers + 1, for the block writer; NULL in a dry run */
+    struct cvm_queue *ended; /* shard numbers + 1, for the block writer; NULL: none is written */
     struct cvm_thread *block_writer;
-    atomic_size_t ended_count;
 };
 
 /* Verdicts of one chunk in one reused buffer: facts, values, margins, churns, tirings, reasons,
@@ -92,11 +90,11 @@ static void refuse_unselected(const struct cvm_run_job *job, const struct cvm_ch
 }
 
 /* What is known of the chunk besides its values, for the steps after the scan. */
-static enum cvm_status keep_more(struct cvm_run_job *job, size_t shard, size_t worker,
+static enum cvm_status keep_more(const struct value_state *state, size_t shard, size_t worker,
                                  const struct cvm_chunk *chunk, struct cvm_error *err)
 {
-    struct cvm_run_memory *memory = job->memory;
-    struct cvm_shard_values *values = &memory->values[shard];
+    const struct cvm_run_job *job = state->job;
+    struct cvm_shard_values *values = &state->scan.values[shard];
     size_t first = values->count - chunk->count;
     if (values->has_groups) {
         cvm_groups_of(
@@ -106,35 +104,34 @@ static enum cvm_status keep_more(struct cvm_run_job *job, size_t shard, size_t w
                                        job->request->as_of_day},
             (uint64_t *)values->groups.data + first);
     }
-    if (memory->enrolment.is_on) {
+    if (job->memory->enrolment.is_on) {
         cvm_control_strata_of(job->catalogue, chunk,
                               (const unsigned char *)values->segments.data + first,
                               (uint16_t *)values->strata.data + first);
     }
-    return memory->households == NULL ? CVM_OK
-                                      : cvm_household_add(&memory->households[worker],
-                                                          job->catalogue, chunk, shard, first, err);
+    return state->scan.households == NULL
+               ? CVM_OK
+               : cvm_household_add(&state->scan.households[worker], job->catalogue, chunk,
+                                   state->scan.first_shard + shard, first, err);
 }
 
 static enum cvm_status value_chunk(void *state_pointer, size_t shard, size_t worker,
                                    const struct cvm_chunk *chunk, struct cvm_error *err)
 {
     struct value_state *state = state_pointer;
-    struct cvm_run_job *job = state->job;
-    struct cvm_run_memory *memory = job->memory;
+    const struct cvm_run_job *job = state->job;
     struct value_worker *mine = &state->workers[worker];
     const struct cvm_context *context = job->engine->context;
     double start = cvm_context_seconds(context);
-    shard += state->first_shard;
-    cvm_recommend_chunk(memory->recommender, chunk, &mine->verdicts);
-    refuse_decided(memory, chunk, job->catalogue->treatment_count, &mine->verdicts);
+    cvm_recommend_chunk(job->memory->recommender, chunk, &mine->verdicts);
+    refuse_decided(job->memory, chunk, job->catalogue->treatment_count, &mine->verdicts);
     if (job->trigger != CVM_INDEX_NONE) {
         refuse_unselected(job, chunk, &mine->verdicts);
     }
     enum cvm_status status =
-        cvm_shard_values_add(&memory->values[shard], chunk, &mine->verdicts, err);
+        cvm_shard_values_add(&state->scan.values[shard], chunk, &mine->verdicts, err);
     if (status == CVM_OK) {
-        status = keep_more(job, shard, worker, chunk, err);
+        status = keep_more(state, shard, worker, chunk, err);
     }
     mine->seconds += cvm_context_seconds(context) - start;
     return status;
@@ -144,10 +141,10 @@ static enum cvm_status shard_ended(void *state_pointer, size_t shard, struct cvm
 {
     struct value_state *state = state_pointer;
     const struct cvm_run_job *job = state->job;
-    size_t ended = atomic_fetch_add(&state->ended_count, 1) + 1;
+    size_t ended = atomic_fetch_add(&job->memory->shards_ended, 1) + 1;
     if (job->request->on_progress != NULL) {
         job->request->on_progress(job->request->progress_state, "journeys and values",
-                                  (double)ended / (double)state->shard_count, -1);
+                                  (double)ended / (double)job->memory->shard_count, -1);
     }
     if (state->ended != NULL && !cvm_queue_push(state->ended, (void *)(uintptr_t)(shard + 1))) {
         return CVM_FAIL(err, CVM_E_INTERNAL, "the writer of value blocks has stopped");
@@ -281,13 +278,13 @@ static enum cvm_status scan_everybody(struct value_state *state, struct cvm_erro
     }
     struct cvm_scan_request scan = {
         .program = program,
-        .shards = job->memory->shards + state->first_shard,
-        .shard_count = state->shard_count,
+        .shards = job->memory->shards + state->scan.first_shard,
+        .shard_count = state->scan.shard_count,
         .on_chunk = value_chunk,
         .on_shard_end = shard_ended,
         .state = state,
     };
-    status = cvm_engine_scan(job->engine, &scan, err);
+    status = cvm_engine_scan(state->scan.engine, &scan, err);
     cvm_feature_program_destroy(program);
     return status;
 }
@@ -315,10 +312,11 @@ static enum cvm_status scan_and_store(struct value_state *state, struct cvm_erro
     return status;
 }
 
-static enum cvm_status make_values(struct value_state *state, bool is_stored, struct cvm_error *err)
+static enum cvm_status make_values(struct value_state *state, bool is_stored,
+                                   struct cvm_run_seconds *seconds, struct cvm_error *err)
 {
     struct cvm_run_job *job = state->job;
-    struct cvm_engine *engine = job->engine;
+    struct cvm_engine *engine = state->scan.engine;
     const struct cvm_pending *lent = engine->pending;
     double start = cvm_context_seconds(engine->context);
     double value_seconds = 0;
@@ -336,32 +334,42 @@ static enum cvm_status make_values(struct value_state *state, bool is_stored, st
         status = is_stored ? scan_and_store(state, err) : scan_everybody(state, err);
     }
     engine->pending = lent;
-    if (status == CVM_OK && job->memory->households != NULL) {
-        status = cvm_run_join_households(job, err);
+    for (size_t i = 1;
+         status == CVM_OK && state->scan.households != NULL && i < engine->worker_count; i++) {
+        status = cvm_household_join(&state->scan.households[0], &state->scan.households[i], err);
     }
     for (size_t i = 0; i < engine->worker_count; i++) {
         value_seconds += state->workers[i].seconds / (double)engine->worker_count;
         cvm_buffer_finish(&state->workers[i].buffer);
     }
     free(state->workers);
-    job->result->seconds.values += value_seconds;
-    job->result->seconds.features += cvm_context_seconds(engine->context) - start - value_seconds;
+    seconds->values += value_seconds;
+    seconds->features += cvm_context_seconds(engine->context) - start - value_seconds;
     return status;
 }
 
 enum cvm_status cvm_run_make_values(struct cvm_run_job *job, struct cvm_error *err)
 {
-    struct value_state state = {.job = job, .shard_count = job->memory->shard_count};
-    enum cvm_status status = cvm_run_open_households(job, err);
-    bool is_stored = !job->request->is_dry && job->memory->households == NULL;
+    struct cvm_run_memory *memory = job->memory;
+    struct cvm_run_seconds seconds = {0};
+    bool is_stored = !job->request->is_dry && memory->households == NULL;
+    struct value_state state = {
+        .job = job,
+        .scan = {.engine = job->engine,
+                 .shard_count = memory->shard_count,
+                 .values = memory->values,
+                 .households = memory->households},
+    };
     job->has_unwritten_blocks = !job->request->is_dry && !is_stored;
-    return status == CVM_OK ? make_values(&state, is_stored, err) : status;
+    enum cvm_status status = make_values(&state, is_stored, &seconds, err);
+    job->result->seconds.features = seconds.features;
+    job->result->seconds.values = seconds.values;
+    return status;
 }
 
-enum cvm_status cvm_run_scan_shards(struct cvm_run_job *job, size_t first, size_t count,
-                                    struct cvm_error *err)
+enum cvm_status cvm_run_scan_shards(struct cvm_run_job *job, const struct cvm_run_scan *scan,
+                                    struct cvm_run_seconds *seconds, struct cvm_error *err)
 {
-    struct value_state state = {.job = job, .first_shard = first, .shard_count = count};
-    enum cvm_status status = cvm_run_open_households(job, err);
-    return status == CVM_OK ? make_values(&state, false, err) : status;
+    struct value_state state = {.job = job, .scan = *scan};
+    return make_values(&state, false, seconds, err);
 }

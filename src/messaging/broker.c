@@ -241,6 +241,11 @@ bool cvm_broker_is_reply(const char *queue)
     return strncmp(queue, "reply.", 6) == 0;
 }
 
+bool cvm_broker_takes_bytes(const char *queue)
+{
+    return strcmp(queue, CVM_BROKER_DEAD) == 0 || strcmp(queue, CVM_BROKER_EVENTS) == 0;
+}
+
 void cvm_broker_full_name(const struct cvm_broker *broker, const char *queue,
                           enum cvm_priority priority, char out[CVM_BROKER_FULL_NAME_SIZE])
 {
@@ -406,7 +411,7 @@ bool cvm_broker_read(struct cvm_broker_link *link, const char *queue, struct cvm
     if (cvm_envelope_decode(bytes.data, bytes.length, out_envelope, &err) == CVM_OK) {
         return true;
     }
-    if (strcmp(queue, CVM_BROKER_DEAD) != 0) { /* there it is known already */
+    if (!cvm_broker_takes_bytes(queue)) {
         cvm_broker_count(broker, CVM_BROKER_COUNT_unreadable, 1);
         CVM_LOG(broker->options.context.log, CVM_LOG_WARN, "message_unreadable",
                 CVM_TEXT("queue", queue), CVM_TEXT("reason", err.message));
@@ -427,6 +432,13 @@ static uint64_t hold(struct cvm_broker_holding *holding, void *item)
     uint64_t tag = holding->turn++ * holding->capacity + slot;
     holding->slots[slot] = (struct held){tag, item};
     return tag;
+}
+
+void cvm_broker_end_waiting(struct cvm_broker *broker)
+{
+    if (broker->backend->end_waiting != NULL) {
+        broker->backend->end_waiting(broker);
+    }
 }
 
 enum cvm_status cvm_broker_receive(struct cvm_broker_link *link, struct cvm_delivery *deliveries,

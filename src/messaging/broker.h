@@ -7,7 +7,8 @@
  *
  * Queues are named after kinds of agents, "treatment" or "treatment.call_center". What begins with
  * "reply." is a reply queue: it belongs to the link that subscribes to it and goes with it. "dead"
- * keeps what could not be handled. High priority overtakes normal priority, it does not interrupt.
+ * keeps what could not be handled. "event" is open to foreign producers: what is no envelope is
+ * handed out there as it is. High priority overtakes normal priority, it does not interrupt.
  *
  * Thread safety: one struct cvm_broker for all threads, one struct cvm_broker_link per thread. A
  * link that publishes and receives stands still as a whole when the server holds up who publishes
@@ -41,6 +42,7 @@ struct cvm_broker_offsets {
     void *state;
 };
 
+#define CVM_BROKER_EVENTS     "event"
 #define CVM_BROKER_PREFIX_MAX 64
 #define CVM_BROKER_NAME_MAX   100
 
@@ -80,8 +82,9 @@ CVM_MUST_CHECK enum cvm_status cvm_broker_check(struct cvm_broker *broker, struc
 CVM_MUST_CHECK enum cvm_status cvm_broker_link_open(struct cvm_broker *broker,
                                                     struct cvm_broker_link **out_link,
                                                     struct cvm_error *err);
-/* The same, with another prefetch than the broker's; 0 = that. 1 is for who works long on each:
- * what it has not asked for is there for others, and what kills it takes nothing with it. */
+/* The same, with a prefetch of the link's own; 0 = the broker's. Many for who works on many at
+ * once; 1 for who works long on each: what it has not asked for is there for others, and what kills
+ * it takes nothing with it. */
 CVM_MUST_CHECK enum cvm_status cvm_broker_link_open_with(struct cvm_broker *broker,
                                                          uint32_t prefetch,
                                                          struct cvm_broker_link **out_link,
@@ -135,9 +138,11 @@ CVM_MUST_CHECK enum cvm_status cvm_broker_confirm(struct cvm_broker_link *link, 
 /* ---- receiving ---- */
 
 struct cvm_delivery {
-    const struct cvm_envelope *envelope; /* NULL: unreadable, found in "dead" */
-    struct cvm_slice raw;                /* its bytes, in "dead" of a server; else empty */
-    void *object;                        /* the sender's, or NULL */
+    const struct cvm_envelope *envelope; /* NULL: unreadable, found in "dead"; or not ours, found
+                                            in CVM_BROKER_EVENTS */
+    struct cvm_slice raw; /* its bytes, in these two of a server; else empty. What is longer than
+                             any envelope is cut behind CVM_ENVELOPE_BYTES_MAX + 1 */
+    void *object;         /* the sender's, or NULL */
     uint64_t tag;
     /* In "dead": the queue that it was in, why it is here ("rejected", "delivery_limit"), after how
      * many deliveries. NULL, NULL, 0 = nobody knows. */
@@ -164,6 +169,10 @@ CVM_MUST_CHECK enum cvm_status cvm_broker_receive(struct cvm_broker_link *link,
                                                   struct cvm_delivery *deliveries, size_t max,
                                                   int timeout_ms, size_t *out_count,
                                                   struct cvm_error *err);
+
+/* From now on no call of receive waits, and who waits returns: this process ends. A broker in the
+ * process does so; with a server the time of the call runs out. On any thread. */
+void cvm_broker_end_waiting(struct cvm_broker *broker);
 
 /* Done with, after the work is committed. CVM_E_CONFLICT: the link lost the broker or the partition
  * in between, so the envelope comes again, which the inbox absorbs. */

@@ -45,6 +45,7 @@ struct cvm_broker_backend {
     enum cvm_status (*receive)(struct cvm_broker_link *link, struct cvm_delivery *deliveries,
                                size_t max, int timeout_ms, size_t *out_count,
                                struct cvm_error *err);
+    void (*end_waiting)(struct cvm_broker *broker); /* on any thread; NULL = it can not */
     enum cvm_status (*settle)(struct cvm_broker_link *link, void *held, enum cvm_settling how,
                               struct cvm_error *err);
     enum cvm_status (*depth)(struct cvm_broker_link *link, const char *queue,
@@ -82,6 +83,8 @@ extern const struct cvm_broker_backend cvm_broker_kafka;
 #define CVM_BROKER_REJECTED       "rejected"       /* the names of RabbitMQ */
 #define CVM_BROKER_DELIVERY_LIMIT "delivery_limit" /* the same */
 bool cvm_broker_is_reply(const char *queue);
+/* Bytes that are no envelope are handed out as they are. */
+bool cvm_broker_takes_bytes(const char *queue);
 
 /* Prefix, name and, for high priority, ".high": back ends whose queues know no priority keep two. A
  * reply queue is one. */

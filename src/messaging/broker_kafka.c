@@ -84,8 +84,7 @@ static struct cvm_delivery deliver(struct kafka_item *item)
     item->subscription->held_count++;
     return (struct cvm_delivery){
         .envelope = item->is_readable ? &item->envelope : NULL,
-        .raw =
-            strcmp(subscription->queue, CVM_BROKER_DEAD) == 0 ? raw : (struct cvm_slice){NULL, 0},
+        .raw = cvm_broker_takes_bytes(subscription->queue) ? raw : (struct cvm_slice){NULL, 0},
         .died_in = item->died_in[0] == '\0' ? NULL : item->died_in,
         .attempt = 1,
         .partition = kafka_partition_number(subscription->priority, item->message->partition),

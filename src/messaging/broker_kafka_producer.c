@@ -14,6 +14,7 @@
 #define FLUSH_MS          5000
 #define TEXT_SIZE         512
 #define FULL_WAIT_MS      50
+#define BATCH_MAX         1024 /* its tickets are used again while they are in the cache */
 #define MESSAGE_BYTES_MAX "1048576"
 
 static const char url_hint[] =
@@ -669,7 +670,9 @@ enum cvm_status kafka_publish(struct cvm_broker_link *base, const char *queue,
         if (code == RD_KAFKA_RESP_ERR__QUEUE_FULL) {
             wait_for_reports(link, 1, kafka_now_ns() + (int64_t)FULL_WAIT_MS * 1000000);
         }
-        struct kafka_batch *batch = make_batch(link, sendings + done, count - done);
+        size_t left = count - done;
+        struct kafka_batch *batch =
+            make_batch(link, sendings + done, left < BATCH_MAX ? left : BATCH_MAX);
         if (batch == NULL) {
             return CVM_FAIL(err, CVM_E_LIMIT, "no memory to send with");
         }

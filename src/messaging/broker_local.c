@@ -71,6 +71,7 @@ struct local_broker {
     size_t queue_count;
     pthread_mutex_t pool_lock;
     struct message *pool; /* chains */
+    atomic_bool nobody_waits;
 };
 
 struct local_link {
@@ -674,7 +675,8 @@ static bool wait_for_call(struct local_link *link, const struct timespec *until)
 {
     int code = 0;
     (void)pthread_mutex_lock(&link->lock);
-    while (!link->is_called && code != ETIMEDOUT) {
+    while (!link->is_called && code != ETIMEDOUT &&
+           !atomic_load(&broker_of(link->base.broker)->nobody_waits)) {
         code = pthread_cond_timedwait(&link->was_called, &link->lock, until);
     }
     bool is_called = link->is_called;
@@ -705,7 +707,7 @@ static enum cvm_status local_receive(struct cvm_broker_link *base, struct cvm_de
     if (count == 0 && timeout_ms > 0) {
         struct timespec until = time_after(timeout_ms);
         bool may_wait = true;
-        while (count == 0 && may_wait) {
+        while (count == 0 && may_wait && !atomic_load(&broker_of(base->broker)->nobody_waits)) {
             may_wait = start_waiting(link) ? wait_for_call(link, &until) : true;
             stop_waiting(link);
             /* A call that came with the end of the time is not to be lost: nobody else got it. */
@@ -715,6 +717,20 @@ static enum cvm_status local_receive(struct cvm_broker_link *base, struct cvm_de
     }
     *out_count = count;
     return CVM_OK;
+}
+
+/* Who stands in line is called; who was about to sees it there (wait_for_call). */
+static void local_end_waiting(struct cvm_broker *base)
+{
+    struct local_broker *broker = broker_of(base);
+    atomic_store(&broker->nobody_waits, true);
+    (void)pthread_rwlock_rdlock(&broker->queues_lock);
+    for (struct local_queue *queue = broker->queues; queue != NULL; queue = queue->next) {
+        (void)pthread_mutex_lock(&queue->lock);
+        call_waiters(queue, SIZE_MAX);
+        (void)pthread_mutex_unlock(&queue->lock);
+    }
+    (void)pthread_rwlock_unlock(&broker->queues_lock);
 }
 
 static enum cvm_status local_settle(struct cvm_broker_link *base, void *held, enum cvm_settling how,
@@ -779,6 +795,7 @@ const struct cvm_broker_backend cvm_broker_local = {
     .confirm = local_confirm,
     .subscribe = local_subscribe,
     .receive = local_receive,
+    .end_waiting = local_end_waiting,
     .settle = local_settle,
     .depth = local_depth,
 };

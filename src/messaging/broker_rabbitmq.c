@@ -195,8 +195,7 @@ static uint32_t deliveries_of(const amqp_basic_properties_t *properties, bool is
     return is_again ? 1 : 0;
 }
 
-/* What is no message, or too long to be one, is given up at once: the server moves it to "dead",
- * where it is handed out as it is. */
+/* What is no message, or too long to be one, is given up at once: the server moves it to "dead". */
 static enum cvm_status end_delivery(struct rabbitmq_link *link, struct cvm_error *err)
 {
     struct incoming *incoming = link->incoming;
@@ -206,7 +205,7 @@ static enum cvm_status end_delivery(struct rabbitmq_link *link, struct cvm_error
     incoming->is_readable =
         cvm_broker_read(&link->base, queue, (struct cvm_slice){(const char *)incoming->bytes, kept},
                         &incoming->envelope);
-    if (incoming->is_readable || strcmp(queue, CVM_BROKER_DEAD) == 0) {
+    if (incoming->is_readable || cvm_broker_takes_bytes(queue)) {
         append(&link->ready[incoming->priority], incoming);
         return CVM_OK;
     }
@@ -641,7 +640,7 @@ static size_t hand_out(struct rabbitmq_link *link, struct cvm_delivery *deliveri
             list->first = incoming->next;
             deliveries[count++] = (struct cvm_delivery){
                 .envelope = incoming->is_readable ? &incoming->envelope : NULL,
-                .raw = strcmp(queue, CVM_BROKER_DEAD) == 0 ? raw : (struct cvm_slice){NULL, 0},
+                .raw = cvm_broker_takes_bytes(queue) ? raw : (struct cvm_slice){NULL, 0},
                 .died_in = text_or_null(incoming->died_in),
                 .died_of = text_or_null(incoming->died_of),
                 .died_after = came_too_often ? limit : 0,

@@ -1,4 +1,5 @@
-/* envelope.h - a message between agents: what is to be done, for whom, until when; never customers.
+/* envelope.h - a message between agents: what is to be done, for whom, until when; never customers,
+ * but for an EVENT, which brings what happened to them.
  *
  * A message names work. What it is about (features, values, decisions) is in the store, the payload
  * is references to it. The struct borrows all its texts: from whoever fills it, or, when it was

@@ -121,13 +121,24 @@ struct cvm_db_counts cvm_db_counts_of(const struct cvm_db *db)
     return db->counts;
 }
 
-enum cvm_status cvm_db_begin(struct cvm_db *db, struct cvm_error *err)
+static enum cvm_status begin(struct cvm_db *db, bool is_light, struct cvm_error *err)
 {
     assert(!db->in_transaction);
     db->gave_way = false;
+    db->is_light = is_light;
     enum cvm_status status = failed(db, db->backend->begin(db, err));
     db->in_transaction = status == CVM_OK;
     return status;
+}
+
+enum cvm_status cvm_db_begin(struct cvm_db *db, struct cvm_error *err)
+{
+    return begin(db, false, err);
+}
+
+enum cvm_status cvm_db_begin_light(struct cvm_db *db, struct cvm_error *err)
+{
+    return begin(db, true, err);
 }
 
 enum cvm_status cvm_db_commit(struct cvm_db *db, struct cvm_error *err)

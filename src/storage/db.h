@@ -67,6 +67,10 @@ bool cvm_db_may_write(const struct cvm_db *db);
 /* Transactions do not nest. A reader's transaction sees the database as it was at its begin. After
  * a commit that failed nothing of the transaction is left. */
 CVM_MUST_CHECK enum cvm_status cvm_db_begin(struct cvm_db *db, struct cvm_error *err);
+/* The same, and its commit need not wait for the disk: a crash of the machine may cost it, unless
+ * one that waited was committed after it. A crash of the process costs nothing. For what is made
+ * again when it is lost, and of which nobody outside was told. */
+CVM_MUST_CHECK enum cvm_status cvm_db_begin_light(struct cvm_db *db, struct cvm_error *err);
 CVM_MUST_CHECK enum cvm_status cvm_db_commit(struct cvm_db *db, struct cvm_error *err);
 void cvm_db_rollback(struct cvm_db *db); /* nothing open is fine */
 bool cvm_db_in_transaction(const struct cvm_db *db);

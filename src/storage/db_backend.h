@@ -69,6 +69,7 @@ struct cvm_db {
     const struct cvm_db_backend *backend;
     enum cvm_db_access access;
     bool in_transaction;
+    bool is_light; /* of the transaction that begins: its commit need not wait for the disk */
     bool gave_way; /* set by a back end: it gave the transaction up in favour of other work */
     struct cvm_db_counts counts;
 };

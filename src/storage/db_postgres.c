@@ -294,7 +294,10 @@ enum cvm_status postgres_acquire(struct postgres_db *db, const char *sql, size_t
 /* A pooler by transaction may go on with another process of the server, where the lock is not. */
 static enum cvm_status begin_to_write(struct postgres_db *db, struct cvm_error *err)
 {
-    PGresult *result = PQexec(db->connection, "BEGIN; SELECT pg_backend_pid()");
+    PGresult *result = PQexec(
+        db->connection, db->base.is_light
+                            ? "BEGIN; SET LOCAL synchronous_commit = off; SELECT pg_backend_pid()"
+                            : "BEGIN; SELECT pg_backend_pid()");
     if (PQresultStatus(result) != PGRES_TUPLES_OK) {
         return postgres_fail(db, result, err);
     }

@@ -277,10 +277,23 @@ static enum cvm_status step_once(struct sqlite_db *db, const char *sql, struct c
     return status;
 }
 
+/* With NORMAL the log is still written in the order of commits, so the next one under FULL keeps
+ * those before it. The pragma works when it is prepared: it is no statement to be kept. */
+static void set_light(struct sqlite_db *db, bool is_light)
+{
+    if (db->is_light != is_light && !db->is_rebuildable) {
+        (void)sqlite3_exec(db->handle,
+                           is_light ? "PRAGMA synchronous = 1" : "PRAGMA synchronous = 2", NULL,
+                           NULL, NULL); /* else it waits, which is more than was asked for */
+        db->is_light = is_light;
+    }
+}
+
 static enum cvm_status sqlite_begin(struct cvm_db *base, struct cvm_error *err)
 {
     struct sqlite_db *db = (struct sqlite_db *)base;
     if (base->access == CVM_DB_WRITE) {
+        set_light(db, base->is_light);
         return step_once(db, "BEGIN IMMEDIATE", err);
     }
     enum cvm_status status = step_once(db, "BEGIN", err);
@@ -302,6 +315,7 @@ static enum cvm_status sqlite_commit(struct cvm_db *base, struct cvm_error *err)
         status = step_once(db, "COMMIT", err);
     }
     if (status == CVM_OK) {
+        set_light(db, false);
         checkpoint_if_due(db);
     }
     return status;
@@ -313,6 +327,7 @@ static void sqlite_rollback(struct cvm_db *base)
     if (sqlite3_get_autocommit(db->handle) == 0) {
         (void)sqlite3_exec(db->handle, "ROLLBACK", NULL, NULL, NULL);
     }
+    set_light(db, false);
 }
 
 static enum cvm_status sqlite_checkpoint(struct cvm_db *base, struct cvm_error *err)

@@ -22,6 +22,8 @@ struct sqlite_db {
     char *path;
     int64_t log_bytes; /* of the write-ahead log after the last commit */
     int64_t page_bytes;
+    bool is_rebuildable;
+    bool is_light; /* commits do not wait for the disk at present */
     size_t statement_count;
     struct sqlite_statement statements[SQLITE_STATEMENT_SLOTS];
 };

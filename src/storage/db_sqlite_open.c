@@ -112,6 +112,7 @@ static int set_up_writer(struct sqlite_db *db, const struct cvm_db_options *opti
     if (code == SQLITE_OK) {
         code = run(db, "PRAGMA journal_mode = WAL", 0);
     }
+    db->is_rebuildable = options->is_rebuildable;
     /* FULL: each commit is on the disk when it returns. NORMAL syncs at checkpoints only: a crash
      * of the machine may cost the last commits, a crash of the process nothing. */
     if (code == SQLITE_OK) {

@@ -166,6 +166,11 @@ static enum cvm_status import_record(struct importing *im, struct worker *worker
         return record == NULL ? CVM_OK : cvm_sorter_add(worker->sorter, record, err);
     }
     if (status == CVM_E_CONFLICT) { /* what may not be kept is not kept in the rejects file */
+        struct cvm_record_reject reject = {.source = slot->block.source,
+                                           .file = slot->block.file,
+                                           .record = number,
+                                           .reason = reason.message};
+        cvm_import_rejects_tell(im->rejects, &reject);
         return CVM_OK;
     }
     if (status != CVM_E_INVALID && status != CVM_E_LIMIT) {
@@ -547,6 +552,9 @@ static enum cvm_status create_workers(struct importing *im, struct cvm_error *er
     im->rejecting.rejects = im->rejects;
     bool is_good = im->workers != NULL && im->sorters != NULL && im->slots != NULL &&
                    im->free_slots != NULL && im->full_slots != NULL && im->rejects != NULL;
+    if (is_good) {
+        cvm_import_rejects_listen(im->rejects, im->options.on_reject, im->options.reject_state);
+    }
     for (size_t s = 0; is_good && s < slot_count; s++) {
         is_good = cvm_queue_push(im->free_slots, &im->slots[s]);
     }

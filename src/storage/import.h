@@ -83,6 +83,10 @@ struct cvm_import_options {
     bool follows_outcomes; /* what our own decisions became, not a delivery of the source */
     void (*on_progress)(void *state, const char *stage, double fraction, int64_t records);
     void *progress_state;
+    /* Told of each record that is rejected, by one thread at a time; .text NULL where it may not be
+     * kept. NULL = nobody is. */
+    void (*on_reject)(void *state, const struct cvm_record_reject *reject);
+    void *reject_state;
 };
 
 struct cvm_import_source_report {
@@ -172,16 +176,25 @@ CVM_MUST_CHECK enum cvm_status cvm_import_records(const struct cvm_import_work *
                                                   struct cvm_error *err);
 
 /* What the import would know a JSON record of a source by: whom it is about, and whether it was
- * there before. Customer id in the arena. CVM_E_INVALID says why it would be rejected. */
+ * there before. */
 struct cvm_record_identity {
     const char *customer_id;
     uint64_t customer_hash;
     uint64_t identity; /* 0 = one line per customer */
     uint64_t content;  /* another one under the same identity is a new version */
 };
-CVM_MUST_CHECK enum cvm_status cvm_import_identify(struct cvm_arena *arena,
-                                                   const struct cvm_catalogue *catalogue,
-                                                   int source, struct cvm_slice text,
+/* Of records up to so many bytes. The catalogue outlives it. */
+struct cvm_identifier;
+CVM_MUST_CHECK enum cvm_status cvm_identifier_create(const struct cvm_catalogue *catalogue,
+                                                     size_t record_bytes_max,
+                                                     struct cvm_identifier **out_identifier,
+                                                     struct cvm_error *err);
+void cvm_identifier_destroy(struct cvm_identifier *identifier); /* NULL is fine */
+/* Customer id in the arena. CVM_E_INVALID says why the import would reject it; so does CVM_E_LIMIT
+ * unless memory is short. */
+CVM_MUST_CHECK enum cvm_status cvm_import_identify(struct cvm_identifier *identifier,
+                                                   struct cvm_arena *arena, int source,
+                                                   struct cvm_slice text,
                                                    struct cvm_record_identity *out_identity,
                                                    struct cvm_error *err);
 

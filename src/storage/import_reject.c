@@ -10,7 +10,9 @@
 
 struct cvm_import_rejects {
     const char *path;
-    pthread_mutex_t lock; /* guards what follows */
+    void (*on_reject)(void *state, const struct cvm_record_reject *reject); /* NULL = nobody */
+    void *on_reject_state;
+    pthread_mutex_t lock; /* guards what follows, and who is told */
     FILE *file;
     struct cvm_text line;
 };
@@ -38,6 +40,25 @@ void cvm_import_rejects_destroy(struct cvm_import_rejects *rejects)
     cvm_text_finish(&rejects->line);
     (void)pthread_mutex_destroy(&rejects->lock);
     free(rejects);
+}
+
+void cvm_import_rejects_listen(struct cvm_import_rejects *rejects,
+                               void (*on_reject)(void *state,
+                                                 const struct cvm_record_reject *reject),
+                               void *state)
+{
+    rejects->on_reject = on_reject;
+    rejects->on_reject_state = state;
+}
+
+void cvm_import_rejects_tell(struct cvm_import_rejects *rejects,
+                             const struct cvm_record_reject *reject)
+{
+    if (rejects->on_reject != NULL) {
+        (void)pthread_mutex_lock(&rejects->lock);
+        rejects->on_reject(rejects->on_reject_state, reject);
+        (void)pthread_mutex_unlock(&rejects->lock);
+    }
 }
 
 static enum cvm_status fail(const struct cvm_import_rejects *rejects, struct cvm_error *err)
@@ -86,6 +107,7 @@ enum cvm_status cvm_import_rejects_add(struct cvm_import_rejects *rejects,
                                        const struct cvm_record_reject *reject,
                                        struct cvm_error *err)
 {
+    cvm_import_rejects_tell(rejects, reject);
     if (rejects->path == NULL) {
         return CVM_OK;
     }

@@ -18,6 +18,14 @@ struct cvm_import_rejecting {
 /* path NULL: rejects are counted only. NULL when out of memory. */
 struct cvm_import_rejects *cvm_import_rejects_create(const char *path);
 void cvm_import_rejects_destroy(struct cvm_import_rejects *rejects); /* NULL is fine */
+/* Who is told of each, too, one at a time. */
+void cvm_import_rejects_listen(struct cvm_import_rejects *rejects,
+                               void (*on_reject)(void *state,
+                                                 const struct cvm_record_reject *reject),
+                               void *state);
+/* Tell who listens of one that is not for the file. */
+void cvm_import_rejects_tell(struct cvm_import_rejects *rejects,
+                             const struct cvm_record_reject *reject);
 CVM_MUST_CHECK enum cvm_status cvm_import_rejects_add(struct cvm_import_rejects *rejects,
                                                       const struct cvm_record_reject *reject,
                                                       struct cvm_error *err);

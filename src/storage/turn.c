@@ -33,8 +33,8 @@ static enum cvm_status check_fence(struct cvm_store *store, const struct cvm_tur
     return status;
 }
 
-static enum cvm_status mark_message(struct cvm_store *store, const struct cvm_turn_key *key,
-                                    bool *out_is_new, struct cvm_error *err)
+enum cvm_status cvm_turn_mark(struct cvm_store *store, const struct cvm_turn_key *key,
+                              bool *out_is_new, struct cvm_error *err)
 {
     struct cvm_db *db = cvm_store_db(store);
     int64_t changed = 0;
@@ -56,8 +56,9 @@ enum cvm_status cvm_turn_begin(struct cvm_store *store, const struct cvm_turn_ke
     struct cvm_turn_transaction turn = {
         .store = store, .is_part = cvm_db_in_transaction(db), .is_new = true};
     bool is_new = true;
-    enum cvm_status status =
-        turn.is_part ? run_sql(db, CVM_SQL_TURN_SAVEPOINT, err) : cvm_db_begin(db, err);
+    enum cvm_status status = turn.is_part    ? run_sql(db, CVM_SQL_TURN_SAVEPOINT, err)
+                             : key->is_light ? cvm_db_begin_light(db, err)
+                                             : cvm_db_begin(db, err);
     if (status != CVM_OK) {
         return status;
     }
@@ -65,7 +66,7 @@ enum cvm_status cvm_turn_begin(struct cvm_store *store, const struct cvm_turn_ke
         status = check_fence(store, key, err);
     }
     if (status == CVM_OK && key->consumer != NULL) {
-        status = mark_message(store, key, &is_new, err);
+        status = cvm_turn_mark(store, key, &is_new, err);
     }
     if (status == CVM_OK && is_new && key->offset != NULL) {
         status = cvm_broker_offset_move(store, key->offset, err);

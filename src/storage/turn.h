@@ -20,6 +20,7 @@
 struct cvm_turn_key {
     const char *resource; /* of a lease (lease.h) that must be held under `epoch`; NULL = none */
     int64_t epoch;
+    bool is_light;        /* as in cvm_db_begin_light() */
     const char *consumer; /* kind of agent that the message is for; NULL = no message */
     unsigned char message_id[CVM_TURN_MESSAGE_ID_BYTES];
     const struct cvm_broker_offset *offset; /* moved with a new message; NULL = the broker's own */
@@ -42,6 +43,12 @@ CVM_MUST_CHECK enum cvm_status cvm_turn_begin(struct cvm_store *store,
 CVM_MUST_CHECK enum cvm_status cvm_turn_commit(struct cvm_turn_transaction *turn,
                                                struct cvm_error *err);
 void cvm_turn_abandon(struct cvm_turn_transaction *turn); /* nothing open is fine */
+
+/* Mark a message of `key->consumer` inside a transaction of the caller, for work that is kept as a
+ * whole; *out_is_new false: its mark is there. */
+CVM_MUST_CHECK enum cvm_status cvm_turn_mark(struct cvm_store *store,
+                                             const struct cvm_turn_key *key, bool *out_is_new,
+                                             struct cvm_error *err);
 
 /* Whether the turn of this message was kept. */
 CVM_MUST_CHECK enum cvm_status cvm_turn_was_kept(struct cvm_store *store,

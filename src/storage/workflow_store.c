@@ -338,6 +338,20 @@ enum cvm_status cvm_workflow_next_wake(struct cvm_store *store, int64_t partitio
     return cvm_db_get_int(cvm_store_db(store), CVM_SQL_WORKFLOW_NEXT_WAKE, &param, 1, out_ms, err);
 }
 
+enum cvm_status cvm_workflow_runs_at_work(struct cvm_store *store, int64_t *out_count,
+                                          struct cvm_error *err)
+{
+    return cvm_db_get_int(cvm_store_db(store), CVM_SQL_WORKFLOW_RUNS_AT_WORK, NULL, 0, out_count,
+                          err);
+}
+
+enum cvm_status cvm_workflow_moving(struct cvm_store *store, const char *name, int64_t *out_count,
+                                    struct cvm_error *err)
+{
+    struct cvm_db_value param = cvm_db_text(name);
+    return cvm_db_get_int(cvm_store_db(store), CVM_SQL_WORKFLOW_MOVING, &param, 1, out_count, err);
+}
+
 /* ---- writing ---- */
 
 static struct cvm_db_value moment(int64_t ms)

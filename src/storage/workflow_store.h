@@ -119,6 +119,13 @@ CVM_MUST_CHECK enum cvm_status cvm_workflow_open_ids(struct cvm_store *store,
 /* When the first of a partition wants to be looked at; 0 = none asked to. */
 CVM_MUST_CHECK enum cvm_status cvm_workflow_next_wake(struct cvm_store *store, int64_t partition_no,
                                                       int64_t *out_ms, struct cvm_error *err);
+/* How many make a run at present, and neither have ended nor wait for a person. A run reads the
+ * data that it began with, and fails when others come in. */
+CVM_MUST_CHECK enum cvm_status cvm_workflow_runs_at_work(struct cvm_store *store,
+                                                         int64_t *out_count, struct cvm_error *err);
+/* How many of a name neither have ended nor wait for a person. */
+CVM_MUST_CHECK enum cvm_status cvm_workflow_moving(struct cvm_store *store, const char *name,
+                                                   int64_t *out_count, struct cvm_error *err);
 /* Forget those that ended before before_ms, with their steps. */
 CVM_MUST_CHECK enum cvm_status cvm_workflow_purge(struct cvm_store *store, int64_t before_ms,
                                                   struct cvm_error *err);

@@ -21,6 +21,7 @@
 #define KINDS_MAX            16
 #define RETRY_SHARE          0.1 /* of the steps that are sent */
 #define RETRY_BURST          20
+#define WORKFLOW_KEEP_MS     (INT64_C(90) * 24 * 3600 * 1000)
 
 struct kept_definition {
     struct cvm_arena *arena; /* NULL = free */
@@ -672,6 +673,7 @@ static enum cvm_status look(struct cvm_flow *flow, const char *workflow_id, int6
         .epoch = epoch,
         .pause_ms = pause_ms,
         .may_send = may_send,
+        .gives_up_at_once = flow->options.gives_up_at_once,
         .state = flow,
     };
     const struct cvm_progress_rows rows = {l.definition, &l.workflow, &l.steps, &means};
@@ -696,6 +698,16 @@ enum cvm_status cvm_flow_recover(struct cvm_flow *flow, const char *workflow_id,
                                  struct cvm_flow_look *out_look, struct cvm_error *err)
 {
     return look(flow, workflow_id, epoch, true, out_look, err);
+}
+
+enum cvm_status cvm_flow_forget(struct cvm_store *store, struct cvm_error *err)
+{
+    int64_t now_ms = 0;
+    enum cvm_status status = cvm_lease_now(store, &now_ms, err);
+    if (status == CVM_OK) {
+        status = cvm_turn_purge(store, now_ms - CVM_INBOX_KEEP_MS, err);
+    }
+    return status == CVM_OK ? cvm_workflow_purge(store, now_ms - WORKFLOW_KEEP_MS, err) : status;
 }
 
 enum cvm_breaker_state cvm_flow_breaker(const struct cvm_flow *flow, const char *agent)

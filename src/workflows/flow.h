@@ -56,8 +56,9 @@ struct cvm_flow_options {
     /* Another reason to leave the agent of a step alone; NULL = none. */
     bool (*may_send)(void *state, const struct cvm_definition_step *step, int64_t *out_again_ms);
     void *may_send_state;
-    uint64_t seed;       /* of the pauses between attempts */
-    bool loses_messages; /* the broker is this process: what was on its way is gone with it */
+    uint64_t seed;         /* of the pauses between attempts */
+    bool gives_up_at_once; /* a step that fails is not tried again: who asked is told, and waits */
+    bool loses_messages;   /* the broker is this process: what was on its way is gone with it */
 };
 
 struct cvm_flow;
@@ -101,6 +102,9 @@ CVM_MUST_CHECK enum cvm_status cvm_flow_look(struct cvm_flow *flow, const char *
 CVM_MUST_CHECK enum cvm_status cvm_flow_recover(struct cvm_flow *flow, const char *workflow_id,
                                                 int64_t epoch, struct cvm_flow_look *out_look,
                                                 struct cvm_error *err);
+
+/* Marks of messages and workflows that nobody will ask for any more (7 and 90 days). */
+CVM_MUST_CHECK enum cvm_status cvm_flow_forget(struct cvm_store *store, struct cvm_error *err);
 
 /* What an agent is taken for at present: for metrics. */
 enum cvm_breaker_state cvm_flow_breaker(const struct cvm_flow *flow, const char *agent);

@@ -265,7 +265,8 @@ static bool judge(struct making *making, size_t row)
     if (step->state != CVM_STEP_RETRY || step->due_ms != 0) {
         return true;
     }
-    if (step->attempt >= step->attempt_max || !cvm_failure_may_repeat(step->error_class)) {
+    if (means->gives_up_at_once || step->attempt >= step->attempt_max ||
+        !cvm_failure_may_repeat(step->error_class)) {
         return give_up(making, row);
     }
     int64_t pause_ms = means->pause_ms == NULL

@@ -68,6 +68,7 @@ struct cvm_progress_means {
     int64_t (*pause_ms)(void *state, const struct cvm_definition_step *step, int64_t failures);
     /* May the step be sent now? false: when to ask again. No attempt is used up. NULL = always. */
     bool (*may_send)(void *state, const struct cvm_definition_step *step, int64_t *out_again_ms);
+    bool gives_up_at_once; /* who asked waits for no second attempt */
     void *state;
 };
 

@@ -107,6 +107,13 @@ def agents_are_measured_by_single_questions_and_by_a_run(program, folder):
     expect(values["run_shards"] >= 1 and values["run"] > 0, "the run")
 
 
+def a_run_by_its_own_agents_is_measured_in_pairs_with_the_pipeline(program, folder):
+    values = store_bench(program, "embedded")
+    same(values["run_pairs"], 1, "pairs")
+    expect(values["run_directly"] > 0 and values["run_by_workflow"] > 0, "times")
+    expect(0 < values["run_ratio_best"] <= values["run_ratio_median"] <= values["run_ratio_worst"], "ratios")
+
+
 def store_bench(program, *arguments):
     result = cvm_program.run([program, "bench", *arguments, "--customers", 200, "--repeat", 1, "--as-of", "2024-03-20", "--json"])
     document = result.document

@@ -90,7 +90,7 @@ static void value_part(const struct base *base, const struct cvm_run_request *re
     struct cvm_error err;
     must(agent_open(base, request, run_id, &agent, &err), &err);
     must(cvm_run_join(agent.job, &err), &err);
-    must(cvm_run_value(agent.job, number, &part, &err), &err);
+    must(cvm_run_value(agent.job, agent.engine, number, &part, &err), &err);
     must(cvm_run_part_encode(part, bytes, &err), &err);
     cvm_run_part_destroy(part);
     agent_close(&agent);
@@ -220,7 +220,7 @@ static void who_sees_other_data_can_not_join(void **state)
     must(agent_open(base, &request, cvm_run_job_id(first.job), &late, &err), &err);
     must(cvm_run_join(late.job, &err), &err);
     base_import(base, CUSTOMERS, 10);
-    assert_int_equal(cvm_run_value(late.job, 0, &part, &err), CVM_E_CONFLICT);
+    assert_int_equal(cvm_run_value(late.job, late.engine, 0, &part, &err), CVM_E_CONFLICT);
     assert_null(part);
     agent_close(&late);
     assert_int_equal(agent_open(base, &request, cvm_run_job_id(first.job), &late, &err),
@@ -270,7 +270,7 @@ static void a_decider_that_was_replaced_changes_nothing(void **state)
     const char *run_id = cvm_run_job_id(zombie.job);
     must(cvm_run_take_up(zombie.job, &err), &err);
     for (size_t p = 0; p < PARTS; p++) {
-        must(cvm_run_value(zombie.job, p, &part, &err), &err);
+        must(cvm_run_value(zombie.job, zombie.engine, p, &part, &err), &err);
         must(cvm_run_part_encode(part, &bytes, &err), &err);
         store_part(base, run_id, (int64_t)p, &bytes);
         must(cvm_run_take(zombie.job, part, &err), &err);
@@ -346,7 +346,7 @@ static void damaged_bytes_are_refused(void **state)
     cvm_text_init(&bytes, 0);
     must(agent_open(base, &request, NULL, &first, &err), &err);
     must(cvm_run_begin(first.job, &err), &err);
-    must(cvm_run_value(first.job, 0, &part, &err), &err);
+    must(cvm_run_value(first.job, first.engine, 0, &part, &err), &err);
     must(cvm_run_part_encode(part, &bytes, &err), &err);
     cvm_run_part_destroy(part);
     for (size_t length = 0; length < bytes.length; length += 1 + bytes.length / 97) {

@@ -648,6 +648,34 @@ static enum cvm_status restart_server(void *state, struct cvm_error *err)
     return CVM_OK;
 }
 
+static enum cvm_status wait_for_nothing(void *state, struct cvm_error *err)
+{
+    struct cvm_broker_link *link = state;
+    struct cvm_delivery delivery;
+    size_t count = 1;
+    enum cvm_status status = cvm_broker_receive(link, &delivery, 1, 600000, &count, err);
+    assert_int_equal(count, 0);
+    return status;
+}
+
+static void who_waits_is_let_go_and_nobody_waits_afterwards(void **state)
+{
+    (void)state;
+    struct cvm_broker *broker = open_broker((struct cvm_broker_options){0});
+    if ((cvm_broker_abilities(broker) & CVM_BROKER_OBJECTS) == 0) { /* not in the process */
+        cvm_broker_close(broker);
+        skip();
+    }
+    struct cvm_broker_link *link = open_receiver(broker, "treatment");
+    struct cvm_thread *thread = NULL;
+    ASSERT_OK(cvm_thread_start(wait_for_nothing, link, &thread, ERR));
+    cvm_broker_end_waiting(broker);
+    ASSERT_OK(cvm_thread_join(thread, ERR));
+    ASSERT_OK(wait_for_nothing(link, ERR));
+    cvm_broker_link_close(link);
+    cvm_broker_close(broker);
+}
+
 static void what_was_confirmed_survives_the_death_of_the_server(void **state)
 {
     (void)state;
@@ -794,6 +822,7 @@ int main(void)
         cmocka_unit_test(an_object_travels_in_the_process_and_is_released_once),
         cmocka_unit_test(an_object_that_nobody_took_is_released_with_the_broker),
         cmocka_unit_test(nothing_is_lost_between_many_threads),
+        cmocka_unit_test(who_waits_is_let_go_and_nobody_waits_afterwards),
         cmocka_unit_test(what_was_confirmed_survives_the_death_of_the_server),
         cmocka_unit_test(the_depth_tells_what_waits_and_what_is_out),
         cmocka_unit_test(the_counters_tell_what_happened),

@@ -278,6 +278,37 @@ static void what_is_no_message_is_put_aside_and_the_rest_goes_on(void **state)
     cvm_broker_close(broker);
 }
 
+/* Where anybody may publish. */
+static void the_queue_of_events_hands_out_what_is_no_message(void **state)
+{
+    (void)state;
+    struct cvm_broker *broker = NULL;
+    struct cvm_broker_options options = {.prefix = "open.", .timeout_ms = PATIENCE_MS};
+    ASSERT_OK(cvm_broker_open(url_with("partitions=1"), &options, &broker, ERR));
+    struct cvm_broker_link *link = NULL;
+    ASSERT_OK(cvm_broker_link_open_with(broker, 200, &link, ERR)); /* more than others hold */
+    ASSERT_OK(cvm_broker_declare(link, CVM_BROKER_EVENTS, ERR));
+    ASSERT_OK(cvm_broker_subscribe(link, CVM_BROKER_EVENTS, ERR));
+    publish_raw("open.event", "{\"a\":1}", 7);
+    struct cvm_delivery bare = receive_one(link);
+    assert_null(bare.envelope);
+    assert_int_equal(bare.raw.length, 7);
+    assert_memory_equal(bare.raw.data, "{\"a\":1}", 7);
+    send_series(link, CVM_BROKER_EVENTS, 1, 100, 1);
+    struct cvm_delivery ours[100];
+    for (int i = 0; i < 100; i++) {
+        ours[i] = receive_one(link);
+        assert_non_null(ours[i].envelope);
+    }
+    for (int i = 0; i < 100; i++) {
+        ack(link, &ours[i]);
+    }
+    ack(link, &bare);
+    assert_int_equal(cvm_broker_counts_of(broker).unreadable, 0);
+    cvm_broker_link_close(link);
+    cvm_broker_close(broker);
+}
+
 /* ---- a silent server ---- */
 
 static void a_silent_server_is_waited_for_so_long_and_no_longer(void **state)
@@ -312,6 +343,7 @@ int main(void)
         cmocka_unit_test(who_needs_nothing_of_before_gets_what_comes_from_then_on),
         cmocka_unit_test(nothing_is_lost_while_partitions_change_hands),
         cmocka_unit_test(what_is_no_message_is_put_aside_and_the_rest_goes_on),
+        cmocka_unit_test(the_queue_of_events_hands_out_what_is_no_message),
         cmocka_unit_test(a_silent_server_is_waited_for_so_long_and_no_longer),
     };
     broker_support_init();

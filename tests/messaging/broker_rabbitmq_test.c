@@ -349,6 +349,38 @@ static void what_is_no_message_is_put_aside_and_the_rest_goes_on(void **state)
     cvm_broker_close(broker);
 }
 
+/* Where anybody may publish. */
+static void the_queue_of_events_hands_out_what_is_no_message(void **state)
+{
+    (void)state;
+    static char prefix[] = "open-rabbitmq.";
+    struct cvm_broker *broker = NULL;
+    struct cvm_broker_options options = {.prefix = prefix, .timeout_ms = PATIENCE_MS};
+    ASSERT_OK(cvm_broker_open(broker_url(), &options, &broker, ERR));
+    struct cvm_broker_link *link = NULL;
+    ASSERT_OK(cvm_broker_link_open_with(broker, 200, &link, ERR)); /* more than others hold */
+    ASSERT_OK(cvm_broker_declare(link, CVM_BROKER_EVENTS, ERR));
+    ASSERT_OK(cvm_broker_subscribe(link, CVM_BROKER_EVENTS, ERR));
+    publish_raw("open-rabbitmq.event", "{\"a\":1}", 7);
+    struct cvm_delivery bare = receive_one(link);
+    assert_null(bare.envelope);
+    assert_int_equal(bare.raw.length, 7);
+    assert_memory_equal(bare.raw.data, "{\"a\":1}", 7);
+    send_series(link, CVM_BROKER_EVENTS, 1, 100, 1);
+    struct cvm_delivery ours[100];
+    for (int i = 0; i < 100; i++) {
+        ours[i] = receive_one(link);
+        assert_non_null(ours[i].envelope);
+    }
+    for (int i = 0; i < 100; i++) {
+        ack(link, &ours[i]);
+    }
+    ack(link, &bare);
+    assert_int_equal(cvm_broker_counts_of(broker).unreadable, 0);
+    cvm_broker_link_close(link);
+    cvm_broker_close(broker);
+}
+
 /* ---- who may come in ---- */
 
 static void assert_check(const char *url, enum cvm_status wanted)
@@ -444,6 +476,7 @@ int main(void)
         cmocka_unit_test(a_password_may_stand_in_a_file),
         cmocka_unit_test(tls_is_used_and_its_certificate_is_checked),
         cmocka_unit_test(what_is_no_message_is_put_aside_and_the_rest_goes_on),
+        cmocka_unit_test(the_queue_of_events_hands_out_what_is_no_message),
         cmocka_unit_test(a_publish_to_a_silent_server_comes_back),
         cmocka_unit_test(a_publish_after_a_missed_heartbeat_comes_back),
         cmocka_unit_test(a_socket_that_takes_nothing_is_cut),

@@ -185,6 +185,26 @@ static void a_rollback_leaves_nothing_and_a_commit_everything(void **state)
     cvm_store_close(store);
 }
 
+static void a_light_transaction_is_rolled_back_and_kept_like_any_other(void **state)
+{
+    (void)state;
+    struct cvm_store *store = support_fresh();
+    struct cvm_db *db = cvm_store_db(store);
+    for (int round = 1; round <= 2; round++) { /* with one that waits for the disk in between */
+        ASSERT_OK(cvm_db_begin_light(db, ERR));
+        ASSERT_OK(audit(db, "gone", ERR));
+        cvm_db_rollback(db);
+        ASSERT_OK(cvm_db_begin_light(db, ERR));
+        ASSERT_OK(audit(db, "light", ERR));
+        ASSERT_OK(cvm_db_commit(db, ERR));
+        support_begin(store);
+        ASSERT_OK(audit(db, "full", ERR));
+        support_commit(store);
+        assert_int_equal(audit_count(db), 2 * round);
+    }
+    cvm_store_close(store);
+}
+
 static void a_refused_statement_is_a_conflict_and_the_transaction_goes_on(void **state)
 {
     (void)state;
@@ -510,6 +530,7 @@ int main(void)
         cmocka_unit_test(integers_numbers_and_nulls_come_back_as_they_went_in),
         cmocka_unit_test(blobs_and_texts_come_back_byte_for_byte),
         cmocka_unit_test(a_rollback_leaves_nothing_and_a_commit_everything),
+        cmocka_unit_test(a_light_transaction_is_rolled_back_and_kept_like_any_other),
         cmocka_unit_test(a_refused_statement_is_a_conflict_and_the_transaction_goes_on),
         cmocka_unit_test(faults_of_a_statement_are_errors_and_never_crashes),
         cmocka_unit_test(a_query_stops_with_the_status_of_its_row),

@@ -68,7 +68,11 @@ static enum cvm_status faulty_begin(struct cvm_db *base, struct cvm_error *err)
 {
     enum db_fate fate = DB_PASSES;
     enum cvm_status status = pass_call(base, DB_CALL_BEGIN, &fate, err);
-    return status == CVM_OK ? cvm_db_begin(inner_of(base), err) : status;
+    if (status != CVM_OK) {
+        return status;
+    }
+    return base->is_light ? cvm_db_begin_light(inner_of(base), err)
+                          : cvm_db_begin(inner_of(base), err);
 }
 
 static enum cvm_status faulty_commit(struct cvm_db *base, struct cvm_error *err)

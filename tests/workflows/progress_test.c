@@ -282,6 +282,19 @@ static void a_failed_attempt_is_repeated_after_a_pause_until_none_is_left(void *
     end(&w);
 }
 
+static void where_nobody_waits_for_a_second_attempt_the_first_failure_ends_it(void **state)
+{
+    (void)state;
+    struct world w = make(text_of_chain, 1);
+    w.means.gives_up_at_once = true;
+    (void)look(&w);
+    failed(&w, "begin", 0, "transient");
+    assert_int_equal(look(&w), 0);
+    assert_int_equal(w.workflow.state, CVM_WORKFLOW_FAILED);
+    assert_int_equal(row_of(&w, "begin", 0)->attempt, 1);
+    end(&w);
+}
+
 static void what_can_never_go_well_is_not_repeated(void **state)
 {
     (void)state;
@@ -600,6 +613,7 @@ int main(void)
         cmocka_unit_test(steps_are_sent_when_what_they_need_is_done),
         cmocka_unit_test(without_shards_nothing_is_cut_and_the_rest_goes_on),
         cmocka_unit_test(a_failed_attempt_is_repeated_after_a_pause_until_none_is_left),
+        cmocka_unit_test(where_nobody_waits_for_a_second_attempt_the_first_failure_ends_it),
         cmocka_unit_test(what_can_never_go_well_is_not_repeated),
         cmocka_unit_test(an_attempt_that_takes_too_long_has_failed),
         cmocka_unit_test(the_deadline_ends_it_and_shortens_what_is_sent),

@@ -181,6 +181,17 @@ SELECT coalesce(min(wake_at), 0)
 FROM workflow
 WHERE partition_no = $1 AND wake_at IS NOT NULL
 
+-- Workflows that move on and make a run: what it was begun with must stay.
+-- name: workflow_runs_at_work
+SELECT count(*)
+FROM workflow
+WHERE run_id IS NOT NULL AND finished_at IS NULL AND state IN ('accepted', 'running', 'waiting')
+
+-- name: workflow_moving
+SELECT count(*)
+FROM workflow
+WHERE name = $1 AND finished_at IS NULL AND state <> 'paused'
+
 -- name: workflow_open_list
 SELECT workflow_id
 FROM workflow
