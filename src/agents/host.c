@@ -507,7 +507,7 @@ static enum cvm_status orchestrate_with(struct cvm_host *host,
     while (!must_stop(host)) {
         struct cvm_orchestrator_look look = {0};
         status = cvm_orchestrator_look(orchestrator, link, &look, err);
-        if (status == CVM_OK) {
+        if (status == CVM_OK && host->options.site->own_run == NULL) {
             is_dead_taken = take_dead(host, undertaker, is_dead_taken);
         }
         bool may_come_back = host->options.site->own_run == NULL &&

@@ -82,8 +82,9 @@ CVM_MUST_CHECK enum cvm_status cvm_broker_check(struct cvm_broker *broker, struc
 CVM_MUST_CHECK enum cvm_status cvm_broker_link_open(struct cvm_broker *broker,
                                                     struct cvm_broker_link **out_link,
                                                     struct cvm_error *err);
-/* The same, with another prefetch than the broker's; 0 = that. 1 is for who works long on each:
- * what it has not asked for is there for others, and what kills it takes nothing with it. */
+/* The same, with a prefetch of the link's own; 0 = the broker's. Many for who works on many at
+ * once; 1 for who works long on each: what it has not asked for is there for others, and what kills
+ * it takes nothing with it. */
 CVM_MUST_CHECK enum cvm_status cvm_broker_link_open_with(struct cvm_broker *broker,
                                                          uint32_t prefetch,
                                                          struct cvm_broker_link **out_link,

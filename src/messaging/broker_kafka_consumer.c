@@ -420,7 +420,6 @@ static bool read_item(struct kafka_subscription *subscription, struct kafka_item
         cvm_broker_read(&subscription->link->base, subscription->queue, bytes, &item->envelope);
     if (strcmp(subscription->queue, CVM_BROKER_DEAD) == 0) {
         read_death(item);
-        return true;
     }
     if (item->is_readable || cvm_broker_takes_bytes(subscription->queue)) {
         return true;
