@@ -771,9 +771,9 @@ enum cvm_status kafka_bury(struct kafka_link *link, const char *queue,
     cvm_broker_full_name(&broker->base, CVM_BROKER_DEAD, CVM_PRIORITY_NORMAL, name);
     link->pending++;
     (void)pthread_rwlock_rdlock(&broker->producer_lock);
-    /* Not produceva: before 2.12 it may free the headers twice. */
+    /* Not produceva: before 2.12 it may free the headers twice. Its macros are not plain C. */
     bool is_on_its_way =
-        rd_kafka_producev(
+        __extension__ rd_kafka_producev(
             broker->producer, RD_KAFKA_V_TOPIC(name), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
             RD_KAFKA_V_VALUE(message->payload, message->len),
             RD_KAFKA_V_HEADER(KAFKA_HEADER_QUEUE, queue, strlen(queue)),
