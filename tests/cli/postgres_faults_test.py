@@ -79,11 +79,13 @@ class World:
 def state_of(base):
     """Everything that one command may change, without its times. Each import is a batch with its row in the audit, also
     one that died or brought nothing; each process that writes ends with a checkpoint of the audit. What is derived says
-    how it was made (meta: rebuilt, or written by the import)."""
+    how it was made (meta: rebuilt, or written by the import). A run that broke off leaves its workflow, which has
+    ended, and what agents wrote on the way."""
+    apart = ["batch", "audit", "audit_chain", "audit_checkpoint", "meta"]
+    apart += ["workflow", "step", "step_failure", "inbox", "outbox", "lease"]
     tables = base.query(
         "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') "
-        "AND NOT relispartition AND relname NOT IN ('batch', 'audit', 'audit_chain', 'audit_checkpoint', 'meta')"
-        " ORDER BY 1"
+        f"AND NOT relispartition AND relname NOT IN ({', '.join(repr(name) for name in apart)}) ORDER BY 1"
     )
     return {
         "totals": store_check.totals(base),
@@ -92,6 +94,7 @@ def state_of(base):
         "rows": base.query(" UNION ALL ".join(f"SELECT '{t}' AS name, count(*) FROM {t}" for (t,) in tables)),
         "audit": base.query("SELECT action, count(*) FROM audit WHERE action <> 'import' GROUP BY action"),
         "outcomes": base.query("SELECT state, count(*) FROM outcome GROUP BY state ORDER BY 1"),
+        "open workflows": base.query("SELECT count(*) FROM workflow WHERE finished_at IS NULL"),
     }
 
 

@@ -129,13 +129,15 @@ class Link:
         try:
             while True:
                 head, body = self.message(server)
+                is_end = head[:1] == b"Z"
+                if is_end:
+                    self.status = body  # before the client knows, and goes on
                 if self.kept is None:
                     self.proxy.send(self.client, head + body)
                 else:
                     self.kept.append(head + body)
-                if head[:1] == b"Z":
-                    self.status = body
-                    self.is_answered.set()
+                    if is_end:
+                        self.is_answered.set()
         except OSError:
             pass
         if server is self.server:
