@@ -35,6 +35,12 @@ class World:
         return Agents(self.base.copy(os.path.join(self.folder, "work")))
 
 
+def hear_signals():
+    """Whoever started the tests may have ignored signals (nohup, a shell's &), and cvm leaves such ones ignored."""
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+
+
 class Up:
     """`cvm up` in a session of its own, as a terminal or systemd starts it; at the end nothing of it is left."""
 
@@ -43,7 +49,7 @@ class Up:
         with open(self.log_path, "wb") as log:
             self.process = subprocess.Popen(
                 agents.deployment.command("up", *options),
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, preexec_fn=hear_signals,
             )  # fmt: skip
 
     def __enter__(self):
