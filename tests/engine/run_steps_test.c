@@ -290,6 +290,62 @@ static void a_decider_that_was_replaced_changes_nothing(void **state)
     agent_close(&second);
 }
 
+static enum cvm_status die(void *state, struct cvm_store *writer, struct cvm_error *err)
+{
+    (void)state;
+    (void)writer;
+    return CVM_FAIL(err, CVM_E_UNAVAILABLE, "killed");
+}
+
+static enum cvm_status read_int(void *state, const struct cvm_db_value *columns,
+                                size_t column_count, struct cvm_error *err)
+{
+    (void)column_count;
+    (void)err;
+    *(int64_t *)state = columns[0].integer;
+    return CVM_OK;
+}
+
+/* Decides until it would publish, and dies; what it holds then. */
+static int64_t hold_and_die(const struct base *base, const struct cvm_run_request *request,
+                            const char *run_id)
+{
+    const struct cvm_run_publishing publishing = {die, NULL};
+    struct cvm_run_result *result = NULL;
+    struct agent agent = {0};
+    struct cvm_error err;
+    int64_t held = 0;
+    must(agent_open(base, request, run_id, &agent, &err), &err);
+    must(cvm_run_join(agent.job, &err), &err);
+    must(cvm_run_take_up(agent.job, &err), &err);
+    for (size_t p = 0; p < PARTS; p++) {
+        struct cvm_run_part *part = NULL;
+        must(cvm_run_value(agent.job, agent.engine, p, &part, &err), &err);
+        must(cvm_run_take(agent.job, part, &err), &err);
+    }
+    assert_int_equal(cvm_run_decide(agent.job, &publishing, &result, &err), CVM_E_UNAVAILABLE);
+    agent_close(&agent);
+    must(cvm_db_query(cvm_store_db(base->store),
+                      "SELECT CAST(coalesce(sum(held), 0) AS BIGINT) FROM ledger", NULL, 0,
+                      read_int, &held, &err),
+         &err);
+    return held;
+}
+
+static void what_a_dead_decider_held_is_there_for_who_takes_the_run_up(void **state)
+{
+    const struct base *base = *state;
+    struct cvm_run_request request = ordinary();
+    struct agent first = {0};
+    struct cvm_error err;
+    must(agent_open(base, &request, NULL, &first, &err), &err);
+    must(cvm_run_begin(first.job, &err), &err);
+    int64_t held = hold_and_die(base, &request, cvm_run_job_id(first.job));
+    assert_true(held > 0);
+    assert_int_equal(hold_and_die(base, &request, cvm_run_job_id(first.job)), held);
+    agent_close(&first);
+}
+
 static void damaged_bytes_are_refused(void **state)
 {
     const struct base *base = *state;
@@ -335,6 +391,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(nobody_joins_a_run_that_has_ended, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_decider_that_was_replaced_changes_nothing, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(what_a_dead_decider_held_is_there_for_who_takes_the_run_up,
+                                        set_up, tear_down),
         cmocka_unit_test_setup_teardown(damaged_bytes_are_refused, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
