@@ -90,6 +90,7 @@ soak: packages-check all postgres
 	@tests/soak/kill_loop.sh $(BUILD)/cvm 200
 	@tests/soak/postgres_faults.sh $(BUILD)/cvm 2000
 	@tests/soak/agent_kills.sh $(BUILD)/cvm 200
+	@tests/soak/agent_scaling.sh $(BUILD)/cvm
 	@$(MAKE) --no-print-directory fuzz FUZZ_SECONDS=600
 	@tests/soak/digest_matrix.sh $(BUILD)/cvm 20000 5
 	@tests/soak/allocation.sh $(BUILD) 200

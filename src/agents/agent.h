@@ -15,6 +15,7 @@
 #include "base/context.h"
 #include "base/json_reader.h"
 #include "base/random.h"
+#include "base/signing.h"
 #include "base/text.h"
 #include "base/zone.h"
 #include "model/envelope.h"
@@ -48,7 +49,8 @@ struct cvm_agent_site {
      * a second attempt, and what the store keeps on the way to the plan is kept lightly
      * (cvm_db_begin_light). NULL = a process of agents. */
     struct cvm_own_run *own_run;
-    const char *version; /* of the program */
+    const char *version;                     /* of the program */
+    const struct cvm_signing_key *audit_key; /* signs the audit log; NULL = nobody does */
 };
 
 struct cvm_store *cvm_agent_writer_lock(struct cvm_agent_writer *writer);

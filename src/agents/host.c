@@ -8,6 +8,7 @@
 #include "agents/adjuster.h"
 #include "agents/orchestrator.h"
 #include "agents/own_run.h"
+#include "agents/registry.h"
 #include "agents/runner.h"
 #include "agents/scale.h"
 #include "base/hash.h"
@@ -15,7 +16,7 @@
 #include "base/log.h"
 #include "base/threads.h"
 #include "messaging/broker.h"
-#include "storage/state.h"
+#include "storage/broker_offset.h"
 
 #define RECEIVE_MS     250 /* how long nobody looks whether it shall stop */
 #define CONFIRM_MS     5000
@@ -23,6 +24,7 @@
 #define WORKERS_MAX    256
 #define NAME_SIZE      (CVM_ENVELOPE_TEXT_MAX + 1)
 #define HINTS_PER_LOOK 64
+#define TRIES_MAX      8 /* of a message that can not be given back; then it is dead */
 
 struct worker {
     struct cvm_host *host;
@@ -36,6 +38,13 @@ struct worker {
     struct cvm_random random;
 };
 
+/* The delivery that a worker has, and will try again. */
+struct holding {
+    struct cvm_delivery delivery;
+    bool is_held;
+    int tries;
+};
+
 struct cvm_host {
     struct cvm_host_options options;
     struct worker *workers;
@@ -45,6 +54,7 @@ struct cvm_host {
     struct cvm_thread *adjustment;
     struct cvm_adjuster *adjuster;
     atomic_bool is_stopping;
+    atomic_bool has_drained;
     atomic_bool has_failed;
     atomic_int in_flight;
     _Atomic uint64_t counts[CVM_TURN_ENDS];
@@ -59,6 +69,47 @@ static void pause_a_little(void)
 {
     struct timespec pause = {0, PAUSE_MS * INT64_C(1000000)};
     (void)nanosleep(&pause, NULL);
+}
+
+/* ---- where work goes on ---- */
+
+static enum cvm_status load_offset(void *state, const char *queue, int32_t partition,
+                                   int64_t *out_offset, struct cvm_error *err)
+{
+    struct cvm_agent_writer *writer = state;
+    if (strcmp(queue, CVM_ORCHESTRATION) == 0) {
+        *out_offset = CVM_BROKER_OFFSET_END;
+        return CVM_OK;
+    }
+    struct cvm_store *store = cvm_agent_writer_lock(writer);
+    enum cvm_status status = cvm_broker_offset_get(store, queue, partition, out_offset, err);
+    cvm_agent_writer_unlock(writer);
+    return status;
+}
+
+struct cvm_broker_offsets cvm_host_offsets(struct cvm_agent_writer *writer)
+{
+    return (struct cvm_broker_offsets){load_offset, writer};
+}
+
+static bool has_ability(const struct worker *worker, unsigned ability)
+{
+    return (cvm_broker_abilities(worker->host->options.broker) & ability) != 0;
+}
+
+/* What ended without a transaction of its own. Where this fails the message comes again, and ends
+ * the same way. */
+static void move_offset(const struct worker *worker, const struct cvm_broker_offset *offset)
+{
+    struct cvm_error err = {0};
+    struct cvm_agent_writer *writer = worker->host->options.site->writer;
+    struct cvm_store *store = cvm_agent_writer_lock(writer);
+    enum cvm_status status = cvm_broker_offset_move(store, offset, &err);
+    cvm_agent_writer_unlock(writer);
+    if (status != CVM_OK) {
+        CVM_LOG(worker->host->options.context->log, CVM_LOG_INFO, "offset_not_kept",
+                CVM_TEXT("agent", worker->name), CVM_TEXT("why", err.message));
+    }
 }
 
 /* ---- a worker ---- */
@@ -131,17 +182,28 @@ static void answer(struct worker *worker, struct cvm_broker_link *link,
     cvm_text_finish(&payload);
 }
 
+/* A message that can not be given back is kept and tried again, or the offset of the next one would
+ * pass it by: as long as the store is away, and else a few times. */
+static bool must_hold(const struct worker *worker, struct holding *holding,
+                      const struct cvm_turn_report *report)
+{
+    enum cvm_status why = report->err.status;
+    if (report->end != CVM_TURN_LATER || has_ability(worker, CVM_BROKER_NACKS)) {
+        return false;
+    }
+    holding->tries += why != CVM_E_UNAVAILABLE && why != CVM_E_TIMEOUT;
+    return holding->tries < TRIES_MAX;
+}
+
 static void finish(struct worker *worker, struct cvm_broker_link *link,
                    const struct cvm_delivery *delivery, const struct cvm_turn_report *report)
 {
-    bool can_nack = (cvm_broker_abilities(worker->host->options.broker) & CVM_BROKER_NACKS) != 0;
     enum cvm_status status = CVM_OK;
-    if (report->end == CVM_TURN_POISON) {
-        status = cvm_broker_nack(link, delivery->tag, CVM_NACK_DEAD, NULL);
-    } else if (report->end == CVM_TURN_LATER && can_nack) {
+    if (report->end == CVM_TURN_LATER && has_ability(worker, CVM_BROKER_NACKS)) {
         status = cvm_broker_nack(link, delivery->tag, CVM_NACK_REQUEUE, NULL);
+    } else if (report->end == CVM_TURN_POISON || report->end == CVM_TURN_LATER) {
+        status = cvm_broker_nack(link, delivery->tag, CVM_NACK_DEAD, NULL);
     } else {
-        /* Without nacks the step's own time runs out, and its workflow asks again. */
         status = cvm_broker_ack(link, delivery->tag, NULL);
     }
     if (status != CVM_OK) { /* it comes again, and its mark absorbs it */
@@ -169,14 +231,19 @@ static void note_failure(struct cvm_host *host, enum cvm_status status, const st
 }
 
 static void take_turn(struct worker *worker, struct cvm_broker_link *link,
-                      struct cvm_runner *runner, const struct cvm_delivery *delivery,
-                      struct cvm_text *text)
+                      struct cvm_runner *runner, struct holding *holding, struct cvm_text *text)
 {
     struct cvm_host *host = worker->host;
+    const struct cvm_delivery *delivery = &holding->delivery;
     const struct cvm_envelope *message = delivery->envelope;
+    const struct cvm_broker_offset offset = {delivery->queue, delivery->partition,
+                                             delivery->offset + 1};
+    bool has_offset = has_ability(worker, CVM_BROKER_OFFSETS);
     atomic_fetch_add(&host->in_flight, 1);
     cvm_adjuster_began(host->adjuster, worker->pool_no);
-    struct cvm_turn_report report = cvm_runner_turn(runner, message, text);
+    struct cvm_turn_report report =
+        cvm_runner_turn(runner, message, has_offset ? &offset : NULL, text);
+    holding->is_held = must_hold(worker, holding, &report);
     cvm_adjuster_ended(host->adjuster, worker->pool_no, &report);
     atomic_fetch_add(&host->counts[report.end], 1);
     tell_own_run(host, &report);
@@ -187,7 +254,12 @@ static void take_turn(struct worker *worker, struct cvm_broker_link *link,
     if (message->reply_to.length > 0 && report.end != CVM_TURN_LATER) {
         answer(worker, link, message, &report);
     }
-    finish(worker, link, delivery, &report);
+    if (!holding->is_held) {
+        finish(worker, link, delivery, &report);
+    }
+    if (!holding->is_held && has_offset && !report.offset_is_kept) {
+        move_offset(worker, &offset);
+    }
     atomic_fetch_sub(&host->in_flight, 1);
     if (report.end == CVM_TURN_LATER) {
         pause_a_little();
@@ -202,22 +274,25 @@ static bool is_wanted(const struct worker *worker)
 static enum cvm_status serve(struct worker *worker, struct cvm_runner *runner,
                              struct cvm_broker_link *link, struct cvm_error *err)
 {
-    struct cvm_delivery delivery;
+    struct holding holding = {.is_held = false};
     struct cvm_text text;
     enum cvm_status status = CVM_OK;
     cvm_text_init(&text, CVM_ENVELOPE_PAYLOAD_MAX);
     while (!must_stop(worker->host) && is_wanted(worker)) {
-        size_t count = 0;
+        size_t count = 1;
         if (!cvm_adjuster_may_take(worker->host->adjuster)) {
             pause_a_little();
             continue;
         }
-        status = cvm_broker_receive(link, &delivery, 1, RECEIVE_MS, &count, err);
+        if (!holding.is_held) {
+            holding.tries = 0;
+            status = cvm_broker_receive(link, &holding.delivery, 1, RECEIVE_MS, &count, err);
+        }
         if (status != CVM_OK || count == 0) {
             cvm_adjuster_took_none(worker->host->adjuster);
         }
         if (status == CVM_OK && count > 0) {
-            take_turn(worker, link, runner, &delivery, &text);
+            take_turn(worker, link, runner, &holding, &text);
         } else if (status == CVM_E_UNAVAILABLE) {
             pause_a_little(); /* the link looks for its broker by itself */
         } else if (status != CVM_OK) {
@@ -358,6 +433,7 @@ static enum cvm_status orchestrate(void *state, struct cvm_error *err)
         .incarnation = host->options.incarnation,
         .seed = host->options.seed,
         .loses_messages = host->options.is_alone,
+        .registry = host->options.knows_all ? host->options.state : NULL,
         .schedules = host->options.schedules,
         .scheduled = host->options.scheduled,
     };
@@ -378,45 +454,44 @@ static enum cvm_status orchestrate(void *state, struct cvm_error *err)
 
 /* ---- heartbeat ---- */
 
-static void write_member(const struct cvm_host *host, struct cvm_text *value)
+static void say(const struct cvm_host *host, bool is_draining)
 {
-    struct cvm_json_writer json;
-    cvm_json_init(&json, value, false);
-    cvm_json_object(&json);
-    cvm_json_key_string(&json, "version", host->options.site->version);
-    cvm_json_key_int(&json, "incarnation", host->options.incarnation);
-    cvm_json_key_string(&json, "state", must_stop(host) ? "draining" : "ready");
-    cvm_json_key_int(&json, "in_flight", atomic_load(&host->in_flight));
-    cvm_json_key(&json, "workers");
-    cvm_json_object(&json);
+    struct cvm_registry_process process = {
+        .name = host->options.name,
+        .version = host->options.site->version,
+        .incarnation = host->options.incarnation,
+        .beat_ms = cvm_context_now_ms(host->options.context),
+        .is_draining = is_draining,
+        .in_flight = atomic_load(&host->in_flight),
+    };
     for (size_t p = 0; p < host->options.pool_count; p++) {
-        cvm_json_key_int(&json, host->options.pools[p].queue,
-                         (int64_t)cvm_adjuster_wanted(host->adjuster, p));
+        process.serves[p].queue = host->options.pools[p].queue;
+        process.serves[p].workers = (int64_t)cvm_adjuster_wanted(host->adjuster, p);
     }
-    cvm_json_object_end(&json);
-    cvm_json_object_end(&json);
+    process.serves_count = host->options.pool_count;
+    if (host->options.orchestrates) {
+        process.serves[process.serves_count].queue = CVM_ORCHESTRATION;
+        process.serves[process.serves_count++].workers = 1;
+    }
+    /* Where the state is away nobody sees us, and nothing else happens. */
+    (void)!cvm_registry_say(host->options.state, host->options.context, &process, NULL);
 }
 
+/* Until the last turn has ended. That no more are taken is said at once. */
 static enum cvm_status beat(void *state, struct cvm_error *err)
 {
     struct cvm_host *host = state;
-    struct cvm_text value;
+    bool is_draining = false;
     (void)err;
-    cvm_text_init(&value, CVM_STATE_VALUE_MAX);
-    struct cvm_state_member member = {
-        .group = "agents", .member = host->options.name, .ttl_ms = CVM_HEARTBEAT_LIFE_MS};
-    for (int i = 0; !must_stop(host); i++) {
-        if (i % (CVM_HEARTBEAT_MS / PAUSE_MS) == 0) {
-            cvm_text_clear(&value);
-            write_member(host, &value);
-            member.value = cvm_text_string(&value);
-            /* Where the state is away nobody sees us, and nothing else happens. */
-            (void)!cvm_state_announce(host->options.state, host->options.context, &member, NULL);
+    for (int i = 0; !atomic_load(&host->has_drained); i++) {
+        bool was_draining = is_draining;
+        is_draining = must_stop(host);
+        if (is_draining != was_draining || i % (CVM_HEARTBEAT_MS / PAUSE_MS) == 0) {
+            say(host, is_draining);
         }
         pause_a_little();
     }
-    cvm_text_finish(&value);
-    (void)!cvm_state_leave(host->options.state, host->options.context, &member, NULL);
+    (void)!cvm_registry_leave(host->options.state, host->options.context, host->options.name, NULL);
     return CVM_OK;
 }
 
@@ -565,6 +640,7 @@ enum cvm_status cvm_host_stop(struct cvm_host *host, struct cvm_error *err)
         status = join(host->workers[w].thread, status, err);
     }
     status = join(host->orchestration, status, err);
+    atomic_store(&host->has_drained, true);
     status = join(host->heartbeat, status, err);
     status = join(host->adjustment, status, err);
     cvm_adjuster_destroy(host->adjuster);

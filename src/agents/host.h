@@ -8,16 +8,14 @@
 #define CVM_AGENTS_HOST_H
 
 #include "agents/agent.h"
+#include "messaging/broker.h"
 #include "workflows/schedule.h"
 
-struct cvm_broker;
 struct cvm_state;
 struct cvm_host;
 
-#define CVM_HOST_POOLS_MAX    32
-#define CVM_ORCHESTRATION     "orchestration" /* its queue, for hints that there is news */
-#define CVM_HEARTBEAT_MS      1000
-#define CVM_HEARTBEAT_LIFE_MS 3000 /* silent for longer: suspected */
+#define CVM_HOST_POOLS_MAX 32
+#define CVM_ORCHESTRATION  "orchestration" /* its queue, for hints that there is news */
 
 struct cvm_host_pool {
     const char *queue; /* a kind, or one of its specialists: "treatment.call_center" */
@@ -30,7 +28,8 @@ struct cvm_host_options {
     const struct cvm_agent_site *site;
     const struct cvm_context *context;
     struct cvm_broker *broker;
-    struct cvm_state *state; /* where it says that it is there; NULL = nowhere */
+    struct cvm_state *state; /* where it says that it is there (registry.h); NULL = nowhere */
+    bool knows_all;          /* everybody on the broker says so there, too */
     const char *name;        /* of the process, "host.4711", at most 32 bytes */
     int64_t incarnation;     /* another one each time it starts */
     struct cvm_host_pool pools[CVM_HOST_POOLS_MAX];
@@ -43,6 +42,11 @@ struct cvm_host_options {
     bool is_alone;            /* the broker is this process: what was on its way is gone with it */
     uint64_t seed;
 };
+/* What the broker of a host is opened with: the places in logs of messages are kept in the store,
+ * each with the work that it is behind. Hints are of no use later: who gets their partition goes on
+ * with those to come. */
+struct cvm_broker_offsets cvm_host_offsets(struct cvm_agent_writer *writer);
+
 /* All are borrowed until it is stopped. CVM_E_NOT_FOUND names a queue that no kind serves. When it
  * fails nothing runs. */
 CVM_MUST_CHECK enum cvm_status cvm_host_start(const struct cvm_host_options *options,

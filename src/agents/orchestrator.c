@@ -4,11 +4,13 @@
 #include <string.h>
 
 #include "agents/own_run.h"
+#include "agents/registry.h"
 #include "base/columns.h"
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/trace.h"
 #include "messaging/broker.h"
+#include "storage/audit_chain.h"
 #include "storage/lease.h"
 #include "workflows/flow.h"
 
@@ -18,13 +20,23 @@
 #define CONFIRM_MS        5000
 #define CLOCK_EVERY_MS    5000
 #define PURGE_EVERY_MS    3600000
+#define SEAL_EVERY_MS     60000
 #define ARENA_BYTES_MAX   ((size_t)256 << 20)
+#define SERVED_EVERY_MS   1000
+#define QUEUES_MAX        16
 
 struct partition {
     int64_t epoch;     /* 0 = not ours */
     int64_t renew_ms;  /* by then, steady */
     int64_t expiry_ms; /* from then on we do not know whether it is ours, steady */
     bool is_recovered;
+};
+
+/* A queue that something was sent to. */
+struct served {
+    const char *queue; /* the name of a kind */
+    struct cvm_absence absence;
+    bool is_unserved;
 };
 
 /* Where a command carries out its own run, its workflow is the only one that is looked at. */
@@ -35,7 +47,17 @@ struct cvm_orchestrator {
     struct partition partitions[CVM_FLOW_PARTITIONS];
     int64_t clock_ms; /* when schedules are looked at next, steady */
     int64_t purge_ms; /* and what is over is forgotten */
+    int64_t seal_ms;  /* and the audit log is sealed */
+    struct served served[QUEUES_MAX];
+    size_t served_count;
+    int64_t served_ms; /* when they are looked at next */
 };
+
+static int64_t steady_ms(const struct cvm_orchestrator *orchestrator)
+{
+    const struct cvm_clock *clock = &orchestrator->options.context->clock;
+    return clock->steady_ns(clock->state) / 1000000;
+}
 
 /* ---- what is sent ---- */
 
@@ -131,6 +153,7 @@ enum cvm_status cvm_orchestrator_create(const struct cvm_orchestrator_options *o
         free(orchestrator);
         return status;
     }
+    orchestrator->seal_ms = steady_ms(orchestrator) + SEAL_EVERY_MS;
     *out_orchestrator = orchestrator;
     return CVM_OK;
 }
@@ -171,12 +194,6 @@ void cvm_orchestrator_destroy(struct cvm_orchestrator *orchestrator)
 }
 
 /* ---- leases ---- */
-
-static int64_t steady_ms(const struct cvm_orchestrator *orchestrator)
-{
-    const struct cvm_clock *clock = &orchestrator->options.context->clock;
-    return clock->steady_ns(clock->state) / 1000000;
-}
 
 /* The only writer of the store steals it from who died with it. */
 static enum cvm_status take_lease(const struct cvm_orchestrator *orchestrator,
@@ -361,6 +378,14 @@ static enum cvm_status forget_old(struct cvm_orchestrator *orchestrator, struct 
     return cvm_flow_forget(store, err);
 }
 
+/* Commands seal what they wrote when they end; agents do not end. */
+static enum cvm_status seal_audit(struct cvm_orchestrator *orchestrator, struct cvm_store *store,
+                                  struct cvm_error *err)
+{
+    struct cvm_audit_seal seal;
+    return cvm_audit_seal(store, orchestrator->options.site->audit_key, &seal, err);
+}
+
 static enum cvm_status look_at_clock(struct cvm_orchestrator *orchestrator, struct cvm_error *err)
 {
     struct cvm_agent_writer *writer = orchestrator->options.site->writer;
@@ -378,6 +403,11 @@ static enum cvm_status look_at_clock(struct cvm_orchestrator *orchestrator, stru
         now_ms >= orchestrator->purge_ms) {
         status = in_first(orchestrator, store, forget_old, err);
         orchestrator->purge_ms = now_ms + PURGE_EVERY_MS;
+    }
+    if (status == CVM_OK && orchestrator->partitions[0].epoch != 0 &&
+        now_ms >= orchestrator->seal_ms) {
+        status = in_first(orchestrator, store, seal_audit, err);
+        orchestrator->seal_ms = now_ms + SEAL_EVERY_MS;
     }
     cvm_agent_writer_unlock(writer);
     return status;
@@ -444,6 +474,41 @@ static void publish(struct relay *relay, struct cvm_broker_link *link)
     }
 }
 
+static void note_queue(struct cvm_orchestrator *orchestrator, const char *destination)
+{
+    const struct cvm_agent_kind *kind = cvm_agent_kind_find(destination);
+    for (size_t i = 0; kind != NULL && i < orchestrator->served_count; i++) {
+        kind = orchestrator->served[i].queue == kind->name ? NULL : kind;
+    }
+    if (kind != NULL && orchestrator->served_count < QUEUES_MAX) {
+        orchestrator->served[orchestrator->served_count++] = (struct served){.queue = kind->name};
+    }
+}
+
+/* Work is not lost where nobody serves its queue; a person has to know why it does not go on. */
+static void look_who_serves(struct cvm_orchestrator *orchestrator)
+{
+    const struct cvm_orchestrator_options *options = &orchestrator->options;
+    int64_t now_ms = steady_ms(orchestrator);
+    if (options->registry == NULL || now_ms < orchestrator->served_ms) {
+        return;
+    }
+    orchestrator->served_ms = now_ms + SERVED_EVERY_MS;
+    for (size_t i = 0; i < orchestrator->served_count; i++) {
+        struct served *served = &orchestrator->served[i];
+        bool was_unserved = served->is_unserved;
+        served->is_unserved = cvm_registry_is_unserved(options->registry, options->context,
+                                                       served->queue, &served->absence);
+        if (served->is_unserved && !was_unserved) {
+            CVM_LOG(options->context->log, CVM_LOG_WARN, "nobody_serves",
+                    CVM_TEXT("queue", served->queue));
+        } else if (was_unserved && !served->is_unserved) {
+            CVM_LOG(options->context->log, CVM_LOG_INFO, "served_again",
+                    CVM_TEXT("queue", served->queue));
+        }
+    }
+}
+
 static enum cvm_status mark_sent(const struct cvm_orchestrator *orchestrator,
                                  struct cvm_store *store, struct relay *relay, size_t *out_sent,
                                  struct cvm_error *err)
@@ -492,6 +557,9 @@ static enum cvm_status send_all(struct cvm_orchestrator *orchestrator, int64_t n
         status = cvm_outbox_pending(store, number, now_ms, count_max, take_message, relay, err);
     }
     cvm_agent_writer_unlock(writer);
+    for (size_t i = 0; status == CVM_OK && i < relay->count; i++) {
+        note_queue(orchestrator, relay->destinations[i]);
+    }
     if (status == CVM_OK && relay->count > 0) {
         publish(relay, link);
         store = cvm_agent_writer_lock(writer);
@@ -547,5 +615,6 @@ enum cvm_status cvm_orchestrator_look(struct cvm_orchestrator *orchestrator,
             sent = out_look->sent - before;
         }
     }
+    look_who_serves(orchestrator);
     return status == CVM_OK ? look_at_clock(orchestrator, err) : status;
 }

@@ -15,6 +15,7 @@
 
 struct cvm_orchestrator;
 struct cvm_broker_link;
+struct cvm_state;
 
 struct cvm_orchestrator_options {
     const struct cvm_agent_site *site;
@@ -24,6 +25,9 @@ struct cvm_orchestrator_options {
     int64_t lease_ms; /* 0 = 10 s; kept by looks: call them three times as often */
     uint64_t seed;
     bool loses_messages; /* the broker is this process */
+    /* Where all who take its messages say that they are there (registry.h); NULL = nothing is
+     * known. What goes to a queue that nobody serves waits there, and a log line says so. */
+    struct cvm_state *registry;
     /* What starts by the clock, and the definition of each; borrowed. */
     struct cvm_schedules schedules;
     const struct cvm_definition *const *scheduled;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agents/registry.h"
 #include "messaging/broker.h"
 
 #define REPLY_SIZE (CVM_ENVELOPE_REPLY_MAX + 1)
@@ -12,6 +13,7 @@
 struct cvm_requester {
     const struct cvm_context *context;
     struct cvm_broker_link *link;
+    struct cvm_state *registry; /* NULL = nothing is known */
     struct cvm_random random;
     const char *name;
     char reply_to[REPLY_SIZE];
@@ -50,6 +52,11 @@ void cvm_requester_close(struct cvm_requester *requester)
     }
 }
 
+void cvm_requester_discover(struct cvm_requester *requester, struct cvm_state *registry)
+{
+    requester->registry = registry;
+}
+
 /* An answer to an earlier request, which was not waited for any longer, is thrown away. */
 static enum cvm_status take_answer(struct cvm_requester *requester,
                                    const struct cvm_message_id *asked, int timeout_ms,
@@ -83,10 +90,40 @@ static enum cvm_status send(struct cvm_requester *requester, const char *queue,
     return status == CVM_OK ? cvm_broker_confirm(requester->link, timeout_ms, err) : status;
 }
 
+/* Until somebody answers, the time is over, or it turns out that nobody could. */
+static enum cvm_status wait_for_answer(struct cvm_requester *requester,
+                                       const struct cvm_envelope *question, const char *queue,
+                                       double deadline_s, struct cvm_text *out_answer,
+                                       struct cvm_error *err)
+{
+    struct cvm_absence absence = {0};
+    bool is_there = false;
+    enum cvm_status status = CVM_OK;
+    while (status == CVM_OK && !is_there) {
+        double left_ms = (deadline_s - cvm_context_seconds(requester->context)) * 1000;
+        if (left_ms <= 0) {
+            return CVM_FAIL(err, CVM_E_TIMEOUT, "no '%s' agent answered within %lld ms", queue,
+                            (long long)(question->deadline_ms - question->created_ms));
+        }
+        int wait_ms = left_ms < SLICE_MS ? (int)left_ms + 1 : SLICE_MS;
+        status = take_answer(requester, &question->id, wait_ms, out_answer, &is_there, err);
+        if (status == CVM_OK && !is_there &&
+            cvm_registry_is_unserved(requester->registry, requester->context, queue, &absence)) {
+            status = CVM_FAIL(err, CVM_E_NOT_FOUND, "nobody serves '%s'", queue);
+            return cvm_error_hint(err, status, "`cvm agent %s` starts one who does.", queue);
+        }
+    }
+    return status;
+}
+
 enum cvm_status cvm_requester_ask(struct cvm_requester *requester,
                                   const struct cvm_request *request, struct cvm_text *out_answer,
                                   struct cvm_error *err)
 {
+    bool goes_elsewhere = request->instead != NULL &&
+                          cvm_registry_is_better_served(requester->registry, requester->context,
+                                                        request->instead, request->queue);
+    const char *queue = goes_elsewhere ? request->instead : request->queue;
     int64_t now_ms = cvm_context_now_ms(requester->context);
     double deadline = cvm_context_seconds(requester->context) + (double)request->timeout_ms / 1000;
     struct cvm_envelope envelope = {
@@ -103,18 +140,10 @@ enum cvm_status cvm_requester_ask(struct cvm_requester *requester,
         .payload = {request->payload, strlen(request->payload)},
     };
     struct cvm_sending sending = {.envelope = &envelope};
-    bool is_there = false;
     cvm_text_clear(out_answer);
-    enum cvm_status status =
-        send(requester, request->queue, &sending, (int)request->timeout_ms, err);
-    while (status == CVM_OK && !is_there) {
-        double left_ms = (deadline - cvm_context_seconds(requester->context)) * 1000;
-        if (left_ms <= 0) {
-            return CVM_FAIL(err, CVM_E_TIMEOUT, "no '%s' agent answered within %lld ms",
-                            request->queue, (long long)request->timeout_ms);
-        }
-        int wait_ms = left_ms < SLICE_MS ? (int)left_ms + 1 : SLICE_MS;
-        status = take_answer(requester, &envelope.id, wait_ms, out_answer, &is_there, err);
+    enum cvm_status status = send(requester, queue, &sending, (int)request->timeout_ms, err);
+    if (status == CVM_OK) {
+        status = wait_for_answer(requester, &envelope, queue, deadline, out_answer, err);
     }
     return status == CVM_OK && out_answer->failed
                ? CVM_FAIL(err, CVM_E_LIMIT, "no memory for an answer")

@@ -71,17 +71,19 @@ struct turning {
     struct cvm_turn turn;
     struct cvm_effects effects;
     struct cvm_context context; /* with the message's deadline */
-    const char *workflow_id;    /* NULL: a request of its own */
+    const struct cvm_broker_offset *offset;
+    const char *workflow_id; /* NULL: a request of its own */
     struct cvm_step_key step;
     int64_t started_ms;
     double commit_seconds;
-    bool is_kept;
+    bool is_kept; /* as done or as failed */
 };
 
 static struct cvm_turn_key key_of(const struct turning *turning)
 {
     struct cvm_turn_key key = {
         .consumer = turning->runner->options.kind->name,
+        .offset = turning->offset,
         .is_light = turning->runner->options.site->own_run != NULL,
     };
     memcpy(key.message_id, turning->turn.message->id.bytes, sizeof(key.message_id));
@@ -208,7 +210,7 @@ static enum cvm_status keep(void *state, struct cvm_store *store, struct cvm_err
 }
 
 /* A failure of the work is news for its workflow, too. */
-static enum cvm_status keep_failure(const struct turning *turning, enum cvm_status failure,
+static enum cvm_status keep_failure(struct turning *turning, enum cvm_status failure,
                                     const struct cvm_error *cause, struct cvm_error *err)
 {
     struct cvm_agent_writer *writer = turning->runner->options.site->writer;
@@ -227,6 +229,7 @@ static enum cvm_status keep_failure(const struct turning *turning, enum cvm_stat
         status = cvm_step_failed(store, &turning->step, &row, err);
         if (status == CVM_OK) {
             status = cvm_turn_commit(&transaction, err);
+            turning->is_kept = status == CVM_OK;
         } else {
             cvm_turn_abandon(&transaction);
         }
@@ -235,10 +238,22 @@ static enum cvm_status keep_failure(const struct turning *turning, enum cvm_stat
     return status;
 }
 
+/* Of who dies in its turn this is the last word: what it was at. */
+static void log_beginning(const struct turning *turning)
+{
+    const struct cvm_envelope *message = turning->turn.message;
+    CVM_LOG(turning->context.log, CVM_LOG_DEBUG, "turn_began",
+            CVM_TEXT("agent", turning->runner->options.name),
+            CVM_TEXT("message", cvm_message_type_name(message->type)),
+            CVM_INT("attempt", message->attempt), CVM_TEXT("workflow", turning->workflow_id),
+            CVM_INT("step", turning->step.step_no), CVM_INT("shard", turning->step.shard_no));
+}
+
 static enum cvm_status work(struct turning *turning, struct cvm_error *err)
 {
     struct cvm_runner *runner = turning->runner;
     struct cvm_agent_writer *writer = runner->options.site->writer;
+    log_beginning(turning);
     enum cvm_status status = cvm_context_check(turning->turn.context, err);
     if (status == CVM_OK) {
         status =
@@ -283,6 +298,7 @@ static enum cvm_turn_end end_failed(struct turning *turning, enum cvm_status fai
                                     struct cvm_turn_report *report)
 {
     struct cvm_error err = {0};
+    turning->is_kept = false; /* a part of a transaction that failed after it was not */
     if (turning->turn.payload == NULL) {
         return CVM_TURN_POISON;
     }
@@ -296,6 +312,9 @@ static enum cvm_turn_end end_failed(struct turning *turning, enum cvm_status fai
     enum cvm_status status = keep_failure(turning, failure, &report->err, &err);
     if (status == CVM_E_CONFLICT) {
         return CVM_TURN_STALE; /* its attempt was given up meanwhile */
+    }
+    if (status != CVM_OK) {
+        report->err = err; /* what it failed of will be seen again */
     }
     return status == CVM_OK ? CVM_TURN_FAILED : CVM_TURN_LATER;
 }
@@ -385,12 +404,15 @@ static void log_turn(const struct cvm_runner *runner, const struct cvm_envelope 
 }
 
 struct cvm_turn_report cvm_runner_turn(struct cvm_runner *runner,
-                                       const struct cvm_envelope *message, struct cvm_text *answer)
+                                       const struct cvm_envelope *message,
+                                       const struct cvm_broker_offset *offset,
+                                       struct cvm_text *answer)
 {
     const struct cvm_context *context = runner->options.context;
     struct cvm_turn_report report = {.answer = answer};
     struct turning turning = {
         .runner = runner,
+        .offset = offset,
         .context = *context,
         .started_ms = cvm_context_now_ms(context),
         .turn =
@@ -417,6 +439,7 @@ struct cvm_turn_report cvm_runner_turn(struct cvm_runner *runner,
     cvm_arena_destroy(turning.turn.arena);
     report.seconds = cvm_context_seconds(context) - start;
     report.commit_seconds = turning.commit_seconds;
+    report.offset_is_kept = turning.is_kept && offset != NULL;
     (void)cvm_traceparent_child(message->traceparent, &runner->random, report.traceparent);
     count(runner, message, &report);
     log_turn(runner, message, &report);

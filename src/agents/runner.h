@@ -11,6 +11,7 @@
 
 #include "agents/agent.h"
 #include "base/trace.h"
+#include "storage/broker_offset.h"
 
 struct cvm_runner;
 
@@ -46,12 +47,17 @@ struct cvm_turn_report {
     struct cvm_error err;                   /* the same */
     double seconds;                         /* of the handling */
     double commit_seconds;                  /* of keeping it; 0 = it was not */
+    bool offset_is_kept;                    /* with what was kept */
     char traceparent[CVM_TRACEPARENT_SIZE]; /* of the turn: a span of the message's trace */
     struct cvm_text *answer; /* for who waits: JSON; empty where nothing was answered */
 };
 
-/* `answer` is cleared and filled. Acknowledge only after this has returned. */
+/* `answer` is cleared and filled. `offset` is where the message's log goes on after it, kept in the
+ * transaction of the turn; NULL where the broker knows by itself. A turn that ends without one
+ * leaves it to the caller. Acknowledge only after this has returned. */
 struct cvm_turn_report cvm_runner_turn(struct cvm_runner *runner,
-                                       const struct cvm_envelope *message, struct cvm_text *answer);
+                                       const struct cvm_envelope *message,
+                                       const struct cvm_broker_offset *offset,
+                                       struct cvm_text *answer);
 
 #endif

@@ -27,12 +27,23 @@ static void cancel(int signal_number)
     atomic_store_explicit(&is_cancelled, true, memory_order_relaxed);
 }
 
-static void set_signals(void)
+/* What whoever started us has ignored stays so: nohup, a script that runs us in the background,
+ * `cvm up`. */
+static void cancel_on(int signal_number)
 {
     struct sigaction on_cancel = {.sa_handler = cancel, .sa_flags = (int)SA_RESETHAND};
+    struct sigaction inherited;
+    if (sigaction(signal_number, NULL, &inherited) != 0 || inherited.sa_handler != SIG_IGN) {
+        (void)sigaction(signal_number, &on_cancel, NULL);
+    }
+}
+
+static void set_signals(void)
+{
     struct sigaction on_pipe = {.sa_handler = SIG_IGN};
-    (void)sigaction(SIGINT, &on_cancel, NULL);
-    (void)sigaction(SIGTERM, &on_cancel, NULL);
+    cancel_on(SIGINT);
+    cancel_on(SIGTERM);
+    cancel_on(SIGHUP);
     (void)sigaction(SIGPIPE, &on_pipe, NULL); /* a write then fails, which is an ordinary error */
 }
 

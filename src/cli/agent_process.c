@@ -8,6 +8,7 @@
 #include "agents/part_shelf.h"
 #include "base/hash.h"
 #include "base/threads.h"
+#include "cli/audit_key.h"
 #include "cli/paths.h"
 #include "cli/workflow_definitions.h"
 #include "messaging/broker.h"
@@ -28,13 +29,31 @@ static enum cvm_status name_prefix(struct cvm_store *store, char prefix[40], str
     return status;
 }
 
+static enum cvm_status open_broker(struct cvm_session *session, struct cvm_store *store,
+                                   struct cvm_broker_offsets offsets, char prefix[40],
+                                   struct cvm_broker **out_broker, struct cvm_error *err)
+{
+    enum cvm_status status = name_prefix(store, prefix, err);
+    struct cvm_broker_options options = {
+        .prefix = prefix, .offsets = offsets, .context = session->context};
+    return status == CVM_OK ? cvm_broker_open(session->config.broker_url, &options, out_broker, err)
+                            : status;
+}
+
 enum cvm_status cvm_session_broker(struct cvm_session *session, struct cvm_store *store,
                                    char prefix[40], struct cvm_broker **out_broker,
                                    struct cvm_error *err)
 {
+    return open_broker(session, store, (struct cvm_broker_offsets){NULL}, prefix, out_broker, err);
+}
+
+enum cvm_status cvm_session_state(struct cvm_session *session, struct cvm_store *store,
+                                  struct cvm_state **out_state, struct cvm_error *err)
+{
+    char prefix[40];
+    struct cvm_state_options options = {.prefix = prefix};
     enum cvm_status status = name_prefix(store, prefix, err);
-    struct cvm_broker_options options = {.prefix = prefix, .context = session->context};
-    return status == CVM_OK ? cvm_broker_open(session->config.broker_url, &options, out_broker, err)
+    return status == CVM_OK ? cvm_state_open(session->config.state_url, &options, out_state, err)
                             : status;
 }
 
@@ -131,7 +150,12 @@ static enum cvm_status open_site(struct cvm_agent_process *process,
 {
     struct cvm_session *session = process->session;
     enum cvm_status status = cvm_session_site(session, process->store, &process->site, err);
+    bool has_key = false;
+    if (status == CVM_OK) {
+        status = cvm_audit_key_read(session, &process->audit_key, &has_key, err);
+    }
     process->site.threads = (size_t)options->threads;
+    process->site.audit_key = has_key ? &process->audit_key : NULL;
     if (status == CVM_OK && cvm_session_broker_is_local(session)) {
         process->site.shelf = cvm_part_shelf_create();
         return process->site.shelf != NULL ? CVM_OK
@@ -143,12 +167,16 @@ static enum cvm_status open_site(struct cvm_agent_process *process,
 static enum cvm_status open_services(struct cvm_agent_process *process, struct cvm_error *err)
 {
     struct cvm_session *session = process->session;
-    struct cvm_state_options options = {.prefix = process->prefix};
     enum cvm_status status =
-        cvm_session_broker(session, process->store, process->prefix, &process->broker, err);
-    return status == CVM_OK
-               ? cvm_state_open(session->config.state_url, &options, &process->state, err)
-               : status;
+        open_broker(session, process->store, cvm_host_offsets(process->site.writer),
+                    process->prefix, &process->broker, err);
+    if (status == CVM_OK) {
+        status = cvm_session_state(session, process->store, &process->state, err);
+    }
+    /* What only this process sees says nothing of others on a broker that all share. */
+    bool is_own = strncmp(session->config.state_url, "memory:", 7) == 0;
+    process->registry = is_own && !cvm_session_broker_is_local(session) ? NULL : process->state;
+    return status;
 }
 
 void cvm_process_name(char name[CVM_PROCESS_NAME_SIZE])
@@ -193,6 +221,7 @@ static enum cvm_status start_host(struct cvm_agent_process *process, struct cvm_
     host->context = &process->context;
     host->broker = process->broker;
     host->state = process->state;
+    host->knows_all = process->registry != NULL;
     host->name = process->name;
     host->incarnation = now_ms;
     host->is_alone = cvm_session_broker_is_local(process->session);
@@ -200,15 +229,16 @@ static enum cvm_status start_host(struct cvm_agent_process *process, struct cvm_
     return cvm_host_start(host, &process->host, err);
 }
 
-enum cvm_status cvm_agent_process_open(struct cvm_session *session,
-                                       const struct cvm_agent_process_options *options,
-                                       struct cvm_agent_process *out_process, struct cvm_error *err)
+/* All but the agents themselves. */
+static enum cvm_status prepare(struct cvm_session *session,
+                               const struct cvm_agent_process_options *options,
+                               struct cvm_host_options *host, struct cvm_agent_process *out_process,
+                               struct cvm_error *err)
 {
-    struct cvm_host_options host = {.pool_count = 0};
     *out_process = (struct cvm_agent_process){.session = session, .context = session->context};
     out_process->context.cancelled = NULL;
     cvm_process_name(out_process->name);
-    enum cvm_status status = read_types(session, options, &host, err);
+    enum cvm_status status = read_types(session, options, host, err);
     if (status == CVM_OK) {
         status = cvm_session_store(session, CVM_DB_SHARED, &out_process->store, err);
     }
@@ -218,15 +248,35 @@ enum cvm_status cvm_agent_process_open(struct cvm_session *session,
     if (status == CVM_OK) {
         status = open_services(out_process, err);
     }
-    if (status == CVM_OK && host.orchestrates) {
+    if (status == CVM_OK && host->orchestrates) {
         status = open_schedules(out_process, err);
     }
+    return status;
+}
+
+enum cvm_status cvm_agent_process_open(struct cvm_session *session,
+                                       const struct cvm_agent_process_options *options,
+                                       struct cvm_agent_process *out_process, struct cvm_error *err)
+{
+    struct cvm_host_options host = {.pool_count = 0};
+    enum cvm_status status = prepare(session, options, &host, out_process, err);
     if (status == CVM_OK) {
         status = start_host(out_process, &host, err);
     }
     if (status != CVM_OK) {
         (void)!cvm_agent_process_close(out_process, NULL);
     }
+    return status;
+}
+
+enum cvm_status cvm_agent_process_check(struct cvm_session *session,
+                                        const struct cvm_agent_process_options *options,
+                                        struct cvm_error *err)
+{
+    struct cvm_host_options host = {.pool_count = 0};
+    struct cvm_agent_process process;
+    enum cvm_status status = prepare(session, options, &host, &process, err);
+    (void)!cvm_agent_process_close(&process, NULL);
     return status;
 }
 
@@ -239,6 +289,7 @@ enum cvm_status cvm_agent_process_close(struct cvm_agent_process *process, struc
     cvm_part_shelf_destroy(process->site.shelf);
     cvm_agent_writer_destroy(process->site.writer);
     cvm_store_close(process->store);
+    cvm_signing_key_clear(&process->audit_key);
     *process = (struct cvm_agent_process){0};
     return status;
 }

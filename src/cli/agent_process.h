@@ -20,9 +20,12 @@ struct cvm_agent_process {
     struct cvm_session *session;
     struct cvm_store *store;
     struct cvm_agent_site site;
+    struct cvm_signing_key audit_key;
     struct cvm_context context; /* of the agents: what cancels the command lets them end a turn */
     struct cvm_broker *broker;
     struct cvm_state *state;
+    struct cvm_state *registry; /* the state, where all on the broker say that they are there; else
+                                   NULL: nothing is known of others */
     struct cvm_schedules schedules; /* of cvm.yaml, where it orchestrates */
     const struct cvm_definition *const *scheduled;
     struct cvm_host *host;
@@ -35,6 +38,10 @@ struct cvm_agent_process {
 CVM_MUST_CHECK enum cvm_status
 cvm_agent_process_open(struct cvm_session *session, const struct cvm_agent_process_options *options,
                        struct cvm_agent_process *out_process, struct cvm_error *err);
+/* What would stop it from opening, without a worker: the same errors. Nothing is left open. */
+CVM_MUST_CHECK enum cvm_status
+cvm_agent_process_check(struct cvm_session *session,
+                        const struct cvm_agent_process_options *options, struct cvm_error *err);
 /* Waits for the turns that have begun. */
 CVM_MUST_CHECK enum cvm_status cvm_agent_process_close(struct cvm_agent_process *process,
                                                        struct cvm_error *err);
@@ -51,6 +58,11 @@ CVM_MUST_CHECK enum cvm_status cvm_session_broker(struct cvm_session *session,
                                                   struct cvm_store *store, char prefix[40],
                                                   struct cvm_broker **out_broker,
                                                   struct cvm_error *err);
+/* The shared state of the configuration, with the same prefix. */
+CVM_MUST_CHECK enum cvm_status cvm_session_state(struct cvm_session *session,
+                                                 struct cvm_store *store,
+                                                 struct cvm_state **out_state,
+                                                 struct cvm_error *err);
 bool cvm_session_broker_is_local(const struct cvm_session *session);
 
 #endif

@@ -116,6 +116,7 @@ static enum cvm_status measure_questions(struct measuring *measuring, struct cvm
             cvm_requester_open(process->broker, &process->context, "bench", 1, &requester, err);
     }
     if (status == CVM_OK) {
+        cvm_requester_discover(requester, process->registry);
         status = ask_all(measuring, requester, "treatment", CVM_MESSAGE_TREATMENT_REQUEST, err);
     }
     if (status == CVM_OK) {

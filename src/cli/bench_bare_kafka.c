@@ -3,16 +3,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/context.h"
 #include "cli/bench_broker.h"
 
 #define WAIT_MS   30000
 #define TEXT_SIZE 512
-
-static double seconds(void)
-{
-    return (double)cvm_clock_system.steady_ns(NULL) / 1e9;
-}
 
 struct progress {
     size_t confirmed;
@@ -52,7 +46,7 @@ static rd_kafka_t *open_bare(const struct cvm_bare *bare, rd_kafka_type_t type,
     return kafka;
 }
 
-enum cvm_status cvm_bare_kafka_send(const struct cvm_bare *bare, double *out_seconds,
+enum cvm_status cvm_bare_kafka_send(const struct cvm_bare *bare, struct cvm_taken *out_taken,
                                     struct cvm_error *err)
 {
     static const char *const settings[][2] = {{"enable.idempotence", "true"},
@@ -71,7 +65,7 @@ enum cvm_status cvm_bare_kafka_send(const struct cvm_bare *bare, double *out_sec
     if (rd_kafka_metadata(producer, 0, topic, &warm, WAIT_MS) == RD_KAFKA_RESP_ERR_NO_ERROR) {
         rd_kafka_metadata_destroy(warm);
     }
-    double start = seconds();
+    struct cvm_taken start = cvm_taken_now();
     bool is_good = true;
     for (size_t sent = 0; is_good && sent < bare->count;) {
         if (rd_kafka_produce(topic, RD_KAFKA_PARTITION_UA, RD_KAFKA_MSG_F_COPY,
@@ -83,10 +77,10 @@ enum cvm_status cvm_bare_kafka_send(const struct cvm_bare *bare, double *out_sec
             (void)rd_kafka_poll(producer, 10);
         }
     }
-    while (is_good && progress.confirmed < bare->count && seconds() - start < 300) {
+    while (is_good && progress.confirmed < bare->count && cvm_taken_since(start).seconds < 300) {
         (void)rd_kafka_poll(producer, 100);
     }
-    *out_seconds = seconds() - start;
+    *out_taken = cvm_taken_since(start);
     rd_kafka_topic_destroy(topic);
     rd_kafka_destroy(producer);
     return is_good && progress.failed == 0 && progress.confirmed == bare->count
@@ -94,7 +88,7 @@ enum cvm_status cvm_bare_kafka_send(const struct cvm_bare *bare, double *out_sec
                : CVM_FAIL(err, CVM_E_UNAVAILABLE, "bare kafka: producing failed");
 }
 
-enum cvm_status cvm_bare_kafka_receive(const struct cvm_bare *bare, double *out_seconds,
+enum cvm_status cvm_bare_kafka_receive(const struct cvm_bare *bare, struct cvm_taken *out_taken,
                                        struct cvm_error *err)
 {
     static const char *const settings[][2] = {{"group.id", "bare"},
@@ -113,14 +107,15 @@ enum cvm_status cvm_bare_kafka_receive(const struct cvm_bare *bare, double *out_
     (void)rd_kafka_topic_partition_list_add(list, bare->queue, RD_KAFKA_PARTITION_UA);
     (void)rd_kafka_subscribe(consumer, list);
     rd_kafka_topic_partition_list_destroy(list);
-    double start = 0; /* from the first one on: joining the group is no work */
+    struct cvm_taken start =
+        cvm_taken_now(); /* from the first one on: joining the group is no work */
     size_t received = 0;
     bool is_good = true;
     while (is_good && received < bare->count) {
         rd_kafka_message_t *message = rd_kafka_consumer_poll(consumer, WAIT_MS);
         is_good = message != NULL;
         if (is_good && message->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
-            start = received == 0 ? seconds() : start;
+            start = received == 0 ? cvm_taken_now() : start;
             (void)rd_kafka_offset_store(message->rkt, message->partition, message->offset);
             received++;
         }
@@ -128,7 +123,7 @@ enum cvm_status cvm_bare_kafka_receive(const struct cvm_bare *bare, double *out_
             rd_kafka_message_destroy(message);
         }
     }
-    *out_seconds = seconds() - start;
+    *out_taken = cvm_taken_since(start);
     (void)rd_kafka_consumer_close(consumer);
     rd_kafka_destroy(consumer);
     return is_good ? CVM_OK : CVM_FAIL(err, CVM_E_UNAVAILABLE, "bare kafka: nothing to consume");

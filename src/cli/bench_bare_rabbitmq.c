@@ -4,17 +4,11 @@
 #include <amqp_tcp_socket.h>
 #include <sys/time.h>
 
-#include "base/context.h"
 #include "cli/bench_broker.h"
 #include "messaging/broker_url.h"
 
 #define PORT       5672
 #define PERSISTENT 2
-
-static double seconds(void)
-{
-    return (double)cvm_clock_system.steady_ns(NULL) / 1e9;
-}
 
 static enum cvm_status fail(const char *what, struct cvm_error *err)
 {
@@ -90,7 +84,7 @@ static bool send_all(amqp_connection_state_t connection, const struct cvm_bare *
     return is_good;
 }
 
-enum cvm_status cvm_bare_rabbitmq_send(const struct cvm_bare *bare, double *out_seconds,
+enum cvm_status cvm_bare_rabbitmq_send(const struct cvm_bare *bare, struct cvm_taken *out_taken,
                                        struct cvm_error *err)
 {
     amqp_connection_state_t connection = amqp_new_connection();
@@ -99,9 +93,9 @@ enum cvm_status cvm_bare_rabbitmq_send(const struct cvm_bare *bare, double *out_
         status = fail("asking for confirms", err);
     }
     if (status == CVM_OK) {
-        double start = seconds();
+        struct cvm_taken start = cvm_taken_now();
         status = send_all(connection, bare) ? CVM_OK : fail("publishing", err);
-        *out_seconds = seconds() - start;
+        *out_taken = cvm_taken_since(start);
     }
     (void)amqp_destroy_connection(connection);
     return status;
@@ -123,12 +117,12 @@ static bool receive_all(amqp_connection_state_t connection, const struct cvm_bar
     return true;
 }
 
-enum cvm_status cvm_bare_rabbitmq_receive(const struct cvm_bare *bare, double *out_seconds,
+enum cvm_status cvm_bare_rabbitmq_receive(const struct cvm_bare *bare, struct cvm_taken *out_taken,
                                           struct cvm_error *err)
 {
     amqp_connection_state_t connection = amqp_new_connection();
     enum cvm_status status = open_bare(bare, connection, err);
-    double start = seconds();
+    struct cvm_taken start = cvm_taken_now();
     if (status == CVM_OK &&
         (amqp_basic_qos(connection, 1, 0, CVM_BENCH_PREFETCH, 0) == NULL ||
          amqp_basic_consume(connection, 1, amqp_cstring_bytes(bare->queue), amqp_empty_bytes, 0, 0,
@@ -137,7 +131,7 @@ enum cvm_status cvm_bare_rabbitmq_receive(const struct cvm_bare *bare, double *o
     }
     if (status == CVM_OK) {
         status = receive_all(connection, bare) ? CVM_OK : fail("receiving", err);
-        *out_seconds = seconds() - start;
+        *out_taken = cvm_taken_since(start);
     }
     (void)amqp_connection_close(connection, AMQP_REPLY_SUCCESS); /* with the last acknowledgement */
     (void)amqp_destroy_connection(connection);

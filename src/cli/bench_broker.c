@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/arena.h"
@@ -53,6 +54,23 @@ static void add_result(struct load *load, const char *what, const char *name, do
 static double seconds(const struct load *load)
 {
     return cvm_context_seconds(&load->bench->session->context);
+}
+
+struct cvm_taken cvm_taken_now(void)
+{
+    struct timespec used;
+    (void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+    return (struct cvm_taken){
+        .seconds = (double)cvm_clock_system.steady_ns(NULL) / 1e9,
+        .processor_seconds = (double)used.tv_sec + (double)used.tv_nsec / 1e9,
+    };
+}
+
+struct cvm_taken cvm_taken_since(struct cvm_taken start)
+{
+    struct cvm_taken now = cvm_taken_now();
+    return (struct cvm_taken){now.seconds - start.seconds,
+                              now.processor_seconds - start.processor_seconds};
 }
 
 static size_t repeats_of(const struct load *load)
@@ -108,7 +126,7 @@ static enum cvm_status send_batch(struct cvm_broker_link *link, struct cvm_sendi
 
 /* `window` at once: a confirm waits for all of them. The seconds are without connecting. */
 static enum cvm_status send_work(struct load *load, size_t number, size_t window,
-                                 double *out_seconds, struct cvm_error *err)
+                                 struct cvm_taken *out_taken, struct cvm_error *err)
 {
     struct cvm_random random;
     struct cvm_broker_link *link = NULL;
@@ -122,13 +140,13 @@ static enum cvm_status send_work(struct load *load, size_t number, size_t window
         envelopes[i] = make_envelope(&random);
         sendings[i].envelope = &envelopes[i];
     }
-    double start = seconds(load);
+    struct cvm_taken start = cvm_taken_now();
     for (size_t sent = 0; status == CVM_OK && sent < load->count;) {
         size_t batch = load->count - sent < window ? load->count - sent : window;
         status = send_batch(link, sendings, batch, err);
         sent += batch;
     }
-    *out_seconds = seconds(load) - start;
+    *out_taken = cvm_taken_since(start);
     cvm_broker_link_close(link);
     free(envelopes);
     free(sendings);
@@ -136,11 +154,12 @@ static enum cvm_status send_work(struct load *load, size_t number, size_t window
 }
 
 /* Until all threads together have all; the seconds are from the first one on. */
-static enum cvm_status receive_work(struct load *load, double *out_seconds, struct cvm_error *err)
+static enum cvm_status receive_work(struct load *load, struct cvm_taken *out_taken,
+                                    struct cvm_error *err)
 {
     struct cvm_broker_link *link = NULL;
     struct cvm_delivery deliveries[BATCH];
-    double start = 0;
+    struct cvm_taken start = {0};
     enum cvm_status status = cvm_broker_link_open(load->broker, &link, err);
     if (status == CVM_OK) {
         status = cvm_broker_subscribe(link, "work", err);
@@ -149,7 +168,7 @@ static enum cvm_status receive_work(struct load *load, double *out_seconds, stru
            !atomic_load(&load->has_ended)) {
         size_t count = 0;
         status = cvm_broker_receive(link, deliveries, BATCH, 100, &count, err);
-        start = start == 0 && count > 0 ? seconds(load) : start;
+        start = start.seconds == 0 && count > 0 ? cvm_taken_now() : start;
         for (size_t i = 0; status == CVM_OK && i < count; i++) {
             status = cvm_broker_ack(link, deliveries[i].tag, err);
         }
@@ -157,7 +176,7 @@ static enum cvm_status receive_work(struct load *load, double *out_seconds, stru
             (void)atomic_fetch_sub_explicit(&load->left, (long long)count, memory_order_relaxed);
         }
     }
-    *out_seconds = seconds(load) - start;
+    *out_taken = cvm_taken_since(start);
     cvm_broker_link_close(link);
     return status;
 }
@@ -165,7 +184,7 @@ static enum cvm_status receive_work(struct load *load, double *out_seconds, stru
 static enum cvm_status do_traffic(void *state, size_t item, size_t worker, struct cvm_error *err)
 {
     struct load *load = state;
-    double taken = 0;
+    struct cvm_taken taken;
     (void)worker;
     enum cvm_status status = item < load->threads ? send_work(load, item, BATCH, &taken, err)
                                                   : receive_work(load, &taken, err);
@@ -368,44 +387,56 @@ static const struct peer {
 };
 
 struct pair {
-    double ours[REPEATS_MAX];
-    double bare[REPEATS_MAX];
+    struct cvm_taken ours[REPEATS_MAX];
+    struct cvm_taken bare[REPEATS_MAX];
 };
 
 static enum cvm_status one_round(struct load *load, const struct peer *peer,
                                  const struct cvm_bare *bare, struct pair pairs[2], size_t round,
                                  struct cvm_error *err)
 {
-    double taken = 0;
-    enum cvm_status status = send_work(load, round, peer->window, &taken, err);
-    pairs[0].ours[round] = taken;
+    enum cvm_status status = send_work(load, round, peer->window, &pairs[0].ours[round], err);
     if (status == CVM_OK) {
-        status = peer->send(bare, &taken, err);
-        pairs[0].bare[round] = taken;
+        status = peer->send(bare, &pairs[0].bare[round], err);
     }
     load->left = (long long)load->count;
     if (status == CVM_OK) {
-        status = receive_work(load, &taken, err);
-        pairs[1].ours[round] = taken;
+        status = receive_work(load, &pairs[1].ours[round], err);
     }
     if (status == CVM_OK) {
-        status = peer->receive(bare, &taken, err);
-        pairs[1].bare[round] = taken;
+        status = peer->receive(bare, &pairs[1].bare[round], err);
     }
     return status;
 }
 
+/* Medians of both times. */
+static struct cvm_taken middle_of(const struct load *load, const struct cvm_taken *taken)
+{
+    double seconds[REPEATS_MAX];
+    double processor_seconds[REPEATS_MAX];
+    for (size_t i = 0; i < repeats_of(load); i++) {
+        seconds[i] = taken[i].seconds;
+        processor_seconds[i] = taken[i].processor_seconds;
+    }
+    return (struct cvm_taken){
+        cvm_bench_spread_of(seconds, repeats_of(load)).median,
+        cvm_bench_spread_of(processor_seconds, repeats_of(load)).median,
+    };
+}
+
 static void add_pair(struct load *load, const struct peer *peer, const char *what,
-                     struct pair *pair)
+                     const struct pair *pair)
 {
     char name[32];
     double count = (double)peer->count;
-    double ours = count / cvm_bench_spread_of(pair->ours, repeats_of(load)).median;
-    double bare = count / cvm_bench_spread_of(pair->bare, repeats_of(load)).median;
+    struct cvm_taken ours = middle_of(load, pair->ours);
+    struct cvm_taken bare = middle_of(load, pair->bare);
     (void)snprintf(name, sizeof(name), "%s_%s", peer->name, what);
-    add_result(load, name, "rate", ours, "1/s");
-    add_result(load, name, "bare_rate", bare, "1/s");
-    add_result(load, name, "to_bare", ours / bare, "ratio");
+    add_result(load, name, "rate", count / ours.seconds, "1/s");
+    add_result(load, name, "bare_rate", count / bare.seconds, "1/s");
+    add_result(load, name, "to_bare", bare.seconds / ours.seconds, "ratio");
+    add_result(load, name, "cpu", ours.processor_seconds / count * 1e6, "us");
+    add_result(load, name, "bare_cpu", bare.processor_seconds / count * 1e6, "us");
 }
 
 static enum cvm_status bench_peer(struct load *load, const struct peer *peer, struct cvm_error *err)

@@ -138,7 +138,7 @@ const struct cvm_command cvm_command_agent = {
         "  journey        reads a customer's journey\n"
         "  treatment      values every permitted treatment; treatment.NAME for specialists\n"
         "  allocation     decides who gets what\n"
-        "  evaluation     says what became of a run\n"
+        "  evaluation     says what became of what was decided\n"
         "  orchestration  moves workflows on\n"
         "  all            every one of them\n\n"
         "  cvm agent treatment --workers 8\n"

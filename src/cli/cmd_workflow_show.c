@@ -6,6 +6,7 @@
 #include "base/date.h"
 #include "cli/commands.h"
 #include "cli/document.h"
+#include "cli/evaluation_text.h"
 #include "storage/step_store.h"
 #include "storage/workflow_store.h"
 
@@ -23,21 +24,6 @@ static int64_t took_ms(const struct cvm_step *step)
 {
     int64_t from_ms = step->started_ms != 0 ? step->started_ms : step->queued_ms;
     return from_ms != 0 && step->finished_ms >= from_ms ? step->finished_ms - from_ms : -1;
-}
-
-/* "250 ms", "3.2 s", "12 min"; "-" for none. */
-static const char *format_span(int64_t ms, char text[32])
-{
-    if (ms < 0) {
-        (void)snprintf(text, 32, "-");
-    } else if (ms < 1000) {
-        (void)snprintf(text, 32, "%" PRId64 " ms", ms);
-    } else if (ms < 120000) {
-        (void)snprintf(text, 32, "%.1f s", (double)ms / 1000);
-    } else {
-        (void)snprintf(text, 32, "%.1f min", (double)ms / 60000);
-    }
-    return text;
 }
 
 static const char *format_moment(int64_t ms, char text[CVM_MOMENT_TEXT_SIZE])
@@ -162,14 +148,14 @@ static void print_head(struct show_job *job)
     const struct cvm_workflow *w = &job->workflow;
     FILE *out = job->session->out;
     char moment[CVM_MOMENT_TEXT_SIZE];
-    char span[32];
+    char span[CVM_NUMBER_TEXT_SIZE];
     int64_t end_ms =
         w->finished_ms != 0 ? w->finished_ms : cvm_context_now_ms(&job->session->context);
     fprintf(out, "%s, %s", w->workflow_id, cvm_workflow_state_name(w->state));
     fprintf(out, w->error == NULL ? "\n" : ": %s\n", w->error == NULL ? "" : w->error);
     fprintf(out, "accepted %s by %s, %s %s", cvm_moment_format(w->created_ms, moment), w->who,
             w->finished_ms != 0 ? "ended after" : "open for",
-            format_span(end_ms - w->created_ms, span));
+            cvm_span(end_ms - w->created_ms, span));
     if (w->deadline_ms != 0 && w->finished_ms == 0) {
         fprintf(out, ", deadline %s", cvm_moment_format(w->deadline_ms, moment));
     }
@@ -229,7 +215,7 @@ static void print_group(struct show_job *job, const struct group *group)
 {
     char states[96];
     char moment[CVM_MOMENT_TEXT_SIZE];
-    char span[32];
+    char span[CVM_NUMBER_TEXT_SIZE];
     bool is_at_work = group->in_state[CVM_STEP_RUNNING] > 0 || group->in_state[CVM_STEP_RETRY] > 0;
     describe_states(group, states);
     cvm_table_add(&job->table, group->name);
@@ -238,11 +224,11 @@ static void print_group(struct show_job *job, const struct group *group)
     cvm_table_add_format(&job->table, "%" PRId64, group->epoch);
     cvm_table_add(&job->table, format_moment(group->queued_ms, moment));
     cvm_table_add(&job->table,
-                  format_span(is_at_work || group->finished_ms == 0 || group->queued_ms == 0
-                                  ? -1
-                                  : group->finished_ms - group->queued_ms,
-                              span));
-    cvm_table_add(&job->table, format_span(group->longest_ms, span));
+                  cvm_span(is_at_work || group->finished_ms == 0 || group->queued_ms == 0
+                               ? -1
+                               : group->finished_ms - group->queued_ms,
+                           span));
+    cvm_table_add(&job->table, cvm_span(group->longest_ms, span));
     cvm_table_add_format(&job->table, "%" PRId64, group->customers);
 }
 
@@ -291,6 +277,14 @@ static enum cvm_status show_text(struct show_job *job, struct cvm_store *store,
         fputs("No agent has looked at it yet.\n", job->session->out);
     } else {
         print_steps(job);
+    }
+    for (size_t i = 0; i < job->steps.count; i++) {
+        const char *output = job->steps.items[i].output;
+        enum cvm_status status =
+            output == NULL ? CVM_OK : cvm_evaluation_print(job->session, output, err);
+        if (status != CVM_OK) {
+            return status;
+        }
     }
     return cvm_step_failure_list(store, job->workflow.workflow_id, print_failure, job, err);
 }

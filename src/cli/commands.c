@@ -15,6 +15,7 @@ const struct cvm_command *const cvm_commands[] = {
     &cvm_command_report,
     &cvm_command_decide,
     &cvm_command_agent,
+    &cvm_command_agent_list,
     &cvm_command_event_push,
     &cvm_command_up,
     &cvm_command_allocate,

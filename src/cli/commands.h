@@ -39,6 +39,7 @@ extern const struct cvm_command cvm_command_stop_add;
 extern const struct cvm_command cvm_command_stop_lift;
 extern const struct cvm_command cvm_command_decide;
 extern const struct cvm_command cvm_command_agent;
+extern const struct cvm_command cvm_command_agent_list;
 extern const struct cvm_command cvm_command_up;
 extern const struct cvm_command cvm_command_event_push;
 extern const struct cvm_command cvm_command_allocate;

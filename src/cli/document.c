@@ -1,6 +1,8 @@
 #include "cli/document.h"
 
+#include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/date.h"
@@ -128,4 +130,18 @@ void cvm_lines_print(FILE *out, const char *label, const struct cvm_text *lines)
         fprintf(out, "%s%.*s\n", label, (int)length, line);
         line += length + (line[length] == '\n' ? 1 : 0);
     }
+}
+
+const char *cvm_span(int64_t ms, char text[CVM_NUMBER_TEXT_SIZE])
+{
+    if (ms < 0) {
+        (void)snprintf(text, CVM_NUMBER_TEXT_SIZE, "-");
+    } else if (ms < 1000) {
+        (void)snprintf(text, CVM_NUMBER_TEXT_SIZE, "%" PRId64 " ms", ms);
+    } else if (ms < 120000) {
+        (void)snprintf(text, CVM_NUMBER_TEXT_SIZE, "%.1f s", (double)ms / 1000);
+    } else {
+        (void)snprintf(text, CVM_NUMBER_TEXT_SIZE, "%.1f min", (double)ms / 60000);
+    }
+    return text;
 }

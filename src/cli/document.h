@@ -42,5 +42,7 @@ void cvm_lines_print(FILE *out, const char *label, const struct cvm_text *lines)
 #define CVM_NUMBER_TEXT_SIZE 48
 const char *cvm_grouped(int64_t value, char text[CVM_NUMBER_TEXT_SIZE]);
 const char *cvm_money(double amount, char text[CVM_NUMBER_TEXT_SIZE]);
+/* "250 ms", "3.2 s", "12 min"; "-" for less than none. */
+const char *cvm_span(int64_t ms, char text[CVM_NUMBER_TEXT_SIZE]);
 
 #endif

@@ -208,7 +208,7 @@ enum cvm_status cvm_run_take_up(struct cvm_run_job *job, struct cvm_error *err)
     if (status == CVM_OK) {
         status = cvm_run_take_over(job->writer, job->result->run_id, &job->epoch, err);
     }
-    if (status == CVM_OK) { /* else what the dead one held would count against this one */
+    if (status == CVM_OK) { /* else this run would find its own capacity taken */
         status = cvm_ledger_release(job->writer, job->result->run_id, err);
     }
     if (status == CVM_OK) {

@@ -76,7 +76,8 @@ CVM_MUST_CHECK enum cvm_status cvm_run_take(struct cvm_run_job *job, struct cvm_
                                             struct cvm_error *err);
 
 /* Before deciding: whoever was deciding for this run before has lost it (a dead process, or one
- * that only seems so), and what it stored and held is gone. CVM_E_CONFLICT when another took it up since. */
+ * that only seems so), and what it stored and held is gone. CVM_E_CONFLICT when another took it up
+ * since. */
 CVM_MUST_CHECK enum cvm_status cvm_run_take_up(struct cvm_run_job *job, struct cvm_error *err);
 
 /* Allocation over everybody, the plan, its publication. `in_transaction` is called inside the

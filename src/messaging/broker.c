@@ -392,7 +392,7 @@ enum cvm_status cvm_broker_confirm(struct cvm_broker_link *link, int timeout_ms,
 bool cvm_broker_read(struct cvm_broker_link *link, const char *queue, struct cvm_slice bytes,
                      struct cvm_envelope *out_envelope)
 {
-    struct cvm_error err = {.message = ""};
+    struct cvm_error err; /* a kilobyte, for each message: it is not cleared first */
     struct cvm_broker *broker = link->broker;
     if (cvm_envelope_decode(bytes.data, bytes.length, out_envelope, &err) == CVM_OK) {
         return true;

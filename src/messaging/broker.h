@@ -31,8 +31,11 @@ struct cvm_broker_link;
 
 /* Where a consumer of Kafka goes on: offsets are the caller's, kept in the store in the transaction
  * of the work. Called on the thread of the link that receives. */
+#define CVM_BROKER_OFFSET_END (-1) /* what comes from now on: for who needs nothing of before */
 struct cvm_broker_offsets {
-    /* The first offset of the partition whose work is not done; CVM_E_NOT_FOUND: none is. */
+    /* The first offset of the partition whose work is not done; CVM_E_NOT_FOUND: nothing was done,
+     * so it begins with the oldest that is there.
+     * CVM_E_UNAVAILABLE: nothing is received from it until the store answers. */
     enum cvm_status (*load)(void *state, const char *queue, int32_t partition, int64_t *out_offset,
                             struct cvm_error *err);
     void *state;
@@ -133,7 +136,8 @@ struct cvm_delivery {
     uint32_t attempt; /* from 1; Kafka does not count */
     int32_t partition;
     int64_t offset; /* with CVM_BROKER_OFFSETS: store offset + 1 with the work. Deliveries of one
-                       partition are to be finished in their order. */
+                       partition are to be finished in their order. One that is not is kept, not
+                       acknowledged: nothing behind it may be finished before. */
     const char *queue;
     void *held; /* the broker's own */
 };

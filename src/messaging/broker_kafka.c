@@ -36,6 +36,7 @@ static void kafka_link_close(struct cvm_broker_link *base)
         kafka_subscription_close(link->subscriptions[i]);
     }
     kafka_leave_batches(link);
+    cvm_buffer_finish(&link->bytes);
     (void)close(link->event_fd);
     free(link);
 }
@@ -80,6 +81,7 @@ static struct cvm_delivery deliver(struct kafka_item *item)
     const struct kafka_subscription *subscription = item->subscription;
     struct cvm_slice raw = {item->message->payload, item->message->len};
     item->is_held = true;
+    item->subscription->held_count++;
     return (struct cvm_delivery){
         .envelope = item->is_readable ? &item->envelope : NULL,
         .raw =

@@ -13,6 +13,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
+#include "base/columns.h"
 #include "messaging/broker_backend.h"
 #include "messaging/broker_url.h"
 
@@ -77,6 +78,7 @@ struct kafka_partition {
     int32_t number;
     struct kafka_item *first; /* in the order of offsets: what comes before is done */
     struct kafka_item *last;
+    struct kafka_item *done; /* the last of those; Kafka is not told of it yet */
 };
 
 struct kafka_subscription {
@@ -86,18 +88,24 @@ struct kafka_subscription {
     char topic[CVM_BROKER_FULL_NAME_SIZE];
     rd_kafka_t *consumer;
     rd_kafka_queue_t *events;
-    struct kafka_partition *partitions; /* assigned */
-    struct kafka_item *ready_first;     /* not handed out yet */
+    struct kafka_partition *partitions;       /* assigned */
+    rd_kafka_topic_partition_list_t *waiting; /* assigned, and nobody says yet where to go on */
+    struct kafka_item *ready_first;           /* not handed out yet */
     struct kafka_item *ready_last;
     size_t ready_count;
-    struct cvm_error failed; /* CVM_OK = not */
+    size_t held_count;        /* by the caller */
+    struct kafka_item *spare; /* for messages to come */
+    struct cvm_error failed;  /* CVM_OK = not */
     bool is_down;
 };
 
 struct kafka_link {
     struct cvm_broker_link base;
+    struct cvm_buffer bytes; /* of one message, until the library has copied them */
     struct kafka_batch *batches;
     struct kafka_ticket *ended; /* reported; the link has not looked yet */
+    size_t ended_count;
+    size_t wanted; /* the link waits until so many are; 0 = it does not wait */
     size_t pending;
     int event_fd; /* something came for one of several consumers */
     struct kafka_subscription *subscriptions[SUBSCRIPTIONS_MAX];

@@ -30,8 +30,47 @@ static bool keeps_offsets(const struct kafka_subscription *subscription)
 
 static void free_item(struct kafka_item *item)
 {
+    struct kafka_subscription *subscription = item->subscription;
     rd_kafka_message_destroy(item->message);
-    free(item);
+    item->next = subscription->spare;
+    subscription->spare = item;
+}
+
+/* All but its envelope is set; NULL when out of memory. */
+static struct kafka_item *new_item(struct kafka_subscription *subscription,
+                                   struct kafka_partition *partition, rd_kafka_message_t *message)
+{
+    struct kafka_item *item = subscription->spare;
+    if (item != NULL) {
+        subscription->spare = item->next;
+    } else {
+        item = calloc(1, sizeof(*item));
+    }
+    if (item != NULL) {
+        item->next = NULL;
+        item->subscription = subscription;
+        item->partition = partition;
+        item->message = message;
+        item->offset = message->offset;
+        item->is_held = item->is_done = false;
+    }
+    return item;
+}
+
+/* Where Kafka is the one to know: after the last acknowledgement of what the caller holds, and with
+ * each call that receives. */
+static void tell_done(struct kafka_subscription *subscription)
+{
+    for (struct kafka_partition *partition = subscription->partitions; partition != NULL;
+         partition = partition->next) {
+        struct kafka_item *done = partition->done;
+        if (done != NULL) {
+            const rd_kafka_message_t *message = done->message;
+            (void)rd_kafka_offset_store(message->rkt, message->partition, message->offset);
+            free_item(done);
+            partition->done = NULL;
+        }
+    }
 }
 
 static void append_ready(struct kafka_subscription *subscription, struct kafka_item *item)
@@ -59,6 +98,7 @@ static struct kafka_partition *find_partition(const struct kafka_subscription *s
 /* Everything that waits; what the caller holds stays, and belongs to no partition any more. */
 static void drop_partitions(struct kafka_subscription *subscription)
 {
+    tell_done(subscription);
     while (subscription->partitions != NULL) {
         struct kafka_partition *partition = subscription->partitions;
         subscription->partitions = partition->next;
@@ -79,20 +119,17 @@ static void drop_partitions(struct kafka_subscription *subscription)
 /* What is done from the front on; the offset behind it is where a successor would go on. */
 static void advance(struct kafka_subscription *subscription, struct kafka_partition *partition)
 {
-    struct kafka_item *last = NULL;
     while (partition->first != NULL && partition->first->is_done) {
         struct kafka_item *item = partition->first;
         partition->first = item->next;
-        if (last != NULL) {
-            free_item(last);
+        if (partition->done != NULL) {
+            free_item(partition->done);
         }
-        last = item;
+        partition->done = item;
     }
-    if (last != NULL) {
-        if (!keeps_offsets(subscription)) {
-            (void)rd_kafka_offset_store(last->message->rkt, last->message->partition, last->offset);
-        }
-        free_item(last);
+    if (keeps_offsets(subscription) && partition->done != NULL) {
+        free_item(partition->done);
+        partition->done = NULL;
     }
 }
 
@@ -109,6 +146,9 @@ static enum cvm_status find_offset(struct kafka_subscription *subscription,
     if (status == CVM_E_NOT_FOUND) {
         *out_offset = RD_KAFKA_OFFSET_BEGINNING;
         return CVM_OK;
+    }
+    if (status == CVM_OK && *out_offset == CVM_BROKER_OFFSET_END) {
+        *out_offset = RD_KAFKA_OFFSET_END;
     }
     return status;
 }
@@ -127,13 +167,23 @@ static enum cvm_status add_partition(struct kafka_subscription *subscription,
                                        : CVM_OK;
 }
 
-/* Without an offset nothing is consumed: better than from a wrong one. */
+static void forget_waiting(struct kafka_subscription *subscription)
+{
+    if (subscription->waiting != NULL) {
+        rd_kafka_topic_partition_list_destroy(subscription->waiting);
+        subscription->waiting = NULL;
+    }
+}
+
+/* Without an offset nothing is consumed: better than from a wrong one. It is asked for again with
+ * the next call. */
 static void take_assignment(struct kafka_subscription *subscription,
                             rd_kafka_topic_partition_list_t *given)
 {
     struct cvm_error err = {.message = ""};
     enum cvm_status status = CVM_OK;
     drop_partitions(subscription);
+    forget_waiting(subscription);
     for (int i = 0; status == CVM_OK && i < given->cnt; i++) {
         status = add_partition(subscription, &given->elems[i], &err);
     }
@@ -143,6 +193,7 @@ static void take_assignment(struct kafka_subscription *subscription,
     } else {
         drop_partitions(subscription);
         (void)rd_kafka_assign(subscription->consumer, NULL);
+        subscription->waiting = rd_kafka_topic_partition_list_copy(given);
         subscription->failed = err;
     }
 }
@@ -155,7 +206,18 @@ static void rebalance(rd_kafka_t *consumer, rd_kafka_resp_err_t code,
         take_assignment(subscription, partitions);
     } else {
         drop_partitions(subscription);
+        forget_waiting(subscription);
         (void)rd_kafka_assign(consumer, NULL);
+    }
+}
+
+static void ask_again(struct kafka_subscription *subscription)
+{
+    rd_kafka_topic_partition_list_t *given = subscription->waiting;
+    if (given != NULL) {
+        subscription->waiting = NULL;
+        take_assignment(subscription, given);
+        rd_kafka_topic_partition_list_destroy(given);
     }
 }
 
@@ -182,12 +244,13 @@ static enum cvm_status set_consumer(const struct kafka_subscription *subscriptio
         /* Of an offset that is not kept any more: never skip without a word. */
         {"auto.offset.reset", keeps_offsets(subscription) ? "error" : "earliest"},
         {"partition.assignment.strategy", "range"},
-        {"session.timeout.ms", "15000"},
-        {"heartbeat.interval.ms", "3000"},
+        /* What a consumer that was killed held comes again after so long: the least that a server
+         * allows unless told otherwise. The library's own thread beats, also beside a long turn. */
+        {"session.timeout.ms", "6000"},
+        {"heartbeat.interval.ms", "1500"},
         /* Once it has so much, librdkafka before 2.2 asks for no more for a second: 16 MiB are some
          * 50,000 messages, and a message is a shard's work. */
         {"queued.max.messages.kbytes", "16384"},
-
         {"fetch.wait.max.ms", "100"},
     };
     enum cvm_status status = CVM_OK;
@@ -292,12 +355,18 @@ static void close_consumer(struct kafka_subscription *subscription)
 void kafka_subscription_close(struct kafka_subscription *subscription)
 {
     drop_partitions(subscription);
+    forget_waiting(subscription);
     if (subscription->consumer != NULL) {
         rd_kafka_queue_destroy(subscription->events);
         close_consumer(subscription);
         if (cvm_broker_is_reply(subscription->queue)) {
             kafka_delete_topic(broker_of(subscription), subscription->queue);
         }
+    }
+    while (subscription->spare != NULL) {
+        struct kafka_item *item = subscription->spare;
+        subscription->spare = item->next;
+        free(item);
     }
     free(subscription);
 }
@@ -320,36 +389,54 @@ static void take_failure(struct kafka_subscription *subscription, const rd_kafka
     }
 }
 
-/* False: it has been put aside, or must come again. */
-static bool read_item(struct kafka_subscription *subscription, struct kafka_item *item)
+static void put_aside(struct kafka_subscription *subscription, struct kafka_item *item)
 {
-    struct cvm_slice bytes = {item->message->payload, item->message->len};
     struct cvm_error err = {.message = ""};
-    item->is_readable =
-        cvm_broker_read(&subscription->link->base, subscription->queue, bytes, &item->envelope);
-    if (item->is_readable || strcmp(subscription->queue, CVM_BROKER_DEAD) == 0) {
-        return true;
-    }
     if (kafka_bury(subscription->link, item->message, &err) == CVM_OK) {
         item->is_done = true;
     } else {
         cvm_broker_log(&broker_of(subscription)->base, "message_kept_back", &err);
     }
+}
+
+/* False: it has been put aside, or must come again. */
+static bool read_item(struct kafka_subscription *subscription, struct kafka_item *item)
+{
+    struct cvm_slice bytes = {item->message->payload, item->message->len};
+    item->is_readable =
+        cvm_broker_read(&subscription->link->base, subscription->queue, bytes, &item->envelope);
+    if (item->is_readable || strcmp(subscription->queue, CVM_BROKER_DEAD) == 0) {
+        return true;
+    }
+    put_aside(subscription, item);
     return false;
+}
+
+/* What comes behind a message that was lost must not be done before it: all partitions anew. */
+static void start_over(struct kafka_subscription *subscription)
+{
+    rd_kafka_topic_partition_list_t *given = NULL;
+    drop_partitions(subscription);
+    (void)rd_kafka_assignment(subscription->consumer, &given);
+    (void)rd_kafka_assign(subscription->consumer, NULL);
+    for (int i = 0; given != NULL && i < given->cnt; i++) {
+        given->elems[i].offset = RD_KAFKA_OFFSET_INVALID; /* as Kafka has it, or the caller */
+    }
+    subscription->waiting = given;
+    (void)CVM_FAIL(&subscription->failed, CVM_E_UNAVAILABLE, "kafka: no memory for a message");
 }
 
 static void take_message(struct kafka_subscription *subscription, rd_kafka_message_t *message)
 {
     struct kafka_partition *partition = find_partition(subscription, message->partition);
-    struct kafka_item *item = partition == NULL ? NULL : calloc(1, sizeof(*item));
-    if (item == NULL) { /* taken away in between; or no memory: then it comes after a restart */
+    struct kafka_item *item = partition == NULL ? NULL : new_item(subscription, partition, message);
+    if (item == NULL) {
         rd_kafka_message_destroy(message);
+        if (partition != NULL) { /* else it was taken away in between */
+            start_over(subscription);
+        }
         return;
     }
-    *item = (struct kafka_item){.subscription = subscription,
-                                .partition = partition,
-                                .message = message,
-                                .offset = message->offset};
     if (partition->first == NULL) {
         partition->first = item;
     } else {
@@ -366,6 +453,8 @@ static void take_message(struct kafka_subscription *subscription, rd_kafka_messa
 void kafka_drain(struct kafka_subscription *subscription, int timeout_ms)
 {
     uint32_t prefetch = broker_of(subscription)->base.options.prefetch;
+    tell_done(subscription);
+    ask_again(subscription);
     while (subscription->ready_count < prefetch) {
         rd_kafka_message_t *message = rd_kafka_consumer_poll(subscription->consumer, timeout_ms);
         if (message == NULL) {
@@ -391,7 +480,9 @@ enum cvm_status kafka_settle(struct cvm_broker_link *base, void *held, enum cvm_
     struct kafka_item *item = held;
     struct kafka_partition *partition = item->partition;
     enum cvm_status status = CVM_OK;
+    struct kafka_subscription *subscription = item->subscription;
     item->is_held = false;
+    subscription->held_count--;
     if (how == CVM_SETTLE_DEAD) {
         status = kafka_bury(link, item->message, err);
     }
@@ -404,7 +495,10 @@ enum cvm_status kafka_settle(struct cvm_broker_link *base, void *held, enum cvm_
     }
     if (status == CVM_OK && how != CVM_SETTLE_ABANDON) {
         item->is_done = true;
-        advance(item->subscription, partition);
+        advance(subscription, partition);
+        if (subscription->held_count == 0) {
+            tell_done(subscription);
+        }
     }
     return status;
 }

@@ -269,7 +269,8 @@ static void free_if_over(struct kafka_batch *batch)
     free(batch);
 }
 
-static void end_ticket(struct kafka_ticket *ticket, rd_kafka_resp_err_t outcome)
+/* True when a link has waited for just this one. */
+static bool end_ticket(struct kafka_ticket *ticket, rd_kafka_resp_err_t outcome)
 {
     struct kafka_batch *batch = ticket->batch;
     struct kafka_link *link = batch->link;
@@ -279,25 +280,30 @@ static void end_ticket(struct kafka_ticket *ticket, rd_kafka_resp_err_t outcome)
     if (link != NULL) {
         ticket->next_ended = link->ended;
         link->ended = ticket;
-    } else {
-        free_if_over(batch);
+        link->ended_count++;
+        return link->ended_count == link->wanted;
     }
+    free_if_over(batch);
+    return false;
 }
 
 static void take_reports(struct kafka_broker *broker, rd_kafka_event_t *event)
 {
     const rd_kafka_message_t *messages[256];
     size_t count = 0;
+    bool is_waited_for = false;
     (void)pthread_mutex_lock(&broker->lock);
     while ((count = rd_kafka_event_message_array(event, messages, 256)) > 0) {
         for (size_t i = 0; i < count; i++) {
-            end_ticket(messages[i]->_private, messages[i]->err);
+            is_waited_for |= end_ticket(messages[i]->_private, messages[i]->err);
             if (messages[i]->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
                 broker->trouble.status = CVM_OK;
             }
         }
     }
-    (void)pthread_cond_broadcast(&broker->has_reports);
+    if (is_waited_for) {
+        (void)pthread_cond_broadcast(&broker->has_reports);
+    }
     (void)pthread_mutex_unlock(&broker->lock);
 }
 
@@ -457,6 +463,7 @@ static void collect(struct kafka_link *link)
     (void)pthread_mutex_lock(&broker->lock);
     struct kafka_ticket *ended = link->ended;
     link->ended = NULL;
+    link->ended_count = 0;
     (void)pthread_mutex_unlock(&broker->lock);
     for (const struct kafka_ticket *ticket = ended; ticket != NULL; ticket = ticket->next_ended) {
         is_gone = is_gone || is_no_topic(ticket->outcome);
@@ -479,17 +486,33 @@ static void collect(struct kafka_link *link)
     }
 }
 
-/* Wait for any report, at most so long. */
-static void wait_for_report(struct kafka_link *link, int64_t until_ns)
+/* Wait for so many reports that were not collected, at most so long. */
+static void wait_for_reports(struct kafka_link *link, size_t count, int64_t until_ns)
 {
     struct kafka_broker *broker = kafka_broker_of(link);
     struct timespec until = {.tv_sec = until_ns / 1000000000, .tv_nsec = until_ns % 1000000000};
     int code = 0;
     (void)pthread_mutex_lock(&broker->lock);
-    while (link->ended == NULL && code != ETIMEDOUT) {
+    link->wanted = count;
+    while (link->ended_count < count && code != ETIMEDOUT) {
         code = pthread_cond_timedwait(&broker->has_reports, &broker->lock, &until);
     }
+    link->wanted = 0;
     (void)pthread_mutex_unlock(&broker->lock);
+}
+
+static size_t write_number(uint32_t number, char *to)
+{
+    char digits[10];
+    size_t count = 0;
+    do {
+        digits[count++] = (char)('0' + number % 10);
+        number /= 10;
+    } while (number > 0);
+    for (size_t i = 0; i < count; i++) {
+        to[i] = digits[count - 1 - i];
+    }
+    return count;
 }
 
 /* Messages of one key go to one partition, which keeps their order: the shard, else the workflow.
@@ -497,7 +520,7 @@ static void wait_for_report(struct kafka_link *link, int64_t until_ns)
 static size_t key_of(const struct cvm_envelope *envelope, char key[CVM_ENVELOPE_TEXT_MAX + 1])
 {
     if (envelope->shard != CVM_SHARD_NONE) {
-        return (size_t)snprintf(key, CVM_ENVELOPE_TEXT_MAX + 1, "%u", envelope->shard);
+        return write_number(envelope->shard, key);
     }
     if (envelope->workflow_id.length > 0) {
         memcpy(key, envelope->workflow_id.data, envelope->workflow_id.length);
@@ -545,25 +568,22 @@ static void cut_batch(struct kafka_batch *batch, size_t sent)
     (void)pthread_mutex_unlock(&broker->lock);
 }
 
-/* The library frees the bytes once it has taken them. No headers: librdkafka before 2.12 may free
- * them twice. */
-static rd_kafka_resp_err_t produce(rd_kafka_topic_t *topic, const struct cvm_envelope *envelope,
-                                   void *ticket)
+/* The library copies the bytes behind its own: one allocation, and what the sender frees is not
+ * what another thread has allocated. No headers: librdkafka before 2.12 may free them twice. */
+static rd_kafka_resp_err_t produce(struct kafka_link *link, rd_kafka_topic_t *topic,
+                                   const struct cvm_envelope *envelope, void *ticket)
 {
     char key[CVM_ENVELOPE_TEXT_MAX + 1];
     size_t key_length = key_of(envelope, key);
     size_t length = cvm_envelope_bytes(envelope);
-    unsigned char *bytes = malloc(length);
-    if (bytes == NULL) {
+    if (cvm_buffer_reserve(&link->bytes, length, NULL) != CVM_OK) {
         return RD_KAFKA_RESP_ERR__QUEUE_FULL;
     }
-    cvm_envelope_encode(envelope, bytes);
-    if (rd_kafka_produce(topic, RD_KAFKA_PARTITION_UA, RD_KAFKA_MSG_F_FREE, bytes, length,
-                         key_length == 0 ? NULL : key, key_length, ticket) != 0) {
-        free(bytes);
-        return rd_kafka_last_error();
-    }
-    return RD_KAFKA_RESP_ERR_NO_ERROR;
+    cvm_envelope_encode(envelope, link->bytes.data);
+    return rd_kafka_produce(topic, RD_KAFKA_PARTITION_UA, RD_KAFKA_MSG_F_COPY, link->bytes.data,
+                            length, key_length == 0 ? NULL : key, key_length, ticket) == 0
+               ? RD_KAFKA_RESP_ERR_NO_ERROR
+               : rd_kafka_last_error();
 }
 
 /* As many as the library has room for, in their order; why there are not more is told by the code.
@@ -587,9 +607,9 @@ static size_t produce_batch(struct kafka_link *link, const char *queue,
             topics[priority] = rd_kafka_topic_new(broker->producer, name, NULL);
         }
         sendings[done].state = CVM_SENDING_PENDING;
-        code = topics[priority] == NULL
-                   ? RD_KAFKA_RESP_ERR__QUEUE_FULL
-                   : produce(topics[priority], sendings[done].envelope, &batch->tickets[done]);
+        code = topics[priority] == NULL ? RD_KAFKA_RESP_ERR__QUEUE_FULL
+                                        : produce(link, topics[priority], sendings[done].envelope,
+                                                  &batch->tickets[done]);
         done += code == RD_KAFKA_RESP_ERR_NO_ERROR;
     }
     for (size_t p = 0; p < CVM_PRIORITY_COUNT; p++) {
@@ -647,7 +667,7 @@ enum cvm_status kafka_publish(struct cvm_broker_link *base, const char *queue,
     while (done < count && (code == RD_KAFKA_RESP_ERR_NO_ERROR ||
                             (code == RD_KAFKA_RESP_ERR__QUEUE_FULL && kafka_now_ns() < until_ns))) {
         if (code == RD_KAFKA_RESP_ERR__QUEUE_FULL) {
-            wait_for_report(link, kafka_now_ns() + (int64_t)FULL_WAIT_MS * 1000000);
+            wait_for_reports(link, 1, kafka_now_ns() + (int64_t)FULL_WAIT_MS * 1000000);
         }
         struct kafka_batch *batch = make_batch(link, sendings + done, count - done);
         if (batch == NULL) {
@@ -694,7 +714,7 @@ enum cvm_status kafka_confirm(struct cvm_broker_link *base, int timeout_ms, stru
     int64_t until_ns = kafka_now_ns() + (int64_t)timeout_ms * 1000000;
     collect(link);
     while (link->pending > 0 && kafka_now_ns() < until_ns) {
-        wait_for_report(link, until_ns);
+        wait_for_reports(link, link->pending, until_ns);
         collect(link);
     }
     if (link->pending > 0) {
@@ -715,7 +735,7 @@ static enum cvm_status wait_for_burial(struct kafka_link *link, struct cvm_sendi
     int64_t until_ns = kafka_now_ns() + (int64_t)timeout_ms * 1000000;
     collect(link);
     while (sending->state == CVM_SENDING_PENDING && kafka_now_ns() < until_ns) {
-        wait_for_report(link, until_ns);
+        wait_for_reports(link, 1, until_ns);
         collect(link);
     }
     if (sending->state == CVM_SENDING_PENDING) {

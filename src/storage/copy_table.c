@@ -51,6 +51,7 @@ const struct cvm_copy_name cvm_copy_moved[] = {
     {"step_failure", false},
     {"outbox", false},
     {"inbox", false},
+    {"broker_offset", true},
     {"lease", true}, /* its epochs only grow */
     {"dead_letter", true},
     {"agent_event", false},

@@ -1,7 +1,9 @@
 #include "storage/outcome_store.h"
 
 #include <assert.h>
+#include <string.h>
 
+#include "base/date.h"
 #include "storage/db_sql.h"
 
 /* ---- learning ---- */
@@ -237,4 +239,105 @@ enum cvm_status cvm_outcome_last_import(struct cvm_store *store, int64_t *out_im
 {
     return cvm_db_get_int(cvm_store_db(store), CVM_SQL_OUTCOME_LAST_IMPORT, NULL, 0, out_import,
                           err);
+}
+
+/* ---- whole runs ---- */
+
+struct run_scan {
+    cvm_outcome_run_fn on_run;
+    void *state;
+};
+
+static enum cvm_status scan_run(void *state, const struct cvm_db_value *columns,
+                                size_t column_count, struct cvm_error *err)
+{
+    struct run_scan *scan = state;
+    (void)column_count;
+    struct cvm_outcome_run run = {
+        .run_id = cvm_db_string(&columns[0]),
+        .as_of_day = (int32_t)columns[1].integer,
+        .is_recalled = strcmp(cvm_db_string(&columns[2]), "recalled") == 0,
+    };
+    return scan->on_run(scan->state, &run, err);
+}
+
+enum cvm_status cvm_outcome_runs(struct cvm_store *store, int32_t first_day, int32_t last_day,
+                                 const char *run_id, cvm_outcome_run_fn on_run, void *state,
+                                 struct cvm_error *err)
+{
+    struct cvm_db *db = cvm_store_db(store);
+    struct run_scan scan = {on_run, state};
+    struct cvm_db_value params[] = {
+        cvm_db_int(first_day),
+        cvm_db_int(last_day),
+        cvm_db_text(run_id == NULL ? "" : run_id),
+    };
+    return cvm_db_query(db, cvm_db_sql(db, CVM_SQL_OUTCOME_RUNS), params, CVM_DB_COUNT(params),
+                        scan_run, &scan, err);
+}
+
+struct group_scan {
+    cvm_outcome_group_fn on_group;
+    void *state;
+};
+
+static enum cvm_status scan_group(void *state, const struct cvm_db_value *columns,
+                                  size_t column_count, struct cvm_error *err)
+{
+    struct group_scan *scan = state;
+    (void)column_count;
+    struct cvm_outcome_group group = {
+        .treatment = cvm_db_string(&columns[0]),
+        .is_ghost = columns[1].integer != 0,
+        .state = (enum cvm_decision_state)columns[2].integer,
+        .horizon = columns[3].type == CVM_DB_NULL ? -1 : (int)columns[3].integer,
+        .contact_day = columns[4].type == CVM_DB_NULL ? CVM_DAY_NONE : (int32_t)columns[4].integer,
+        .count = columns[5].integer,
+        .value = columns[6].number,
+        .cost_micro = columns[7].integer,
+        .churn = columns[8].number,
+    };
+    return scan->on_group(scan->state, &group, err);
+}
+
+enum cvm_status cvm_outcome_groups(struct cvm_store *store, const char *run_id,
+                                   cvm_outcome_group_fn on_group, void *state,
+                                   struct cvm_error *err)
+{
+    struct cvm_db *db = cvm_store_db(store);
+    struct group_scan scan = {on_group, state};
+    struct cvm_db_value param = cvm_db_text(run_id);
+    return cvm_db_query(db, cvm_db_sql(db, CVM_SQL_OUTCOME_GROUPS), &param, 1, scan_group, &scan,
+                        err);
+}
+
+struct count_scan {
+    cvm_outcome_count_fn on_count;
+    void *state;
+};
+
+static enum cvm_status scan_count(void *state, const struct cvm_db_value *columns,
+                                  size_t column_count, struct cvm_error *err)
+{
+    struct count_scan *scan = state;
+    (void)column_count;
+    struct cvm_outcome_count count = {
+        .treatment = cvm_db_string(&columns[0]),
+        .state = (int)columns[1].integer,
+        .count = columns[2].integer,
+        .late = columns[3].integer,
+        .minutes = columns[4].number,
+    };
+    return scan->on_count(scan->state, &count, err);
+}
+
+enum cvm_status cvm_outcome_counts(struct cvm_store *store, const char *run_id,
+                                   cvm_outcome_count_fn on_count, void *state,
+                                   struct cvm_error *err)
+{
+    struct cvm_db *db = cvm_store_db(store);
+    struct count_scan scan = {on_count, state};
+    struct cvm_db_value param = cvm_db_text(run_id);
+    return cvm_db_query(db, cvm_db_sql(db, CVM_SQL_OUTCOME_COUNTS), &param, 1, scan_count, &scan,
+                        err);
 }

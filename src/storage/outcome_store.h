@@ -91,4 +91,52 @@ CVM_MUST_CHECK enum cvm_status cvm_outcome_to_follow(struct cvm_store *store,
                                                      cvm_outcome_decision_fn on_decision,
                                                      void *state, struct cvm_error *err);
 
+/* ---- whole runs ---- */
+
+/* Runs as of first_day to last_day whose plans went out, oldest first; run_id: that one alone, NULL
+ * = all. Texts until the callback returns. */
+struct cvm_outcome_run {
+    const char *run_id;
+    int32_t as_of_day;
+    bool is_recalled;
+};
+typedef enum cvm_status (*cvm_outcome_run_fn)(void *state, const struct cvm_outcome_run *run,
+                                              struct cvm_error *err);
+CVM_MUST_CHECK enum cvm_status cvm_outcome_runs(struct cvm_store *store, int32_t first_day,
+                                                int32_t last_day, const char *run_id,
+                                                cvm_outcome_run_fn on_run, void *state,
+                                                struct cvm_error *err);
+
+/* Decisions of a run that are alike. */
+struct cvm_outcome_group {
+    const char *treatment;
+    bool is_ghost;
+    enum cvm_decision_state state; /* as stored: the plan moves those that nobody acted on */
+    int horizon;                   /* -1 = open, 0 = stayed, 1 = churned */
+    int32_t contact_day;           /* CVM_DAY_NONE without a contact */
+    int64_t count;
+    double value; /* sums */
+    int64_t cost_micro;
+    double churn;
+};
+typedef enum cvm_status (*cvm_outcome_group_fn)(void *state, const struct cvm_outcome_group *group,
+                                                struct cvm_error *err);
+CVM_MUST_CHECK enum cvm_status cvm_outcome_groups(struct cvm_store *store, const char *run_id,
+                                                  cvm_outcome_group_fn on_group, void *state,
+                                                  struct cvm_error *err);
+
+/* Reports of one state on decisions of a run. */
+struct cvm_outcome_count {
+    const char *treatment;
+    int state; /* model/outcome.h */
+    int64_t count;
+    int64_t late;
+    double minutes;
+};
+typedef enum cvm_status (*cvm_outcome_count_fn)(void *state, const struct cvm_outcome_count *count,
+                                                struct cvm_error *err);
+CVM_MUST_CHECK enum cvm_status cvm_outcome_counts(struct cvm_store *store, const char *run_id,
+                                                  cvm_outcome_count_fn on_count, void *state,
+                                                  struct cvm_error *err);
+
 #endif

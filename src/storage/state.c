@@ -93,3 +93,10 @@ enum cvm_status cvm_state_members(struct cvm_state *state, const struct cvm_cont
     assert(is_name(group));
     return state->backend->members(state, context, group, on_member, on_member_state, err);
 }
+
+enum cvm_status cvm_state_group_age(struct cvm_state *state, const struct cvm_context *context,
+                                    const char *group, int64_t *out_age_ms, struct cvm_error *err)
+{
+    assert(is_name(group));
+    return state->backend->group_age(state, context, group, out_age_ms, err);
+}

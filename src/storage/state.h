@@ -91,5 +91,11 @@ CVM_MUST_CHECK enum cvm_status cvm_state_members(struct cvm_state *state,
                                                  const struct cvm_context *context,
                                                  const char *group, cvm_state_member_fn on_member,
                                                  void *on_member_state, struct cvm_error *err);
+/* For how long the group has had a member without a break; 0 = it has none. Lost, it begins anew:
+ * who was there before may not be a member again yet. INT64_MAX where nothing is ever lost. */
+CVM_MUST_CHECK enum cvm_status cvm_state_group_age(struct cvm_state *state,
+                                                   const struct cvm_context *context,
+                                                   const char *group, int64_t *out_age_ms,
+                                                   struct cvm_error *err);
 
 #endif

@@ -33,6 +33,8 @@ struct cvm_state_backend {
     enum cvm_status (*members)(struct cvm_state *state, const struct cvm_context *context,
                                const char *group, cvm_state_member_fn on_member,
                                void *on_member_state, struct cvm_error *err);
+    enum cvm_status (*group_age)(struct cvm_state *state, const struct cvm_context *context,
+                                 const char *group, int64_t *out_age_ms, struct cvm_error *err);
 };
 
 /* Base of every state. */

@@ -203,6 +203,18 @@ static enum cvm_status memory_members(struct cvm_state *state, const struct cvm_
     return status;
 }
 
+static enum cvm_status memory_group_age(struct cvm_state *state, const struct cvm_context *context,
+                                        const char *group, int64_t *out_age_ms,
+                                        struct cvm_error *err)
+{
+    (void)state;
+    (void)context;
+    (void)group;
+    (void)err;
+    *out_age_ms = INT64_MAX;
+    return CVM_OK;
+}
+
 static void memory_close(struct cvm_state *state)
 {
     struct memory_state *memory = memory_of(state);
@@ -239,4 +251,5 @@ const struct cvm_state_backend cvm_state_memory = {
     .announce = memory_announce,
     .leave = memory_leave,
     .members = memory_members,
+    .group_age = memory_group_age,
 };

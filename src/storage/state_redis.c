@@ -41,10 +41,13 @@ static const char give_back_script[] =
     "if redis.call('HGET', KEYS[1], 'owner') == ARGV[1] then redis.call('DEL', KEYS[1]) end\n"
     "return {1, 0}";
 
-/* group; member, value, ttl. The group goes when its last member has been silent for long. */
+/* group; member, value, ttl. The group goes when its last member has been silent for long. The
+ * field without a name says since when it has been there. */
 static const char announce_script[] =
     "local now = redis.call('TIME')\n"
-    "local until_ms = now[1] * 1000 + math.floor(now[2] / 1000) + tonumber(ARGV[3])\n"
+    "local now_ms = now[1] * 1000 + math.floor(now[2] / 1000)\n"
+    "local until_ms = now_ms + tonumber(ARGV[3])\n"
+    "redis.call('HSETNX', KEYS[1], '', string.format('%d', now_ms))\n"
     "redis.call('HSET', KEYS[1], ARGV[1], string.format('%d ', until_ms) .. ARGV[2])\n"
     "if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[3]) then\n"
     "  redis.call('PEXPIRE', KEYS[1], ARGV[3])\n"
@@ -62,9 +65,16 @@ static const char members_script[] =
     "  if until_ms and tonumber(until_ms) > now_ms then\n"
     "    found[#found + 1] = all[i]\n"
     "    found[#found + 1] = value\n"
-    "  else redis.call('HDEL', KEYS[1], all[i]) end\n"
+    "  elseif all[i] ~= '' then redis.call('HDEL', KEYS[1], all[i]) end\n"
     "end\n"
     "return found";
+
+/* group. */
+static const char age_script[] =
+    "local since_ms = redis.call('HGET', KEYS[1], '')\n"
+    "if not since_ms then return {1, 0} end\n"
+    "local now = redis.call('TIME')\n"
+    "return {1, now[1] * 1000 + math.floor(now[2] / 1000) - tonumber(since_ms)}";
 
 static struct redis_state *redis_of(struct cvm_state *state)
 {
@@ -249,6 +259,17 @@ static enum cvm_status redis_members(struct cvm_state *state, const struct cvm_c
     return status;
 }
 
+static enum cvm_status redis_group_age(struct cvm_state *state, const struct cvm_context *context,
+                                       const char *group, int64_t *out_age_ms,
+                                       struct cvm_error *err)
+{
+    struct redis_state *redis = redis_of(state);
+    struct key key = key_of(redis, "group", group);
+    struct call call = {age_script, 1, {key.text}, 1};
+    bool is_done = false;
+    return run_for_number(redis, context, &call, &is_done, out_age_ms, err);
+}
+
 static void redis_close(struct cvm_state *state)
 {
     cvm_redis_close(redis_of(state)->redis);
@@ -287,4 +308,5 @@ const struct cvm_state_backend cvm_state_redis = {
     .announce = redis_announce,
     .leave = redis_leave,
     .members = redis_members,
+    .group_age = redis_group_age,
 };

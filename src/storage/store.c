@@ -330,7 +330,7 @@ enum cvm_status cvm_store_open(const char *url, const struct cvm_store_options *
                                     "one process, or put the store on PostgreSQL.")
                    : status;
     }
-    if (mine.access == CVM_DB_WRITE) {
+    if (mine.access != CVM_DB_READ) {
         store->before_close = options->before_close;
         store->before_close_state = options->before_close_state;
     }

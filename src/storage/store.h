@@ -41,7 +41,8 @@ struct cvm_store_options {
     const char *journeys_url; /* of cvm_journeys_create(); NULL = the store's own */
     size_t cache_bytes;       /* of the main database; 0 = for work that comes back to its rows */
     bool is_copy_target;      /* may be a copy that has not ended; anybody else is refused it */
-    /* Called once before a store that was opened for writing is closed, outside a transaction. */
+    /* Called once before a store that was opened to write, alone or with others, is closed: outside
+     * a transaction. */
     void (*before_close)(void *state, struct cvm_store *store);
     void *before_close_state;
 };

@@ -68,6 +68,9 @@ enum cvm_status cvm_turn_begin(struct cvm_store *store, const struct cvm_turn_ke
     if (status == CVM_OK && key->consumer != NULL) {
         status = mark_message(store, key, &is_new, err);
     }
+    if (status == CVM_OK && is_new && key->offset != NULL) {
+        status = cvm_broker_offset_move(store, key->offset, err);
+    }
     if (status != CVM_OK || !is_new) {
         cvm_turn_abandon(&turn);
     }

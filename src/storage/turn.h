@@ -13,7 +13,7 @@
 #ifndef CVM_STORAGE_TURN_H
 #define CVM_STORAGE_TURN_H
 
-#include "storage/store.h"
+#include "storage/broker_offset.h"
 
 #define CVM_TURN_MESSAGE_ID_BYTES 16
 
@@ -23,6 +23,7 @@ struct cvm_turn_key {
     bool is_light;        /* as in cvm_db_begin_light() */
     const char *consumer; /* kind of agent that the message is for; NULL = no message */
     unsigned char message_id[CVM_TURN_MESSAGE_ID_BYTES];
+    const struct cvm_broker_offset *offset; /* moved with a new message; NULL = the broker's own */
 };
 
 struct cvm_turn_transaction {

@@ -344,6 +344,9 @@ static enum cvm_status check_given(struct reading *reading, size_t at)
 static enum cvm_status check_taken(struct reading *reading, size_t at)
 {
     const struct cvm_definition_step *step = &reading->steps[at];
+    if (step->kind->may_stand_alone && step->need_count == 0) {
+        return CVM_OK;
+    }
     for (const char *const *type = step->kind->takes; *type != NULL; type++) {
         bool is_given = false;
         for (size_t i = 0; i < step->need_count; i++) {

@@ -41,6 +41,7 @@ const struct cvm_step_kind cvm_step_kinds[] = {
         .agent = "evaluation",
         .message = "EVALUATION_REQUEST",
         .takes = {"plan"},
+        .may_stand_alone = true,
         .gives = "report",
     },
     {.agent = NULL},

@@ -17,8 +17,9 @@ struct cvm_step_kind {
     const char *takes[CVM_STEP_TAKES_MAX + 1];    /* ends with NULL */
     const char *may_take[CVM_STEP_TAKES_MAX + 1]; /* the same: where it comes, it is used */
     const char *gives;
-    bool cuts;        /* its output names the number of shards: {"parts": 12} */
-    bool may_fan_out; /* it can work on one shard */
+    bool cuts;            /* its output names the number of shards: {"parts": 12} */
+    bool may_fan_out;     /* it can work on one shard */
+    bool may_stand_alone; /* a step that needs no other takes nothing: of a plan, or of all plans */
 };
 
 extern const struct cvm_step_kind cvm_step_kinds[]; /* ends with .agent = NULL */

@@ -167,6 +167,60 @@ static void parts_that_stay_in_the_process_make_the_same_plan(void **state)
     base_destroy(twin);
 }
 
+/* ---- evaluation ---- */
+
+static void evaluate(struct desk *desk, const char *payload, struct cvm_text *output)
+{
+    struct cvm_error err;
+    must(handle(desk, &cvm_agent_evaluation, CVM_MESSAGE_EVALUATION_REQUEST, CVM_SHARD_NONE,
+                payload, output, &err),
+         &err);
+}
+
+static void assert_says(const struct cvm_text *output, const char *words)
+{
+    const char *text = output->length == 0 ? "" : output->data;
+    if (strstr(text, words) == NULL) {
+        fail_msg("'%s' is not in %s", words, text);
+    }
+}
+
+static void all_that_went_out_is_evaluated_and_a_run_alone_when_it_is_named(void **state)
+{
+    struct desk *desk = *state;
+    struct cvm_text output;
+    struct cvm_run_record found;
+    struct cvm_error err;
+    char digest[CVM_DIGEST_TEXT_SIZE];
+    char words[256];
+    char payload[160];
+    cvm_text_init(&output, 0);
+    evaluate(desk, "{\"input\":{\"as_of\":\"2024-03-20\"}}", &output);
+    assert_says(&output, "\"days\":120,\"runs\":0,\"decisions\":0,");
+    run_by_agents(desk, digest);
+    must(cvm_run_get(desk->base->store, desk->base->arena, "latest", &found, &err), &err);
+    evaluate(desk, "{\"input\":{\"as_of\":\"2024-03-20\",\"days\":1}}", &output);
+    assert_says(&output, "\"days\":1,\"runs\":1,");
+    assert_says(&output, "\"states\":{\"released\":");
+    assert_says(&output, "\"contacts\":0,\"outcomes\":{},");
+    assert_says(&output, "\"ends_until\":\"2024-06-18\"");
+    assert_says(&output, "\"treatment\":\"");
+    assert_says(&output, "\"kind\":\"treatment\"");
+    evaluate(desk, "{\"input\":{\"as_of\":\"2024-03-19\"}}", &output);
+    assert_says(&output, "\"runs\":0,"); /* it was decided the day after */
+    evaluate(desk, "{\"input\":{\"run_id\":\"latest\"}}", &output);
+    (void)snprintf(
+        words, sizeof(words),
+        "\"run_id\":\"%s\",\"plan_state\":\"released\",\"plan_digest\":\"%s\",\"runs\":1,",
+        found.run_id, digest);
+    assert_says(&output, words);
+    (void)snprintf(payload, sizeof(payload),
+                   "{\"input\":{},\"needs\":{\"plan\":{\"run_id\":\"%s\"}}}", found.run_id);
+    evaluate(desk, payload, &output);
+    assert_says(&output, words); /* the plan of the step before it */
+    cvm_text_finish(&output);
+}
+
 static void a_request_answered_before_has_nothing_left_to_do(void **state)
 {
     struct desk *desk = *state;
@@ -280,6 +334,14 @@ static void a_message_that_says_too_little_is_to_blame(void **state)
          CVM_E_CONFLICT},
         {&cvm_agent_allocation, CVM_MESSAGE_ALLOCATION_REQUEST, CVM_SHARD_NONE,
          "{\"input\":{\"request\":" REQUEST "}}", CVM_E_INVALID},
+        {&cvm_agent_evaluation, CVM_MESSAGE_EVALUATION_REQUEST, CVM_SHARD_NONE,
+         "{\"input\":{\"as_of\":\"someday\"}}", CVM_E_INVALID},
+        {&cvm_agent_evaluation, CVM_MESSAGE_EVALUATION_REQUEST, CVM_SHARD_NONE,
+         "{\"input\":{\"days\":0}}", CVM_E_INVALID},
+        {&cvm_agent_evaluation, CVM_MESSAGE_EVALUATION_REQUEST, CVM_SHARD_NONE,
+         "{\"input\":{\"hours\":169}}", CVM_E_INVALID},
+        {&cvm_agent_evaluation, CVM_MESSAGE_EVALUATION_REQUEST, CVM_SHARD_NONE,
+         "{\"input\":{\"run_id\":\"none\"}}", CVM_E_NOT_FOUND},
     };
     struct desk *desk = *state;
     struct cvm_text output;
@@ -311,6 +373,8 @@ int main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(parts_that_stay_in_the_process_make_the_same_plan, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(
+            all_that_went_out_is_evaluated_and_a_run_alone_when_it_is_named, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_request_answered_before_has_nothing_left_to_do, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(one_customer_goes_through_all_kinds, set_up, tear_down),

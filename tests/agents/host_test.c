@@ -6,12 +6,17 @@
 
 #include "agents/adjuster.h"
 #include "agents/host.h"
+#include "agents/orchestrator.h"
 #include "agents/part_shelf.h"
+#include "agents/registry.h"
 #include "agents/request.h"
 #include "agents/runner.h"
 #include "base/file.h"
+#include "base/log.h"
+#include "base/threads.h"
 #include "messaging/broker.h"
 #include "storage/agent_events.h"
+#include "storage/db_sql.h"
 #include "storage/state.h"
 #include "workflows/flow.h"
 
@@ -56,6 +61,7 @@ static void start_host(struct desk *desk, const char *only, size_t workers)
         .context = &desk->context,
         .broker = desk->broker,
         .state = desk->state,
+        .knows_all = true,
         .name = "test.1",
         .incarnation = cvm_context_now_ms(&desk->context),
         .orchestrates = true,
@@ -306,6 +312,79 @@ static void one_customer_goes_through_its_workflow(void **state)
     assert_completed(wait_for(desk, accept(desk, "treatment_selection", input)));
 }
 
+/* ---- who is there ---- */
+
+static void a_process_says_that_it_is_there_until_it_stops(void **state)
+{
+    struct desk *desk = *state;
+    struct cvm_registry registry = {.count = 0};
+    struct cvm_error err;
+    start_host(desk, "treatment", 3);
+    double until = cvm_context_seconds(&desk->context) + PATIENCE_MS / 1000;
+    while (registry.count == 0 && cvm_context_seconds(&desk->context) < until) {
+        must(cvm_registry_read(desk->state, &desk->context, desk->base->arena, &registry, &err),
+             &err);
+        (void)sched_yield();
+    }
+    assert_int_equal(registry.count, 1);
+    const struct cvm_registry_process *process = &registry.items[0];
+    assert_string_equal(process->name, "test.1");
+    assert_string_equal(process->version, "test");
+    assert_false(process->is_draining);
+    assert_true(process->beat_ms >= process->incarnation && process->incarnation > 0);
+    assert_int_equal(process->serves_count, 2);
+    assert_string_equal(process->serves[0].queue, "treatment");
+    assert_int_equal(process->serves[0].workers, 3);
+    assert_string_equal(process->serves[1].queue, "orchestration");
+    must(cvm_host_stop(desk->host, &err), &err);
+    desk->host = NULL;
+    must(cvm_registry_read(desk->state, &desk->context, desk->base->arena, &registry, &err), &err);
+    assert_int_equal(registry.count, 0);
+}
+
+static void what_another_version_says_is_read_as_far_as_it_goes(void **state)
+{
+    struct desk *desk = *state;
+    static const char *const values[] = {"{\"version\":\"9\",\"moods\":[1]}", "no JSON", ""};
+    struct cvm_registry registry;
+    struct cvm_error err;
+    for (size_t i = 0; i < 3; i++) {
+        char name[8];
+        (void)snprintf(name, sizeof(name), "p%zu", i);
+        struct cvm_state_member member = {"agents", name, values[i], 60000};
+        must(cvm_state_announce(desk->state, &desk->context, &member, &err), &err);
+    }
+    must(cvm_registry_read(desk->state, &desk->context, desk->base->arena, &registry, &err), &err);
+    assert_int_equal(registry.count, 3);
+    assert_string_equal(registry.items[0].version, "9");
+    assert_string_equal(registry.items[1].version, "");
+    assert_true(registry.items[0].is_unknown);
+}
+
+static void the_audit_log_is_sealed_every_minute(void **state)
+{
+    struct desk *desk = *state;
+    struct cvm_db *db = cvm_store_db(desk->base->store);
+    struct cvm_orchestrator *orchestrator = NULL;
+    struct cvm_orchestrator_look look;
+    struct cvm_error err;
+    int64_t unsealed[2] = {0};
+    int64_t now_ms = cvm_context_now_ms(&desk->context);
+    desk->context.clock = cvm_clock_fixed(&now_ms);
+    struct cvm_orchestrator_options options = {
+        .site = &desk->site, .context = &desk->context, .name = "test.1", .incarnation = 1};
+    must(cvm_orchestrator_create(&options, &orchestrator, &err), &err);
+    for (int minute = 0; minute < 2; minute++) {
+        must(cvm_orchestrator_look(orchestrator, NULL, &look, &err), &err);
+        must(cvm_db_get_int(db, CVM_SQL_AUDIT_UNSEALED_COUNT, NULL, 0, &unsealed[minute], &err),
+             &err);
+        now_ms += 61000;
+    }
+    assert_true(unsealed[0] > 0);
+    assert_int_equal(unsealed[1], 0);
+    cvm_orchestrator_destroy(orchestrator);
+}
+
 /* ---- send and wait ---- */
 
 static void a_question_gets_its_answer(void **state)
@@ -346,6 +425,92 @@ static void nobody_there_is_a_time_out(void **state)
     assert_int_equal(cvm_requester_ask(requester, &request, &answer, &err), CVM_E_TIMEOUT);
     cvm_requester_close(requester);
     cvm_text_finish(&answer);
+}
+
+static bool is_served(struct desk *desk, const char *queue)
+{
+    struct cvm_registry_found found;
+    struct cvm_error err;
+    must(cvm_registry_find(desk->state, &desk->context, queue, &found, &err), &err);
+    return found.processes > 0;
+}
+
+static void who_is_not_there_is_not_waited_for_until_the_deadline(void **state)
+{
+    struct desk *desk = *state;
+    struct cvm_requester *requester = NULL;
+    struct cvm_text answer;
+    struct cvm_error err;
+    cvm_text_init(&answer, 0);
+    must(cvm_requester_open(desk->broker, &desk->context, "asker", 3, &requester, &err), &err);
+    cvm_requester_discover(requester, desk->state);
+    struct cvm_request request = {"treatment.web", CVM_MESSAGE_TREATMENT_REQUEST, "{}", PATIENCE_MS,
+                                  "treatment"};
+    assert_int_equal(cvm_requester_ask(requester, &request, &answer, &err), CVM_E_NOT_FOUND);
+    assert_string_equal(err.message, "nobody serves 'treatment.web'");
+    cvm_requester_close(requester);
+    cvm_text_finish(&answer);
+}
+
+static void the_kind_answers_for_a_specialist_who_is_not_there(void **state)
+{
+    struct desk *desk = *state;
+    struct cvm_requester *requester = NULL;
+    struct cvm_text answer;
+    struct cvm_error err;
+    char id[CVM_WORLD_ID_SIZE];
+    char payload[96];
+    cvm_text_init(&answer, 0);
+    start_host(desk, "treatment", 1);
+    while (!is_served(desk, "treatment")) {
+        (void)sched_yield();
+    }
+    cvm_world_customer_id(5, id);
+    (void)snprintf(payload, sizeof(payload), "{\"customer_id\":\"%s\",\"as_of\":\"2024-03-20\"}",
+                   id);
+    must(cvm_requester_open(desk->broker, &desk->context, "asker", 3, &requester, &err), &err);
+    cvm_requester_discover(requester, desk->state);
+    struct cvm_request request = {"treatment.call_center", CVM_MESSAGE_TREATMENT_REQUEST, payload,
+                                  PATIENCE_MS, "treatment"};
+    must(cvm_requester_ask(requester, &request, &answer, &err), &err);
+    assert_non_null(strstr(cvm_text_string(&answer), "\"end\":\"done\""));
+    request.instead = NULL;
+    assert_int_equal(cvm_requester_ask(requester, &request, &answer, &err), CVM_E_NOT_FOUND);
+    cvm_requester_close(requester);
+    cvm_text_finish(&answer);
+}
+
+static void work_that_nobody_serves_is_told_of_and_waits(void **state)
+{
+    struct desk *desk = *state;
+    char *text = NULL;
+    size_t size = 0;
+    struct cvm_error err;
+    FILE *stream = open_memstream(&text, &size);
+    assert_non_null(stream);
+    desk->context.log = cvm_log_create(&(struct cvm_log_options){
+        .stream = stream, .level = CVM_LOG_WARN, .clock = desk->context.clock});
+    start_host(desk, "data", 1);
+    const char *workflow_id = accept(desk, "batch", REQUEST);
+    double until = cvm_context_seconds(&desk->context) + PATIENCE_MS / 1000;
+    bool is_told = false;
+    while (!is_told && cvm_context_seconds(&desk->context) < until) {
+        flockfile(stream);
+        (void)fflush(stream);
+        is_told = strstr(text, "event=nobody_serves queue=treatment") != NULL;
+        funlockfile(stream);
+        (void)sched_yield();
+    }
+    assert_true(is_told);
+    must(cvm_host_stop(desk->host, &err), &err);
+    start_host(desk, NULL, 1);
+    assert_completed(wait_for(desk, workflow_id));
+    must(cvm_host_stop(desk->host, &err), &err);
+    desk->host = NULL;
+    cvm_log_destroy(desk->context.log);
+    (void)fclose(stream);
+    assert_null(strstr(text, "nobody_serves queue=data"));
+    free(text);
 }
 
 /* ---- adjustment ---- */
@@ -403,6 +568,7 @@ static void start_stalled_host(struct desk *desk, struct cvm_host_options *optio
         .site = &desk->site,
         .context = &desk->context,
         .broker = desk->broker,
+        .state = desk->state,
         .name = "test.1",
         .incarnation = 1,
         .pools = {{"stalled", 1, 8}},
@@ -497,6 +663,35 @@ static void a_stalled_pool_grows_to_its_most_and_shrinks_when_the_work_is_done(v
     assert_int_equal(workers, 1);
 }
 
+static enum cvm_status stop_host(void *state, struct cvm_error *err)
+{
+    struct desk *desk = state;
+    return cvm_host_stop(desk->host, err);
+}
+
+static void who_ends_its_last_turn_still_says_that_it_is_there(void **state)
+{
+    struct desk *desk = *state;
+    struct cvm_host_options options;
+    struct cvm_registry_found found = {0};
+    struct cvm_thread *stopper = NULL;
+    struct cvm_error err;
+    start_stalled_host(desk, &options);
+    publish_events(desk, 1);
+    wait_until(desk, &stall.at_work, 1);
+    must(cvm_thread_start(stop_host, desk, &stopper, &err), &err);
+    while (found.draining == 0) {
+        must(cvm_registry_find(desk->state, &desk->context, "stalled", &found, &err), &err);
+        (void)sched_yield();
+    }
+    assert_int_equal(found.processes, 0);
+    atomic_store(&stall.is_let_go, true);
+    must(cvm_thread_join(stopper, &err), &err);
+    desk->host = NULL;
+    must(cvm_registry_find(desk->state, &desk->context, "stalled", &found, &err), &err);
+    assert_int_equal(found.draining, 0);
+}
+
 static void while_the_store_is_away_nobody_takes_messages_or_gets_company(void **state)
 {
     struct desk *desk = *state;
@@ -530,8 +725,21 @@ int main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_run_without_data_fails_and_says_why, set_up, tear_down),
         cmocka_unit_test_setup_teardown(one_customer_goes_through_its_workflow, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_process_says_that_it_is_there_until_it_stops, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(what_another_version_says_is_read_as_far_as_it_goes, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(the_audit_log_is_sealed_every_minute, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_question_gets_its_answer, set_up, tear_down),
         cmocka_unit_test_setup_teardown(nobody_there_is_a_time_out, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(who_is_not_there_is_not_waited_for_until_the_deadline,
+                                        set_up, tear_down),
+        cmocka_unit_test_setup_teardown(the_kind_answers_for_a_specialist_who_is_not_there, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(work_that_nobody_serves_is_told_of_and_waits, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(who_ends_its_last_turn_still_says_that_it_is_there, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(
             a_stalled_pool_grows_to_its_most_and_shrinks_when_the_work_is_done, set_up, tear_down),
         cmocka_unit_test_setup_teardown(

@@ -110,7 +110,7 @@ def a_file_beside_the_configuration_stands_for_the_shipped_one(world):
     expect(mine["digest"] != shipped["digest"], "the file counts")
     same(world.json("workflow", "definition", "batch", "--shipped")["digest"], shipped["digest"], "--shipped")
     listed = {d["workflow"]: d for d in world.json("workflow", "definition")["definitions"]}
-    same(sorted(listed), ["batch", "treatment_selection", "trigger_and_process"], "names")
+    same(sorted(listed), ["batch", "evaluation", "treatment_selection", "trigger_and_process"], "names")
     expect(listed["batch"]["file"].endswith("workflows/batch.yaml"), "where it stands")
     workflow = world.json("workflow", "show", world.start())
     same(workflow["definition"], mine["digest"], "what the workflow keeps")

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/date.h"
+#include "engine/outcome_tally.h"
 #include "engine/usage.h"
 #include "storage/outcome_store.h"
 #include "storage/plan_store.h"
@@ -787,6 +789,114 @@ static void a_failure_at_any_call_loses_nothing(void **state)
     fail_everywhere(true);
 }
 
+/* ---- tallies ---- */
+
+static struct cvm_tallies tally(struct cvm_store *store, int32_t as_of_day, int64_t days,
+                                const char *run_id)
+{
+    struct cvm_context context = {.clock = cvm_clock_fixed(&support_now_ms)};
+    struct cvm_tally_request request = {import_catalogue(), as_of_day, days, run_id};
+    struct cvm_tallies tallies;
+    ASSERT_OK(cvm_outcome_tally(store, &context, &request, arena, &tallies, ERR));
+    return tallies;
+}
+
+static const struct cvm_tally *tally_of(const struct cvm_tallies *tallies, const char *treatment)
+{
+    for (size_t t = 0; t < tallies->count; t++) {
+        if (strcmp(tallies->treatments[t].treatment, treatment) == 0) {
+            return &tallies->treatments[t];
+        }
+    }
+    fail_msg("no tally of '%s'", treatment);
+    return NULL;
+}
+
+static void what_went_out_waits_until_its_windows_end(void **state)
+{
+    (void)state;
+    struct cvm_store *store = fresh();
+    struct cvm_tallies before = tally(store, DAY, 1, NULL);
+    assert_int_equal(before.runs, 1); /* the plan that is held went nowhere */
+    assert_int_equal(before.all.decisions, 3);
+    assert_int_equal(before.all.controls, 1);
+    assert_int_equal(before.all.by_state[CVM_DECISION_RELEASED], 3);
+    assert_int_equal(before.all.wait_for_contact, 3);
+    assert_int_equal(before.all.wait_for_end, 4);
+    assert_int_equal(before.all.end_until, DAY + 90);
+    assert_int_equal(before.all.contacts, 0);
+
+    report(CALLED, "sent", "2024-03-22");
+    report(MAILED, "not_sent", "2024-03-21");
+    (void)import_lines(store);
+    struct cvm_tallies after = tally(store, DAY + 5, 30, NULL);
+    const struct cvm_tally *called = tally_of(&after, "marketing_call_back");
+    assert_int_equal(called->contacts, 1);
+    assert_int_equal(called->controls, 1);
+    assert_int_equal(called->wait_for_answer, 1);
+    assert_int_equal(called->answer_until, DAY + 2 + 30);
+    assert_int_equal(called->spent_micro, 300000);
+    assert_int_equal(called->outcomes[CVM_DECISION_SENT].count, 1);
+    assert_int_equal(tally_of(&after, "retention_email")->by_state[CVM_DECISION_NOT_SENT], 1);
+    assert_int_equal(after.all.wait_for_contact, 1);
+
+    struct cvm_tallies later = tally(store, DAY + 100, 365, NULL);
+    assert_int_equal(later.all.wait_for_answer, 0);
+    assert_int_equal(later.all.wait_for_end, 0);
+    assert_int_equal(later.all.end_until, CVM_DAY_NONE);
+    assert_int_equal(later.all.overdue, 4);
+    assert_int_equal(tally(store, DAY + 100, 100, NULL).runs, 0); /* its day is out of them */
+    assert_int_equal(tally(store, DAY + 100, 1, RUN).runs, 1);
+    assert_int_equal(tally(store, DAY, 1, HELD).runs, 0);
+    cvm_store_close(store);
+}
+
+static void ended_windows_stand_beside_what_was_expected(void **state)
+{
+    (void)state;
+    struct cvm_store *store = fresh();
+    support_exec(cvm_store_db(store), "UPDATE decision SET value = 8.0 WHERE ghost = 0");
+    report(CALLED, "reached", "2024-03-22");
+    report(CALLED, "stayed", "2024-07-01");
+    report(GHOST, "churned", "2024-04-01");
+    report(MAILED, "bounced", "2024-03-22");
+    report(MAILED, "churned", "2024-09-01");
+    (void)import_lines(store);
+    struct cvm_tallies tallies = tally(store, DAY + 200, 365, NULL);
+    const struct cvm_tally *called = tally_of(&tallies, "marketing_call_back");
+    assert_int_equal(called->treated.count, 1);
+    assert_int_equal(called->treated.churned, 0);
+    assert_true(called->treated.expected == .25);
+    assert_int_equal(called->control.count, 1);
+    assert_int_equal(called->control.churned, 1);
+    assert_true(called->control.expected == .5);
+    assert_int_equal(called->contacts, 1); /* who was reached was contacted */
+    assert_true(tallies.all.value == 24);
+    assert_true(tallies.all.value_contacted == 16);
+    assert_true(tallies.all.value_lost == 8); /* what bounced */
+    assert_int_equal(tally_of(&tallies, "retention_email")->outcomes[CVM_OUTCOME_CHURNED].late, 1);
+    assert_int_equal(tallies.all.overdue, 1); /* nobody said what became of the points */
+    cvm_store_close(store);
+}
+
+static void a_recalled_plan_counts_as_withdrawn_unless_it_went_out(void **state)
+{
+    (void)state;
+    struct cvm_store *store = fresh();
+    support_exec(cvm_store_db(store), "UPDATE decision SET export = 1 WHERE run_id = '" RUN "'");
+    support_exec(cvm_store_db(store),
+                 "UPDATE plan SET state = 'recalled' WHERE run_id = '" RUN "'");
+    report(CALLED, "sent", "2024-03-22");
+    (void)import_lines(store);
+    struct cvm_tallies tallies = tally(store, DAY + 5, 30, NULL);
+    assert_int_equal(tallies.all.by_state[CVM_DECISION_WITHDRAWN], 2);
+    assert_int_equal(tallies.all.by_state[CVM_DECISION_SENT], 1);
+    assert_int_equal(tallies.all.contacts, 1);
+    assert_int_equal(tallies.all.wait_for_contact, 0);
+    assert_int_equal(tallies.all.wait_for_end, 1);
+    cvm_store_close(store);
+}
+
 /* ---- the program ---- */
 
 static int start(void **state)
@@ -829,6 +939,9 @@ int main(void)
         OUTCOME_TEST(what_was_sent_is_a_contact_in_the_journey),
         OUTCOME_TEST(an_opt_out_revokes_its_permission_and_keeps_the_others),
         OUTCOME_TEST(an_opt_out_that_comes_late_counts_against_newer_papers),
+        OUTCOME_TEST(what_went_out_waits_until_its_windows_end),
+        OUTCOME_TEST(ended_windows_stand_beside_what_was_expected),
+        OUTCOME_TEST(a_recalled_plan_counts_as_withdrawn_unless_it_went_out),
         OUTCOME_TEST(a_failure_at_any_call_loses_nothing),
     };
     return SUPPORT_RUN("outcome", tests);

@@ -3,12 +3,10 @@
 
 One base is decided in one process on SQLite; what agents on PostgreSQL decide over RabbitMQ or Kafka must be the same, whatever
 is killed, stopped, flushed or paused meanwhile. Runs under tests/support/postgres_server.sh and one of rabbitmq_server.sh and
-kafka_server.sh; CVM_AGENT_KILLS says how many kills (3). Rules are functions whose names state them.
+kafka_server.sh; many kills are in tests/soak/agent_kills.sh. Rules are functions whose names state them.
 """
 
-import datetime
 import os
-import random
 import shutil
 import signal
 import sys
@@ -17,52 +15,14 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "support"))
 import cvm_program  # noqa: E402
+import kafka_offsets  # noqa: E402
 import redis_server  # noqa: E402
-import store_check  # noqa: E402
-from agent_processes import BROKER, REST, Agents, Lock, control_broker, wait_until  # noqa: E402
+from agent_processes import BROKER, DAY, REST, Lock, World, control_broker, wait_until  # noqa: E402
 from cvm_program import Skip, expect, same  # noqa: E402
 
 CUSTOMERS = int(os.environ.get("CVM_AGENT_CUSTOMERS", "3000"))
-KILLS = int(os.environ.get("CVM_AGENT_KILLS", "3"))
-DAY = "2024-03-20"
-DAY_NUMBER = cvm_program.day_number(datetime.date(2024, 3, 20))
+KILLS = 3
 IS_RABBITMQ = BROKER.startswith("amqp")
-
-
-class World:
-    """The base on both databases, and what one process on SQLite decides for it."""
-
-    def __init__(self, program, folder):
-        self.folder = folder
-        self.data = os.path.join(folder, "data")
-        self.random = random.Random(1)
-        self.base = self.import_base(program, "imported")
-        server, cvm_program.SERVER = cvm_program.SERVER, ""
-        try:
-            embedded = self.import_base(program, "embedded")
-            self.digest = embedded.json("run", "--as-of", DAY)["summary"]["plan_digest"]
-            self.plan = store_check.plan(embedded, DAY_NUMBER)
-        finally:
-            cvm_program.SERVER = server
-        same(self.plan["digest"], self.digest, "digest of the reference")
-        expect(self.plan["decisions"] > 0, "the reference decides something")
-        # On which database the ledger's rows are in order is not the same.
-        self.plan["ledger"] = sorted(self.plan["ledger"])
-
-    def import_base(self, program, name):
-        made = cvm_program.Deployment.create(program, os.path.join(self.folder, name), CUSTOMERS)
-        if not os.path.exists(self.data):
-            made.cvm("generate", "--customers", CUSTOMERS, "--events", 10, "--seed", 7, "--until", DAY, "--out", self.data)
-        made.cvm("import", self.data)
-        return made
-
-    def agents(self, **settings):
-        """For one run on a copy of the base."""
-        return Agents(self.base.copy(os.path.join(self.folder, "work")), **settings)
-
-    def check(self, agents, summary):
-        same(summary["plan_digest"], self.digest, "plan_digest")
-        agents.check_plan(self.plan, DAY_NUMBER)
 
 
 def run_in_background(agents):
@@ -158,7 +118,7 @@ def a_message_that_nobody_can_handle_is_dead_and_the_agents_stay_up(world):
 
 def a_run_survives_kills_of_random_agents(world):
     longest = 0
-    for number in range(KILLS):
+    for _ in range(KILLS):
         with world.agents() as agents:
             agents.start_set()
             run_in_background(agents)
@@ -166,8 +126,6 @@ def a_run_survives_kills_of_random_agents(world):
             victim = world.random.choice(agents.running())
             longest = max(longest, kill_and_finish(world, agents, [victim]))
             agents.stop()
-        if KILLS > 10 and number % 10 == 9:
-            print(f"     {number + 1} kills, longest take-over {longest:.1f} s", flush=True)
     print(f"     {KILLS} kills: 0 lost, 0 duplicated; longest from kill to end {longest:.1f} s", flush=True)
 
 
@@ -188,6 +146,22 @@ def another_orchestrator_takes_over_from_one_that_is_killed(world):
         expect((second if owner is first else first).is_running(), "the other one runs")
 
 
+def an_allocation_that_is_killed_leaves_its_capacity_to_the_next(world):
+    with world.agents() as agents:
+        agents.start("orchestration,data,evaluation")
+        agents.start("treatment")
+        first = agents.start("allocation")
+        with Lock(agents.deployment, "run_part"):
+            run_in_background(agents)
+            wait_until(lambda: turns_held_up(agents), "a part is being valued")
+            publishing = Lock(agents.deployment, "plan")
+        with publishing:
+            wait_until(lambda: publishing.waiting((first,)), "one has held its capacity and publishes")
+            first.kill()
+        agents.start("allocation")
+        world.check(agents, agents.end_run())
+
+
 def a_run_goes_on_after_everything_was_killed(world):
     with world.agents() as agents:
         victims = agents.start_set()
@@ -202,6 +176,31 @@ def a_run_goes_on_after_everything_was_killed(world):
         world.check(agents, agents.run(DAY))
         same(agents.deployment.query("SELECT count(*) FROM workflow"), [(1,)], "workflows")
         print(f"     {time.monotonic() - start:.1f} s from the new start to the end", flush=True)
+
+
+def where_work_goes_on_in_kafka_is_known_to_the_store_alone(world):
+    if IS_RABBITMQ:
+        raise Skip("RabbitMQ knows by itself what is done")
+    with world.agents() as agents:
+        victims = agents.start_set()
+        run_in_background(agents)
+        wait_until(lambda: any(state == "done" for _, state, _, _ in agents.steps("values")), "a part is done")
+        for victim in victims:
+            victim.kill()
+        before = dict(((queue, number), place) for queue, number, place in agents.deployment.query(OFFSETS))
+        expect(before, "the store knows places when everything is dead")
+        agents.start_set()
+        world.check(agents, agents.end_run())
+        agents.stop()
+        after = dict(((queue, number), place) for queue, number, place in agents.deployment.query(OFFSETS))
+        expect(all(after[key] >= place for key, place in before.items()), f"places only grow: {before}, {after}")
+        turns = sum(place for (queue, _), place in after.items() if queue == "treatment")
+        expect(turns >= len(agents.steps("values")), f"places of treatment: {after}")
+        same({queue for queue, _ in after} - {"data", "treatment", "allocation", "evaluation"}, set(), "other queues")
+        address = kafka_offsets.address_of(BROKER)
+        committed = {name: kafka_offsets.committed_topics(address, name) for name in kafka_offsets.groups(address)}
+        expect(committed, "Kafka knows groups")
+        same({name for name, topics in committed.items() if topics}, set(), "groups that committed offsets")
 
 
 def an_allocation_that_slept_is_fenced_and_the_plan_is_the_other_ones(world):
@@ -243,6 +242,21 @@ def redis_that_is_flushed_and_stopped_changes_no_plan(world):
         server.start()
         wait_until(lambda: len(members(server)) == 4, "they come back to Redis")
         agents.stop()
+        expect(not any("event=nobody_serves" in agent.log for agent in agents.started), "nobody was taken for gone")
+
+
+def work_that_nobody_serves_is_told_of_and_waits(world):
+    with redis() as server, world.agents(state=server.url) as agents:
+        rest = agents.start(REST)
+        wait_until(lambda: members(server), "it says on Redis that it is there")
+        server.tell("EVAL", OF_OLD, "0")
+        run_in_background(agents)
+        wait_until(lambda: "event=nobody_serves queue=treatment" in rest.log, "it is told of")
+        agents.start("treatment")
+        wait_until(lambda: "event=served_again queue=treatment" in rest.log, "it is told that it is over")
+        world.check(agents, agents.end_run())
+        agents.stop()
+        same(rest.log.count("event=nobody_serves"), 1, "queues that nobody serves")
 
 
 def a_broker_that_stands_still_holds_up_a_run_and_loses_nothing(world):
@@ -304,6 +318,9 @@ VALUES = """
     end
     return values
 """
+OFFSETS = "SELECT queue, partition_no, next_offset FROM broker_offset"
+# Whoever there is has had the time to say so.
+OF_OLD = "for _, key in ipairs(redis.call('KEYS', '*group:agents')) do redis.call('HSET', key, '', '1') end return 'done'"
 # What is for data goes to treatment as well.
 MISSENT = """
     INSERT INTO outbox (shard, message_id, destination, envelope, not_before, created_at)
@@ -348,7 +365,7 @@ def kill_and_finish(world, agents, victims):
 
 HELPERS = {
     "same", "expect", "run_in_background", "redis", "members", "queues_of_the_dead", "turns_held_up", "owner_of", "kill_and_finish", "control_broker",
-    "wait_until", "main", "World", "Agents", "Lock", "Skip",
+    "wait_until", "main", "World", "Lock", "Skip",
 }  # fmt: skip
 
 
@@ -360,7 +377,7 @@ def main():
         return 77
     program = os.path.abspath(sys.argv[1])
     with cvm_program.scratch("cvm-agents-test-") as folder:
-        world = World(program, folder)
+        world = World(program, folder, CUSTOMERS)
         return cvm_program.run_rules(cvm_program.rules_of(globals(), HELPERS), lambda: world, sys.argv[2:])
 
 

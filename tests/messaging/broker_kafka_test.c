@@ -16,6 +16,8 @@ struct book {
     size_t done_count;
     size_t again; /* what came although it was done */
     size_t loads;
+    size_t away;  /* so many times the store does not answer */
+    bool is_idle; /* it needs nothing of before */
 };
 
 static enum cvm_status load_offset(void *state, const char *queue, int32_t partition,
@@ -25,6 +27,14 @@ static enum cvm_status load_offset(void *state, const char *queue, int32_t parti
     assert_string_equal(queue, "treatment");
     assert_true(partition >= 0 && partition < PARTITIONS_MAX);
     book->loads++;
+    if (book->away > 0) {
+        book->away--;
+        return CVM_FAIL(err, CVM_E_UNAVAILABLE, "the store is away");
+    }
+    if (book->is_idle) {
+        *out_offset = CVM_BROKER_OFFSET_END;
+        return CVM_OK;
+    }
     if (book->offsets[partition] < 0) {
         return CVM_FAIL(err, CVM_E_NOT_FOUND, "nothing was done of partition %d", partition);
     }
@@ -112,6 +122,66 @@ static void an_offset_that_is_not_kept_is_told_and_not_skipped(void **state)
     assert_int_equal(cvm_broker_receive(link, &delivery, 1, PATIENCE_MS, &count, &err),
                      CVM_E_CORRUPT);
     assert_non_null(strstr(err.message, "no longer keeps the offset"));
+    cvm_broker_link_close(link);
+    cvm_broker_close(broker);
+}
+
+/* Nothing is taken from a wrong place meanwhile. */
+static void a_store_that_is_away_is_asked_again(void **state)
+{
+    (void)state;
+    struct book *book = new_book();
+    struct cvm_broker *broker = open_with_book(book, "partitions=1");
+    struct cvm_broker_link *sender = open_link(broker);
+    struct cvm_error err = {.message = ""};
+    struct cvm_delivery delivery;
+    size_t count = 0;
+    ASSERT_OK(cvm_broker_declare(sender, "treatment", ERR));
+    send_series(sender, "treatment", 0, 10, 1);
+    book->offsets[0] = 4;
+    book->away = 3;
+    struct cvm_broker_link *link = open_receiver(broker, "treatment");
+    while (book->away > 0) {
+        assert_int_equal(cvm_broker_receive(link, &delivery, 1, PATIENCE_MS, &count, &err),
+                         CVM_E_UNAVAILABLE);
+        assert_non_null(strstr(err.message, "the store is away"));
+    }
+    for (uint64_t i = 4; i < 10; i++) {
+        /* The other consumer, of high priority, may have met the store away as well. */
+        while (cvm_broker_receive(link, &delivery, 1, PATIENCE_MS, &count, &err) != CVM_OK) {
+            assert_int_equal(err.status, CVM_E_UNAVAILABLE);
+        }
+        assert_int_equal(count, 1);
+        assert_int_equal(delivery.envelope->epoch, i);
+        ack(link, &delivery);
+    }
+    cvm_broker_link_close(sender);
+    cvm_broker_link_close(link);
+    cvm_broker_close(broker);
+}
+
+static void who_needs_nothing_of_before_gets_what_comes_from_then_on(void **state)
+{
+    (void)state;
+    struct book *book = new_book();
+    struct cvm_broker *broker = open_with_book(book, "partitions=1");
+    struct cvm_broker_link *sender = open_link(broker);
+    struct cvm_delivery delivery;
+    size_t count = 0;
+    ASSERT_OK(cvm_broker_declare(sender, "treatment", ERR));
+    send_series(sender, "treatment", 0, 5, 1);
+    book->is_idle = true;
+    struct cvm_broker_link *link = open_receiver(broker, "treatment");
+    for (uint64_t i = 5; count == 0; i++) {
+        assert_true(i < MANY);
+        if (book->loads > 0) {
+            send_series(sender, "treatment", i, 1, 1);
+        }
+        ASSERT_OK(cvm_broker_receive(link, &delivery, 1, 100, &count, ERR));
+    }
+    assert_true(delivery.envelope->epoch >= 5);
+    ack(link, &delivery);
+    cvm_broker_link_close(sender);
     cvm_broker_link_close(link);
     cvm_broker_close(broker);
 }
@@ -238,6 +308,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_callers_offsets_say_where_to_go_on),
         cmocka_unit_test(an_offset_that_is_not_kept_is_told_and_not_skipped),
+        cmocka_unit_test(a_store_that_is_away_is_asked_again),
+        cmocka_unit_test(who_needs_nothing_of_before_gets_what_comes_from_then_on),
         cmocka_unit_test(nothing_is_lost_while_partitions_change_hands),
         cmocka_unit_test(what_is_no_message_is_put_aside_and_the_rest_goes_on),
         cmocka_unit_test(a_silent_server_is_waited_for_so_long_and_no_longer),

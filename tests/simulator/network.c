@@ -209,7 +209,7 @@ void sim_deliver(struct sim *sim, size_t number)
     cvm_text_init(&answer, CVM_ENVELOPE_PAYLOAD_MAX);
     uint64_t jumps = sim->jumps;
     sim_begin_turn(worker);
-    struct cvm_turn_report report = cvm_runner_turn(worker->runner, &envelope, &answer);
+    struct cvm_turn_report report = cvm_runner_turn(worker->runner, &envelope, NULL, &answer);
     bool has_died = sim_end_turn(worker);
     sim_note(sim, "%s got message %zu, step %.*s, shard %d, attempt %u, of %.*s: %s%s %s",
              worker->name, number, (int)envelope.step.length, envelope.step.data,

@@ -358,8 +358,8 @@ static void a_target_that_holds_anything_else_is_refused_and_left_alone(void **s
 /* Without what the newest schema change made. */
 static void make_older(struct cvm_store *store)
 {
-    support_exec(cvm_store_db(store), "DROP TABLE run_part");
-    support_exec(cvm_store_db(store), "DELETE FROM migration WHERE number >= 10");
+    support_exec(cvm_store_db(store), "DROP TABLE broker_offset");
+    support_exec(cvm_store_db(store), "DELETE FROM migration WHERE number >= 11");
 }
 
 static void an_older_store_taken_for_an_empty_target_is_not_brought_up_to_date(void **state)

@@ -183,6 +183,25 @@ static void what_is_over_is_forgotten(void **state_pointer)
     assert_int_equal(add(state, 10, &total), CVM_OK);
 }
 
+static void a_group_that_was_lost_is_young_again(void **state_pointer)
+{
+    struct cvm_state *state = *state_pointer;
+    struct cvm_state_member one = {"agents", "agent 1", "x", LONG_MS};
+    int64_t age_ms = -1;
+    ASSERT_OK(cvm_state_group_age(state, &context, "agents", &age_ms, ERR));
+    assert_int_equal(age_ms, 0);
+    ASSERT_OK(cvm_state_announce(state, &context, &one, ERR));
+    redis_tell(&server, "HSET a:group:agents \"\" 1");
+    ASSERT_OK(cvm_state_announce(state, &context, &one, ERR));
+    assert_int_equal(members(state).count, 1);
+    ASSERT_OK(cvm_state_group_age(state, &context, "agents", &age_ms, ERR));
+    assert_true(age_ms > LONG_MS);
+    redis_tell(&server, "FLUSHALL");
+    ASSERT_OK(cvm_state_announce(state, &context, &one, ERR));
+    ASSERT_OK(cvm_state_group_age(state, &context, "agents", &age_ms, ERR));
+    assert_in_range(age_ms, 0, LONG_MS);
+}
+
 /* ---- a server that is away ---- */
 
 static void a_lost_server_is_an_error_and_a_new_one_begins_empty(void **state_pointer)
@@ -235,6 +254,8 @@ int main(void)
     };
     const struct CMUnitTest on_redis[] = {
         CONTRACT(set_up_redis),
+        cmocka_unit_test_setup_teardown(a_group_that_was_lost_is_young_again, set_up_redis,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(a_lost_server_is_an_error_and_a_new_one_begins_empty,
                                         set_up_redis, tear_down),
     };

@@ -3,7 +3,9 @@
 The store is on the PostgreSQL of STORE_URL, the broker is the one of BROKER_URL: tests/support/{postgres,rabbitmq,kafka}_server.sh.
 """
 
+import datetime
 import os
+import random
 import re
 import signal
 import subprocess
@@ -11,11 +13,13 @@ import time
 
 import cvm_program
 import store_check
-from cvm_program import expect
+from cvm_program import expect, same
 
 PATIENCE = int(os.environ.get("CVM_PATIENCE", "120"))  # seconds; a busy machine is no failure
 BROKER = os.environ.get("BROKER_URL", "")
 CONTROL = os.environ.get("BROKER_CONTROL", "")
+DAY = "2024-03-20"
+DAY_NUMBER = cvm_program.day_number(datetime.date(2024, 3, 20))
 REST = "orchestration,data,trigger,journey,allocation,evaluation"
 TURN = re.compile(r"event=turn agent=(\S+) message=(\S+) end=(\w+) attempt=(\d+)")
 
@@ -36,28 +40,69 @@ def control_broker(what):
     return cvm_program.run([CONTROL, what], timeout=300).out
 
 
-def configure(deployment, **settings):
-    """Lines of cvm.yaml, each in one of its own."""
+def configure(deployment, level="info", **settings):
+    """Lines of cvm.yaml, each in one of its own; and how much is logged."""
     path = os.path.join(deployment.folder, "cvm.yaml")
     with open(path, encoding="utf-8") as config:
         text = config.read()
-    text = text.replace("level: warn #", "level: info #")
+    text = text.replace("level: warn #", f"level: {level} #")
     for name, value in settings.items():
         text = re.sub(rf"^(# )?{name}:.*\n", "", text, flags=re.M) + f'{name}: "{value}"\n'
     with open(path, "w", encoding="utf-8") as config:
         config.write(text)
 
 
+class World:
+    """A base on both databases, and what one process on SQLite decides for it."""
+
+    def __init__(self, program, folder, customers):
+        self.folder = folder
+        self.customers = customers
+        self.data = os.path.join(folder, "data")
+        self.random = random.Random(1)
+        self.base = self.import_base(program, "imported")
+        server, cvm_program.SERVER = cvm_program.SERVER, ""
+        try:
+            embedded = self.import_base(program, "embedded")
+            self.summary = embedded.json("run", "--as-of", DAY)["summary"]
+            self.digest = self.summary["plan_digest"]
+            self.plan = store_check.plan(embedded, DAY_NUMBER)
+            self.rows = store_check.decision_rows(embedded)
+        finally:
+            cvm_program.SERVER = server
+        same(self.plan["digest"], self.digest, "digest of the reference")
+        expect(self.plan["decisions"] > 0, "the reference decides something")
+        # On which database the ledger's rows are in order is not the same.
+        self.plan["ledger"] = sorted(self.plan["ledger"])
+
+    def import_base(self, program, name):
+        made = cvm_program.Deployment.create(program, os.path.join(self.folder, name), self.customers)
+        if not os.path.exists(self.data):
+            amount = ("--customers", self.customers, "--events", 10, "--seed", 7, "--until", DAY)
+            made.cvm("generate", *amount, "--out", self.data)
+        made.cvm("import", self.data)
+        return made
+
+    def agents(self, **settings):
+        """For one run on a copy of the base."""
+        return Agents(self.base.copy(os.path.join(self.folder, "work")), **settings)
+
+    def check(self, agents, summary):
+        agents.check_plan(self.plan, DAY_NUMBER)
+        same(summary["plan_digest"], self.digest, "plan_digest")
+        store_check.expect_equal("rows of decisions", store_check.decision_rows(agents.deployment), self.rows)
+
+
 class Agent:
     """One process. `name` is its own in the rows of the store."""
 
-    def __init__(self, deployment, types, number, workers, program):
+    def __init__(self, deployment, types, number, words, program):
         self.types = types
         self.number = number
         self.log_path = os.path.join(deployment.folder, f"agent-{number}.log")
         with open(self.log_path, "wb") as log:
             self.process = subprocess.Popen(
-                [program, *deployment.command("agent", types, "--workers", workers)[1:]],
+                [program, *deployment.command("agent", types, *words)[1:]],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
         wait_until(lambda: self.name or self.process.poll() is not None, f"agents {types} start")
@@ -120,8 +165,9 @@ class Agents:
         if kind is not None:
             print("\n".join(f"    agent-{a.number} {a.types}\n{a.log[-1500:]}" for a in self.started), flush=True)
 
-    def start(self, types, workers=1, program=None):
-        agent = Agent(self.deployment, types, len(self.started) + 1, workers, program or self.deployment.program)
+    def start(self, types, workers=1, program=None, options=()):
+        words = ("--workers", workers, *options)
+        agent = Agent(self.deployment, types, len(self.started) + 1, words, program or self.deployment.program)
         self.started.append(agent)
         return agent
 

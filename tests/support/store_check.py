@@ -4,6 +4,7 @@ Works on SQLite and on the PostgreSQL of STORE_URL.
 """
 
 import collections
+import hashlib
 
 import cvm_program
 
@@ -29,8 +30,10 @@ LEDGER = """
     FROM ledger ORDER BY 1, 2
 """
 
+DECISIONS = "SELECT customer_id, treatment, arm, ghost, state FROM decision"
 
-class Violation(Exception):
+
+class Violation(AssertionError):
     """kind: 'lost', 'duplicated' or 'broken'."""
 
     def __init__(self, kind, message):
@@ -66,6 +69,12 @@ def totals(deployment):
         "packed journeys": packed,
         "packed bytes": packed_bytes,
     }
+
+
+def decision_rows(deployment):
+    """How many of all runs there are, what was kept from a customer among them, and a sum over who got what."""
+    rows = sorted(deployment.query(DECISIONS))
+    return len(rows), hashlib.blake2b(repr(rows).encode(), digest_size=16).hexdigest()
 
 
 def plan(deployment, day):

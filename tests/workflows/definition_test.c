@@ -88,6 +88,7 @@ static void what_ships_is_right(void **state)
     assert_int_equal(cvm_definition_find(batch, "nothing"), -1);
     assert_false(shipped("treatment_selection")->has_fan_out);
     assert_int_equal(shipped("trigger_and_process")->step_count, 4);
+    assert_int_equal(shipped("evaluation")->steps[0].need_count, 0); /* of no plan: of all */
 }
 
 static void the_digest_is_that_of_the_text(void **state)
@@ -154,6 +155,8 @@ static void edges_carry_what_is_taken_and_nothing_else(void **state)
     (void)state;
     refuse(HEAD "  - {id: v, agent: treatment, message: TREATMENT_REQUEST}\n", CVM_E_INVALID, 4,
            "takes snapshot, which no step that it needs gives");
+    refuse(HEAD BEGIN "  - {id: e, agent: evaluation, message: EVALUATION_REQUEST, needs: begin}\n",
+           CVM_E_INVALID, 5, "'begin' gives snapshot, which the agent 'evaluation' does not take");
     refuse(HEAD BEGIN "  - {id: p, agent: allocation, message: ALLOCATION_REQUEST, needs: begin}\n",
            CVM_E_INVALID, 5, "takes values");
     refuse(HEAD BEGIN "  - {id: v, agent: treatment, message: TREATMENT_REQUEST, needs: begin}\n"

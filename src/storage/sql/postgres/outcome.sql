@@ -68,6 +68,42 @@ WHERE i.report IS NULL AND o.state NOT IN (11, 14, 16, 17)
 GROUP BY o.customer_key, o.run_id
 ORDER BY o.customer_key, o.run_id
 
+-- What became of whole runs, for who evaluates them.
+
+-- Runs of days whose plans went out: a contact of a recalled one may have been made all the same.
+-- name: outcome_runs
+SELECT r.run_id, r.as_of_day, p.state
+FROM run r
+JOIN plan p ON p.run_id = r.run_id
+WHERE r.as_of_day >= $1 AND r.as_of_day <= $2 AND p.state IN ('released', 'closed', 'recalled')
+    AND ($3 = '' OR r.run_id = $3)
+ORDER BY r.as_of_day, r.run_id
+
+-- Decisions of a run that are alike in what they wait for. The day of a contact is that of sent 2 where it was reported,
+-- else of the first state that implies it: not_sent 11, expired 14, churned 16, stayed 17 do not.
+-- name: outcome_groups
+SELECT d.treatment, d.ghost, d.state, d.horizon, o.contact_day, count(*), coalesce(sum(d.value), 0.0),
+    CAST(sum(d.cost_micro) AS BIGINT), coalesce(sum(d.churn), 0.0)
+FROM decision d
+LEFT JOIN (
+    SELECT customer_key, coalesce(max(CASE WHEN state = 2 THEN day END),
+        min(CASE WHEN state NOT IN (11, 14, 16, 17) THEN day END)) AS contact_day
+    FROM outcome
+    WHERE run_id = $1
+    GROUP BY customer_key
+) o ON o.customer_key = d.customer_key
+WHERE d.run_id = $1
+GROUP BY d.treatment, d.ghost, d.state, d.horizon, o.contact_day
+ORDER BY d.treatment, d.ghost, d.state, d.horizon, o.contact_day
+
+-- name: outcome_counts
+SELECT d.treatment, o.state, count(*), CAST(sum(o.is_late) AS BIGINT), coalesce(sum(o.minutes), 0.0)
+FROM outcome o
+JOIN decision d ON d.run_id = o.run_id AND d.customer_key = o.customer_key
+WHERE o.run_id = $1
+GROUP BY d.treatment, o.state
+ORDER BY d.treatment, o.state
+
 -- Learning.
 
 -- name: learning_get

@@ -67,6 +67,18 @@ WHERE consumer = ?1 AND message_id = ?2
 DELETE FROM inbox
 WHERE at < ?1
 
+-- name: broker_offset_get
+SELECT next_offset
+FROM broker_offset
+WHERE queue = ?1 AND partition_no = ?2
+
+-- Never backwards: who lost the partition meanwhile comes late with what is done long since.
+-- name: broker_offset_move
+INSERT INTO broker_offset (queue, partition_no, next_offset)
+VALUES (?1, ?2, ?3)
+ON CONFLICT (queue, partition_no) DO UPDATE SET next_offset = excluded.next_offset
+WHERE broker_offset.next_offset < excluded.next_offset
+
 -- name: outbox_add
 INSERT INTO outbox (shard, message_id, destination, envelope, not_before, created_at)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6)
@@ -304,6 +316,39 @@ FROM agent_event
 WHERE agent_event < ?1
 ORDER BY agent_event DESC
 LIMIT ?2
+
+-- ---- how agents did ----
+
+-- Steps that ended in a window, of workflows that were accepted since ?3, or of one of them.
+-- name: figure_steps
+SELECT w.definition, w.name, s.step_no, s.state, s.attempt, s.customers, s.queued_at, s.started_at, s.finished_at
+FROM workflow w
+JOIN step s ON s.workflow_id = w.workflow_id
+WHERE w.created_at >= ?3 AND s.finished_at >= ?1 AND s.finished_at < ?2 AND s.state IN ('done', 'failed')
+    AND (?4 = '' OR w.workflow_id = ?4)
+
+-- name: figure_failures
+SELECT w.definition, w.name, f.step_no, f.error_class, count(*)
+FROM workflow w
+JOIN step_failure f ON f.workflow_id = w.workflow_id
+WHERE w.created_at >= ?3 AND f.failed_at >= ?1 AND f.failed_at < ?2 AND (?4 = '' OR w.workflow_id = ?4)
+GROUP BY w.definition, w.name, f.step_no, f.error_class
+ORDER BY w.definition, f.step_no, f.error_class
+
+-- Marks of messages: every turn that was kept left one, a single question's too.
+-- name: figure_turns
+SELECT consumer, count(*)
+FROM inbox
+WHERE at >= ?1 AND at < ?2
+GROUP BY consumer
+ORDER BY consumer
+
+-- name: figure_changes
+SELECT agent_type, count(*)
+FROM agent_event
+WHERE at >= ?1 AND at < ?2
+GROUP BY agent_type
+ORDER BY agent_type
 
 -- ---- schedules ----
 
