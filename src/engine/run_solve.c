@@ -263,6 +263,9 @@ static enum cvm_status rows_and_hold(struct cvm_run_job *job, struct cvm_error *
     struct cvm_db *db = cvm_store_db(job->writer);
     enum cvm_status status = cvm_db_begin(db, err);
     if (status == CVM_OK) {
+        status = cvm_run_fence(job->writer, job->result->run_id, job->epoch, err);
+    }
+    if (status == CVM_OK) {
         status = make_rows(job, err);
     }
     if (status == CVM_OK) {
