@@ -254,7 +254,7 @@ def agents_that_fail_over_and_over_end_the_set(world):
 
 
 HELPERS = {
-    "same", "expect", "is_alive", "kill", "hold_up_a_run", "check_run", "configure", "wait_until", "main",
+    "same", "expect", "hear_signals", "is_alive", "kill", "hold_up_a_run", "check_run", "configure", "wait_until", "main",
     "World", "Up", "Agents", "Lock",
 }  # fmt: skip
 
