@@ -281,10 +281,14 @@ static enum cvm_status go_long(void *state, const struct cvm_step_key *step, int
     return CVM_OK;
 }
 
-/* The message as a copy that is the worker's, so that a turn may acknowledge it before its end. */
+/* The message as a copy that is the worker's where a turn may acknowledge it before its end. */
 static enum cvm_status copy_message(struct worker *worker, const struct cvm_envelope *message,
                                     struct cvm_envelope *out_copy, struct cvm_error *err)
 {
+    if (worker->host->pulse == NULL) { /* no turn goes long */
+        *out_copy = *message;
+        return CVM_OK;
+    }
     size_t length = cvm_envelope_bytes(message);
     enum cvm_status status = cvm_buffer_reserve(&worker->bytes, length, err);
     if (status == CVM_OK) {
@@ -585,7 +589,7 @@ static enum cvm_status feed(void *state, struct cvm_error *err)
     };
     enum cvm_status status = cvm_event_feed(&options, err);
     if (status != CVM_OK) {
-        atomic_store(&host->has_failed, true);
+        note_failure(host, status, err);
     }
     return status;
 }
